@@ -1,0 +1,2 @@
+//! clic
+fn main() {}

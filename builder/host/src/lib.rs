@@ -1,0 +1,13 @@
+//! The machine that CLIC! runs on: how we start processes, show progress, keep a log and stop.
+//!
+//! Every other room uses this one; it knows none of them.
+
+pub mod cancel;
+pub mod log;
+pub mod process;
+pub mod progress;
+
+pub use cancel::Cancelled;
+pub use log::Log;
+pub use process::Cmd;
+pub use progress::{Event, Outcome, Progress, Sink, Stage, Unit};

@@ -1,0 +1,35 @@
+//! The log of one run: everything that the tools we drive print, in one file that errors can name.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// A log file that many threads may append lines to. Cloning shares the file.
+#[derive(Clone, Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+}
+
+impl Log {
+    /// Creates (or empties) the file at `path`, and its parent directories.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let file = File::create(path)?;
+        Ok(Self { path: path.to_owned(), file: Arc::new(Mutex::new(file)) })
+    }
+
+    /// Where the log is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends one line. A full disk must not hide the error that is being logged, so failures are ignored.
+    pub fn line(&self, text: &str) {
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = writeln!(file, "{text}");
+    }
+}

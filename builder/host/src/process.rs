@@ -1,0 +1,340 @@
+//! One way to run another program.
+//!
+//! Every child dies with us (`PR_SET_PDEATHSIG`), leads its own process group so that a terminal's Ctrl-C
+//! reaches only us, and is ended by [`crate::cancel`]. An error carries the command and its last lines.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{Log, cancel};
+
+/// Lines of a failed program that its error repeats. The log has them all.
+const TAIL: usize = 15;
+
+/// A program to run, with its arguments.
+#[derive(Debug)]
+pub struct Cmd {
+    command: Command,
+    stdin: Option<Vec<u8>>,
+}
+
+/// What a finished program left.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error, lossily decoded.
+    pub stderr: String,
+}
+
+/// A child that is killed (with its process group) and reaped when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    name: String,
+    reaped: bool,
+}
+
+impl Cmd {
+    /// `program` is looked up in `PATH`.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self { command: Command::new(program), stdin: None }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds several arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets one variable of the program's environment.
+    #[must_use]
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Starts from an empty environment: what the host has set must not shape a result. Only `PATH`
+    /// (the usual system directories) and `LC_ALL=C.UTF-8` are set; add the rest with [`Cmd::env`] afterwards.
+    #[must_use]
+    pub fn clean_env(mut self) -> Self {
+        self.command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8");
+        self
+    }
+
+    /// Runs in `dir`.
+    #[must_use]
+    pub fn current_dir(mut self, dir: impl AsRef<std::path::Path>) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Gives the program these bytes to read.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The command line, for messages.
+    pub fn line(&self) -> String {
+        let quoted = |word: &OsStr| {
+            let word = word.to_string_lossy();
+            if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c)) {
+                word.into_owned()
+            } else {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+        };
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        words.map(quoted).collect::<Vec<_>>().join(" ")
+    }
+
+    fn program(&self) -> OsString {
+        self.command.get_program().to_owned()
+    }
+
+    /// Runs it to its end, whatever that is, and keeps what it printed.
+    pub fn finish(mut self) -> Result<Finished> {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = self.stdin.take();
+        let mut running = self.spawn_with(input.is_some())?;
+        let mut out = running.child.stdout.take().context("a piped standard output")?;
+        let mut err = running.child.stderr.take().context("a piped standard error")?;
+        let to = running.child.stdin.take();
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            scope.spawn(move || feed(to, input));
+            let err = scope.spawn(move || {
+                let mut bytes = Vec::new();
+                err.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let mut bytes = Vec::new();
+            let stdout = out.read_to_end(&mut bytes).map(|_| bytes);
+            (stdout, err.join())
+        });
+        let status = running.wait()?;
+        let stderr = stderr.map_err(|_| anyhow::anyhow!("reading standard error panicked"))??;
+        Ok(Finished { status, stdout: stdout?, stderr: String::from_utf8_lossy(&stderr).into_owned() })
+    }
+
+    /// Runs it; its standard output, or an error with its last lines when it fails.
+    pub fn output(self) -> Result<Vec<u8>> {
+        let line = self.line();
+        let finished = self.finish()?;
+        if !finished.status.success() {
+            let tail: Vec<&str> = finished.stderr.lines().rev().take(TAIL).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            bail!("{}: {}\n{}", line, how_it_ended(finished.status), tail.join("\n"));
+        }
+        Ok(finished.stdout)
+    }
+
+    /// Runs it with both outputs going, line by line, to `log` and `each`; an error with the last lines when
+    /// it fails.
+    pub fn logged(mut self, log: &Log, mut each: impl FnMut(&str)) -> Result<()> {
+        let line = self.line();
+        log.line(&format!("+ {line}"));
+        let (reader, writer) = std::io::pipe()?;
+        self.command.stdout(writer.try_clone()?).stderr(writer);
+        let input = self.stdin.take();
+        let mut running = self.spawn_with(input.is_some())?;
+        // `Command` still holds the pipe's write ends; without this the reader never sees the end.
+        drop(self);
+        let to = running.child.stdin.take();
+        let mut tail = VecDeque::new();
+        std::thread::scope(|scope| -> Result<()> {
+            scope.spawn(move || feed(to, input));
+            let mut reader = BufReader::new(reader);
+            let mut bytes = Vec::new();
+            while reader.read_until(b'\n', &mut bytes)? > 0 {
+                let text = String::from_utf8_lossy(&bytes);
+                let text = text.trim_end();
+                log.line(text);
+                each(text);
+                if tail.len() == TAIL {
+                    tail.pop_front();
+                }
+                tail.push_back(text.to_owned());
+                bytes.clear();
+            }
+            Ok(())
+        })?;
+        let status = running.wait()?;
+        if !status.success() {
+            let tail: Vec<String> = tail.into();
+            bail!("{line}: {}\n{}\nthe whole log: {}", how_it_ended(status), tail.join("\n"), log.path().display());
+        }
+        Ok(())
+    }
+
+    /// Starts it and returns at once. Standard streams are as set by `configure` (e.g. files or pipes).
+    pub fn spawn(mut self, configure: impl FnOnce(&mut Command)) -> Result<Running> {
+        configure(&mut self.command);
+        self.spawn_child()
+    }
+
+    fn spawn_with(&mut self, wants_input: bool) -> Result<Running> {
+        self.command.stdin(if wants_input { Stdio::piped() } else { Stdio::null() });
+        self.spawn_child()
+    }
+
+    fn spawn_child(&mut self) -> Result<Running> {
+        cancel::check()?;
+        let name = self.program().to_string_lossy().into_owned();
+        self.command.process_group(0);
+        die_with_parent(&mut self.command);
+        let child = self.command.spawn().with_context(|| format!("cannot start {name}"))?;
+        cancel::register(child.id());
+        Ok(Running { child, name, reaped: false })
+    }
+}
+
+impl Running {
+    /// The child itself, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end. `Err(Cancelled)` when a signal asked us to stop meanwhile.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let status = self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
+        self.reap();
+        cancel::check()?;
+        Ok(status)
+    }
+
+    /// Its status if it has ended already.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait().with_context(|| format!("waiting for {}", self.name))?;
+        if status.is_some() {
+            self.reap();
+        }
+        Ok(status)
+    }
+
+    fn reap(&mut self) {
+        if !std::mem::replace(&mut self.reaped, true) {
+            cancel::forget(self.child.id());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.reaped {
+            if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+            }
+            let _ = self.child.wait();
+            self.reap();
+        }
+    }
+}
+
+/// `exit code 3`, `killed by signal 9`.
+fn how_it_ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// Writes `input` to a child that may stop reading at any time.
+fn feed(to: Option<impl Write>, input: Option<Vec<u8>>) {
+    if let (Some(mut to), Some(input)) = (to, input) {
+        // A child that exits early closes the pipe; its status tells the story.
+        let _ = to.write_all(&input);
+    }
+}
+
+/// The kernel ends the child when the thread that started it ends, so that `kill -9` of `clic` leaves
+/// nothing behind. Start long-lived children from a thread that outlives them.
+#[allow(unsafe_code)]
+fn die_with_parent(command: &mut Command) {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; this is one prctl(2).
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_and_its_last_lines() {
+        let error = Cmd::new("sh").args(["-c", "echo no such thing >&2; exit 3"]).output().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("sh -c 'echo no such thing >&2; exit 3': exit code 3"), "{text}");
+        assert!(text.ends_with("no such thing"), "{text}");
+    }
+
+    #[test]
+    fn input_larger_than_a_pipe_comes_back_whole() {
+        let input = vec![b'x'; 1 << 20];
+        assert_eq!(Cmd::new("cat").stdin(input.clone()).output().unwrap(), input);
+    }
+
+    #[test]
+    fn a_logged_failure_names_the_log() {
+        let dir = std::env::temp_dir().join(format!("clic-host-{}", std::process::id()));
+        let log = Log::create(&dir.join("build.log")).unwrap();
+        let mut seen = Vec::new();
+        let error = Cmd::new("sh")
+            .args(["-c", "echo one; echo two >&2; exit 1"])
+            .logged(&log, |line| seen.push(line.to_owned()))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(seen, ["one", "two"]);
+        assert!(error.contains("exit code 1") && error.contains("build.log"), "{error}");
+        assert!(std::fs::read_to_string(log.path()).unwrap().contains("one\ntwo\n"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_dropped_child_is_gone_with_its_group() {
+        let mut running = Cmd::new("sh").args(["-c", "sleep 1000 & echo $!; wait"]).spawn(|command| {
+            command.stdout(Stdio::piped());
+        });
+        let running = running.as_mut().unwrap();
+        let mut line = String::new();
+        BufReader::new(running.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid = rustix::process::Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        assert!(rustix::process::test_kill_process(pid).is_ok());
+        let dropped = std::mem::replace(running, Cmd::new("true").spawn(|_| {}).unwrap());
+        drop(dropped);
+        let gone = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            // A zombie that init has not reaped yet still answers kill(2).
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", line.trim())).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        });
+        assert!(gone, "the grandchild is still there");
+    }
+}
