@@ -3,11 +3,13 @@
 //! Every other room uses this one; it knows none of them.
 
 pub mod cancel;
+pub mod error;
 pub mod log;
 pub mod process;
 pub mod progress;
 
 pub use cancel::Cancelled;
+pub use error::UserError;
 pub use log::Log;
 pub use process::Cmd;
 pub use progress::{Event, Outcome, Progress, Sink, Stage, Unit};
