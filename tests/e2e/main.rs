@@ -1,0 +1,11 @@
+//! End-to-end tests: the real `clic`, real Debian packages, real QEMU, as an ordinary user.
+//!
+//! They share the images that they build (see [`support::image`]) and take turns at heavy work.
+
+mod bad_input;
+mod boot;
+mod broken;
+mod inspect;
+mod interrupted;
+mod reproducible;
+mod support;
