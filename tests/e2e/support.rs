@@ -9,14 +9,25 @@ use serde_json::Value;
 
 /// The tree that is under test.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ has a parent")
+        .to_owned()
 }
 
 /// The `clic` that was built beside this test binary (`target/<profile>/deps/e2e-*`).
 pub fn clic_binary() -> PathBuf {
     let me = std::env::current_exe().expect("the test binary has a path");
-    let binary = me.parent().and_then(Path::parent).expect("target/<profile>/deps").join("clic");
-    assert!(binary.exists(), "{} is missing: run `cargo build` first (scripts/test does)", binary.display());
+    let binary = me
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/<profile>/deps")
+        .join("clic");
+    assert!(
+        binary.exists(),
+        "{} is missing: run `cargo build` first (scripts/test does)",
+        binary.display()
+    );
     binary
 }
 
@@ -40,7 +51,12 @@ pub fn clic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 /// `clic ARGS` with a store of its own.
 pub fn clic_with<S: AsRef<OsStr>>(cache: &Path, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(clic_binary());
-    command.args(args).env("CLIC_CACHE", cache).env("NO_COLOR", "1").current_dir(root()).stdin(Stdio::null());
+    command
+        .args(args)
+        .env("CLIC_CACHE", cache)
+        .env("NO_COLOR", "1")
+        .current_dir(root())
+        .stdin(Stdio::null());
     command
 }
 
@@ -54,7 +70,11 @@ pub struct Said {
 
 /// Runs `command` to its end.
 pub fn run(command: &mut Command) -> Said {
-    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program starts");
     Said {
         code: status.code(),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -66,18 +86,34 @@ impl Said {
     /// Asserts exit code 0.
     #[track_caller]
     pub fn ok(self) -> Self {
-        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(0),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     /// Asserts an exit code and that standard error holds each text.
     #[track_caller]
     pub fn fails(self, code: i32, texts: &[&str]) -> Self {
-        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
         for text in texts {
             assert!(self.stderr.contains(text), "no `{text}` in:\n{}", self.stderr);
         }
-        assert!(!self.stderr.contains("panicked"), "a user error must not panic:\n{}", self.stderr);
+        assert!(
+            !self.stderr.contains("panicked"),
+            "a user error must not panic:\n{}",
+            self.stderr
+        );
         self
     }
 
@@ -98,7 +134,10 @@ impl Said {
 /// Builds and boots take all cores and much memory: one at a time.
 pub fn heavy() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    assert!(!rustix::process::geteuid().is_root(), "run the end-to-end tests as an ordinary user: rootless is the product");
+    assert!(
+        !rustix::process::geteuid().is_root(),
+        "run the end-to-end tests as an ordinary user: rootless is the product"
+    );
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -126,7 +165,15 @@ pub fn image(board: &str) -> PathBuf {
 /// A copy of `image` that a test may break, sharing blocks where the file system can.
 pub fn copy(image: &Path, dir: &Path) -> PathBuf {
     let to = dir.join(image.file_name().expect("an image has a name"));
-    tool("cp", [OsStr::new("--sparse=always"), OsStr::new("--reflink=auto"), image.as_os_str(), to.as_os_str()]);
+    tool(
+        "cp",
+        [
+            OsStr::new("--sparse=always"),
+            OsStr::new("--reflink=auto"),
+            image.as_os_str(),
+            to.as_os_str(),
+        ],
+    );
     to
 }
 
@@ -134,7 +181,10 @@ pub fn copy(image: &Path, dir: &Path) -> PathBuf {
 #[track_caller]
 pub fn tool<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> String {
     let mut command = Command::new(program);
-    command.args(args).env("LC_ALL", "C.UTF-8").env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+    command
+        .args(args)
+        .env("LC_ALL", "C.UTF-8")
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
     let said = run(&mut command);
     assert_eq!(said.code, Some(0), "{command:?}:\n{}{}", said.stdout, said.stderr);
     said.stdout
@@ -143,7 +193,10 @@ pub fn tool<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -
 /// SHA-256 of a file, by the host's own tool.
 pub fn sha256(path: &Path) -> String {
     let line = tool("sha256sum", [path]);
-    line.split_whitespace().next().expect("sha256sum prints a hash").to_owned()
+    line.split_whitespace()
+        .next()
+        .expect("sha256sum prints a hash")
+        .to_owned()
 }
 
 /// First byte of the partition called `root` in the image, from `clic inspect`.
@@ -151,7 +204,10 @@ pub fn root_offset(image: &Path) -> u64 {
     let said = run(clic(["--json", "inspect"]).arg(image)).ok();
     let inspection = said.json();
     let partitions = inspection["partitions"].as_array().expect("partitions").clone();
-    let root = partitions.iter().find(|p| p["fs"]["kind"] == "ext4").expect("an ext4 partition");
+    let root = partitions
+        .iter()
+        .find(|p| p["fs"]["kind"] == "ext4")
+        .expect("an ext4 partition");
     root["first_sector"].as_u64().expect("a first sector") * 512
 }
 
@@ -161,7 +217,15 @@ pub fn debugfs(image: &Path, commands: &str) {
     let dir = image.parent().expect("an image has a directory");
     let script = dir.join("debugfs.cmd");
     std::fs::write(&script, commands).expect("the script is written");
-    tool("debugfs", [OsStr::new("-w"), OsStr::new("-f"), script.as_os_str(), OsStr::new(&device)]);
+    tool(
+        "debugfs",
+        [
+            OsStr::new("-w"),
+            OsStr::new("-f"),
+            script.as_os_str(),
+            OsStr::new(&device),
+        ],
+    );
 }
 
 /// A copy of the tree under test in `dir`, to break.
@@ -169,7 +233,10 @@ pub fn copy_tree(dir: &Path) -> PathBuf {
     let to = dir.join("tree");
     std::fs::create_dir_all(&to).expect("a temporary directory is writable");
     for part in ["recipes", "boards", "overlays", "schemas"] {
-        tool("cp", [OsStr::new("-r"), root().join(part).as_os_str(), to.as_os_str()]);
+        tool(
+            "cp",
+            [OsStr::new("-r"), root().join(part).as_os_str(), to.as_os_str()],
+        );
     }
     to
 }
@@ -180,4 +247,97 @@ pub fn edit(path: &Path, old: &str, new: &str) {
     let text = std::fs::read_to_string(path).expect("the file is there");
     assert!(text.contains(old), "no `{old}` in {}:\n{text}", path.display());
     std::fs::write(path, text.replacen(old, new, 1)).expect("the file is writable");
+}
+
+/// A real mirror seen through a server of ours that spoils the paths it is told to, and counts requests.
+pub struct SpoilingMirror {
+    pub url: String,
+    state: std::sync::Arc<Mutex<MirrorState>>,
+}
+
+#[derive(Default)]
+struct MirrorState {
+    spoiled: String,
+    requests: Vec<String>,
+}
+
+impl SpoilingMirror {
+    /// From now on, bytes of files whose path contains `part` are wrong. Empty: none.
+    pub fn spoil(&self, part: &str) {
+        self.state.lock().unwrap().spoiled = part.to_owned();
+    }
+
+    /// How often a path that contains `part` was asked for.
+    pub fn requests(&self, part: &str) -> usize {
+        self.state
+            .lock()
+            .unwrap()
+            .requests
+            .iter()
+            .filter(|path| path.contains(part))
+            .count()
+    }
+}
+
+/// Starts it in front of the mirror that this host builds from.
+pub fn spoiling_mirror() -> SpoilingMirror {
+    use std::io::{BufRead, BufReader, Read, Write};
+
+    let doctor = run(&mut clic(["--json", "doctor"])).json();
+    let upstream = doctor["mirror"]["main"]
+        .as_str()
+        .expect("doctor names the mirror")
+        .trim_end_matches('/')
+        .to_owned();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/debian", listener.local_addr().unwrap());
+    let state = std::sync::Arc::<Mutex<MirrorState>>::default();
+    let shared = state.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (state, upstream) = (shared.clone(), upstream.clone());
+            std::thread::spawn(move || -> std::io::Result<()> {
+                let mut reader = BufReader::new(stream.try_clone()?);
+                let mut stream = stream;
+                let mut line = String::new();
+                while reader.read_line(&mut line)? > 0 {
+                    let path = line
+                        .split(' ')
+                        .nth(1)
+                        .unwrap_or("/")
+                        .trim_start_matches("/debian")
+                        .to_owned();
+                    loop {
+                        line.clear();
+                        if reader.read_line(&mut line)? <= 2 {
+                            break;
+                        }
+                    }
+                    let mut body = Vec::new();
+                    let status = match ureq::get(format!("{upstream}{path}")).call() {
+                        Ok(response) => {
+                            response.into_body().into_reader().read_to_end(&mut body)?;
+                            "200 OK"
+                        }
+                        Err(_) => "404 Not Found",
+                    };
+                    let mut state = state.lock().unwrap();
+                    if !state.spoiled.is_empty() && path.contains(&state.spoiled) {
+                        body.iter_mut().for_each(|byte| *byte ^= 1);
+                    }
+                    state.requests.push(path);
+                    drop(state);
+                    write!(
+                        stream,
+                        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
+                        body.len()
+                    )?;
+                    stream.write_all(&body)?;
+                    line.clear();
+                }
+                Ok(())
+            });
+        }
+    });
+    SpoilingMirror { url, state }
 }
