@@ -1,2 +1,57 @@
-//! clic
-fn main() {}
+//! `clic`: from a recipe to an image that boots.
+
+mod args;
+mod context;
+mod failure;
+mod output;
+mod progress;
+
+mod boards;
+mod build;
+mod cache;
+mod check;
+mod completions;
+mod diff;
+mod doctor;
+mod inspect;
+mod man;
+mod plan;
+mod recipes;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clic_host::Outcome;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let context = Context::new(&args.global);
+    match run(&args.command, &context) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) => Failure::of(error).report(&context),
+    }
+}
+
+fn run(command: &args::Command, context: &Context) -> anyhow::Result<Outcome> {
+    use args::Command;
+    clic_host::cancel::install()?;
+    match command {
+        Command::Build(args) => build::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
+        Command::Test(args) => test::run(args, context),
+        Command::Inspect(args) => inspect::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Boards => boards::run(context),
+        Command::Recipes => recipes::run(context),
+        Command::Cache(args) => cache::run(args, context),
+        Command::Doctor => doctor::run(context),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args, context),
+    }
+}

@@ -1,0 +1,132 @@
+//! What every command shares: how to speak, and which tree is meant.
+
+use std::io::{IsTerminal, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use clic_host::{Progress, Sink, UserError};
+
+use crate::args::{ColorWhen, Global};
+use crate::output::Style;
+use crate::progress::{Bars, JsonLines, Lines, Quiet};
+
+/// The global options, made sense of.
+pub struct Context {
+    /// `--root`.
+    root: Option<PathBuf>,
+    /// Results are JSON.
+    pub json: bool,
+    /// Only results and errors.
+    pub quiet: bool,
+    /// How much more to say.
+    pub verbose: u8,
+    /// Colours of standard error.
+    pub style: Style,
+    /// Colours of standard output.
+    pub out: Style,
+    sink: Arc<dyn Sink>,
+}
+
+impl Context {
+    /// Looks at the terminal and the environment once, and starts tracing.
+    pub fn new(global: &Global) -> Self {
+        let style = Style::new(colors(global.color, stderr().is_terminal()));
+        let sink: Arc<dyn Sink> = if global.json {
+            Arc::new(JsonLines::default())
+        } else if global.quiet {
+            Arc::new(Quiet)
+        } else if stderr().is_terminal() {
+            let bars = Bars::new(style);
+            trace(global.verbose, Some(bars.clone()));
+            Arc::new(bars)
+        } else {
+            Arc::new(Lines::new(global.verbose > 0))
+        };
+        // The bars have set up their own, which does not write across them.
+        trace(global.verbose, None);
+        Self {
+            root: global.root.clone(),
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            style,
+            out: Style::new(colors(global.color, stdout().is_terminal())),
+            sink,
+        }
+    }
+
+    /// Where rooms report to.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.sink.clone())
+    }
+
+    /// Where rooms report to, for a command that wraps it.
+    pub fn sink(&self) -> Arc<dyn Sink> {
+        self.sink.clone()
+    }
+
+    /// A line for people on standard error, unless they asked for silence.
+    pub fn say(&self, text: &str) {
+        if !self.quiet && !self.json {
+            eprintln!("{text}");
+        }
+    }
+
+    /// The tree that people edit: `--root`, else the current directory or its nearest parent with recipes/
+    /// and boards/.
+    pub fn tree(&self) -> Result<PathBuf> {
+        let holds_tree = |dir: &Path| dir.join("recipes").is_dir() && dir.join("boards").is_dir();
+        if let Some(root) = &self.root {
+            if holds_tree(root) {
+                return Ok(root.clone());
+            }
+            return Err(
+                UserError::new(format!("{} holds no recipes/ and boards/", root.display()))
+                    .help("--root names the directory that holds recipes/, boards/ and overlays/")
+                    .into(),
+            );
+        }
+        let here = std::env::current_dir()?;
+        here.ancestors()
+            .find(|dir| holds_tree(dir))
+            .map(Path::to_path_buf)
+            .ok_or_else(|| {
+                UserError::new(format!(
+                    "neither {} nor a parent of it holds recipes/ and boards/",
+                    here.display()
+                ))
+                .help("go to the tree that holds them, or name it with --root DIR")
+                .into()
+            })
+    }
+}
+
+/// Whether to use colours. `NO_COLOR` counts when it is not empty (no-color.org).
+fn colors(when: ColorWhen, terminal: bool) -> bool {
+    match when {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto => {
+            terminal
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
+}
+
+/// Sends trace events to standard error: `CLIC_LOG`, else warnings, with -v information, with -vv all.
+fn trace(verbose: u8, bars: Option<Bars>) {
+    use tracing_subscriber::EnvFilter;
+    let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter = EnvFilter::try_from_env("CLIC_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .without_time()
+        .with_target(verbose > 1);
+    // A second subscriber is refused, which is how the first one stays.
+    let _ = match bars {
+        Some(bars) => builder.with_writer(move || bars.writer()).try_init(),
+        None => builder.with_writer(stderr).try_init(),
+    };
+}

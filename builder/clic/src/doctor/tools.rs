@@ -1,0 +1,136 @@
+//! The programs that builds and tests start, and the Debian packages that bring them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clic_host::Cmd;
+
+use super::{Finding, install};
+
+/// A program that we start.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    /// What prints its version.
+    version: &'static [&'static str],
+    /// What we need it for.
+    role: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        program: "apt-get",
+        package: "apt",
+        version: &["--version"],
+        role: "resolves packages",
+    },
+    Tool {
+        program: "gpgv",
+        package: "gpgv",
+        version: &["--version"],
+        role: "verifies the archive's signatures",
+    },
+    Tool {
+        program: "mmdebstrap",
+        package: "mmdebstrap",
+        version: &["--version"],
+        role: "makes root trees",
+    },
+    Tool {
+        program: "mke2fs",
+        package: "e2fsprogs",
+        version: &["-V"],
+        role: "makes ext4",
+    },
+    Tool {
+        program: "debugfs",
+        package: "e2fsprogs",
+        version: &["-V"],
+        role: "prepares the copy that is tested",
+    },
+    Tool {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        version: &["--version"],
+        role: "boots x86 images",
+    },
+    Tool {
+        program: "qemu-system-aarch64",
+        package: "qemu-system-arm",
+        version: &["--version"],
+        role: "boots arm64 images",
+    },
+];
+
+pub fn look(findings: &mut Vec<Finding>) {
+    findings.extend(TOOLS.iter().map(look_at));
+}
+
+fn look_at(tool: &Tool) -> Finding {
+    let id = format!("tool-{}", tool.program);
+    match find(tool.program) {
+        Some(path) => Finding::good(
+            &id,
+            tool.program,
+            format!("{} ({})", version(tool, &path), tool.role),
+        ),
+        None => Finding::missing(
+            &id,
+            tool.program,
+            format!("not found; it {}", tool.role),
+            install(&[tool.package]),
+        ),
+    }
+}
+
+/// Where a program is: `PATH`, then the system's directories for administrators, which an ordinary user's
+/// `PATH` lacks on Debian.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn version(tool: &Tool, path: &Path) -> String {
+    let Ok(finished) = Cmd::new(path).clean_env().args(tool.version).finish() else {
+        return "version unknown".into();
+    };
+    let text = format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&finished.stdout),
+        finished.stderr
+    );
+    version_in(&text).unwrap_or("version unknown").to_owned()
+}
+
+/// The first word of a program's answer that looks like a version.
+fn version_in(text: &str) -> Option<&str> {
+    text.split(|c: char| c.is_whitespace() || c == '(' || c == ')')
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        assert_eq!(
+            version_in("mke2fs 1.47.0 (5-Feb-2023)\n\tUsing EXT2FS"),
+            Some("1.47.0")
+        );
+        assert_eq!(
+            version_in("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"),
+            Some("7.2.22")
+        );
+        assert_eq!(version_in("mmdebstrap 1.3.5"), Some("1.3.5"));
+        assert_eq!(version_in("no figures here"), None);
+    }
+}

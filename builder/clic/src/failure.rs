@@ -1,0 +1,132 @@
+//! From an error to an exit code and a message.
+
+use std::process::ExitCode;
+
+use clic_host::{Cancelled, UserError, cancel};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::output;
+
+/// What a failed command tells its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The work failed.
+    Work,
+    /// The request was wrong.
+    Request,
+    /// A signal stopped it.
+    Cancelled,
+    /// Whoever read our output went away (`clic boards | head -1`): not worth a word.
+    ReaderGone,
+}
+
+impl Kind {
+    fn exit_code(self) -> u8 {
+        match self {
+            Self::ReaderGone => 0,
+            Self::Work => 1,
+            Self::Request => 2,
+            // 128 + SIGINT, as shells do.
+            Self::Cancelled => 130,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Work | Self::ReaderGone => "work",
+            Self::Request => "request",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// An error on its way out.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Judges an error by what its chain holds.
+    pub fn of(error: anyhow::Error) -> Self {
+        let kind = if cancel::requested() || error.chain().any(|cause| cause.is::<Cancelled>()) {
+            Kind::Cancelled
+        } else if error.chain().any(is_request) {
+            Kind::Request
+        } else if error.downcast_ref::<output::ReaderGone>().is_some() {
+            Kind::ReaderGone
+        } else {
+            Kind::Work
+        };
+        Self { kind, error }
+    }
+
+    /// Says it on standard error (and as JSON on standard output where that was asked for).
+    pub fn report(&self, context: &Context) -> ExitCode {
+        if self.kind != Kind::ReaderGone {
+            eprintln!("{} {}", context.style.bad("error:"), self.text(context));
+            if context.json {
+                // Nothing is left to tell it to when standard output is closed as well.
+                let _ = output::json_line(&json!({
+                    "event": "error",
+                    "kind": self.kind.name(),
+                    "exit": self.kind.exit_code(),
+                    "message": self.plain(),
+                }));
+            }
+        }
+        ExitCode::from(self.kind.exit_code())
+    }
+
+    fn text(&self, _: &Context) -> String {
+        self.plain()
+    }
+
+    /// The causes from the outermost to the root, each on its own line unless the one before already says it.
+    fn plain(&self) -> String {
+        if self.kind == Kind::Cancelled {
+            return Cancelled.to_string();
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for cause in self.error.chain() {
+            let text = cause.to_string();
+            if !lines.last().is_some_and(|last| last.ends_with(&text)) {
+                lines.push(text);
+            }
+        }
+        lines.join("\n  because: ")
+    }
+}
+
+fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<UserError>()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn exit_codes_follow_the_chain() {
+        let wrong = Err::<(), _>(UserError::new("no board x").help("clic boards")).context("building");
+        assert_eq!(Failure::of(wrong.unwrap_err()).kind.exit_code(), 2);
+        assert_eq!(Failure::of(anyhow!("disk full")).kind.exit_code(), 1);
+        let stopped = Err::<(), _>(Cancelled).context("downloading");
+        assert_eq!(Failure::of(stopped.unwrap_err()).kind.exit_code(), 130);
+    }
+
+    #[test]
+    fn causes_are_listed_once() {
+        let error = anyhow!("no space left")
+            .context("cannot write a.img")
+            .context("building: cannot write a.img");
+        assert_eq!(
+            Failure::of(error).plain(),
+            "building: cannot write a.img\n  because: no space left"
+        );
+    }
+}

@@ -1,0 +1,10 @@
+//! `clic recipes`: the recipes of the tree.
+
+use anyhow::{Result, bail};
+use clic_host::Outcome;
+
+use crate::context::Context;
+
+pub fn run(_: &Context) -> Result<Outcome> {
+    bail!("listing recipes is not there yet")
+}
