@@ -1,1 +1,223 @@
-//! clic-store
+//! What CLIC! keeps on the build host: downloads by their hash, scratch space, locks, and finished files
+//! that appear under their name only when they are whole.
+//!
+//! ```text
+//! <store>/downloads/sha256/ab/<hash>        verified files, read-only
+//! <store>/downloads/sha256/ab/<hash>.part   a download under way or interrupted: resumed later
+//! <store>/tmp/<name>-XXXXXX{,.lock}         scratch space of one run, gone with it
+//! <store>/locks/<name>                      locks between runs
+//! <store>/<room>/...                        what a room keeps for itself (see [`Store::room`])
+//! ```
+
+mod download;
+mod publish;
+mod scratch;
+pub mod space;
+mod transfer;
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clic_host::{UserError, cancel};
+
+pub use download::{Download, FetchError, Proxy, sha256_of};
+pub use publish::{Publishing, publish};
+pub use scratch::Scratch;
+pub use space::NoSpace;
+
+/// Removes a directory tree that plain `remove_dir_all` may not: its files can belong to other users.
+pub type Remover = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
+
+/// The store of one run.
+#[derive(Clone)]
+pub struct Store {
+    root: PathBuf,
+    net: transfer::Net,
+    remover: Option<Remover>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Where the store is when nobody says: `$CLIC_CACHE`, else `$XDG_CACHE_HOME/clic`, else `~/.cache/clic`.
+    pub fn default_dir() -> Result<PathBuf> {
+        let set = |key: &str| {
+            std::env::var_os(key)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        if let Some(dir) = set("CLIC_CACHE") {
+            return Ok(dir);
+        }
+        let cache = set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
+        let cache = cache.or_else(|| {
+            std::env::home_dir()
+                .filter(|home| home.is_absolute())
+                .map(|home| home.join(".cache"))
+        });
+        let cache = cache.ok_or_else(|| {
+            UserError::new("there is no place for the store: neither CLIC_CACHE nor HOME is set")
+                .help("set CLIC_CACHE to a directory with room for several GB")
+        })?;
+        Ok(cache.join("clic"))
+    }
+
+    /// Opens the store at `dir`, which is created (for its user alone) if it is not there.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            UserError::new(format!("the store {} cannot be used: {error}", dir.display()))
+                .help("set CLIC_CACHE to a directory that you can write to, with room for several GB")
+        };
+        let dir = std::path::absolute(dir).map_err(|error| cannot(&error))?;
+        for sub in ["", "downloads/sha256", "tmp", "locks"] {
+            private_dir(&dir.join(sub)).map_err(|error| cannot(&error))?;
+        }
+        // The one test that also sees read-only mounts and full quotas: write something.
+        tempfile::tempfile_in(dir.join("tmp")).map_err(|error| cannot(&error))?;
+        Ok(Self {
+            root: dir,
+            net: transfer::Net::default(),
+            remover: None,
+        })
+    }
+
+    /// With `true`, no socket is ever opened: what is not in the store is an error that names it.
+    #[must_use]
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.net.offline = offline;
+        self
+    }
+
+    /// Whether sockets are forbidden.
+    pub fn is_offline(&self) -> bool {
+        self.net.offline
+    }
+
+    /// How to reach http:// (`false`) or https:// (`true`) addresses, instead of what the environment says.
+    #[must_use]
+    pub fn proxy(mut self, https: bool, proxy: &Proxy) -> Self {
+        self.net.set_proxy(https, proxy);
+        self
+    }
+
+    /// How long to wait before the second try of a download; it doubles with each further one.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration) -> Self {
+        self.net.backoff = first;
+        self
+    }
+
+    /// How to remove scratch directories whose files belong to other users (see [`Scratch`]).
+    #[must_use]
+    pub fn remover(mut self, remover: Remover) -> Self {
+        self.remover = Some(remover);
+        self
+    }
+
+    /// Where the store is, absolute.
+    pub fn dir(&self) -> &Path {
+        &self.root
+    }
+
+    /// A directory that a room keeps between runs, created if need be. Take a [`Store::lock`] of the same
+    /// name before changing it.
+    pub fn room(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.root.join(name);
+        private_dir(&dir).map_err(|error| space::io_error(error, &dir))?;
+        Ok(dir)
+    }
+
+    /// Waits for the lock `name`, which other runs respect, and holds it until it is dropped.
+    pub fn lock(&self, name: &str) -> Result<Lock> {
+        let path = self.root.join("locks").join(name.replace('/', "-"));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = file.map_err(|error| space::io_error(error, &path))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+                }
+            }
+            cancel::check()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// A lock between runs, free again when this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// `path` with more text at its end.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// `mkdir -p`, for its user alone.
+fn private_dir(dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_written_is_the_requests_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = Store::open(&file.join("store")).unwrap_err();
+        let error = error.downcast_ref::<UserError>().expect("a UserError");
+        assert!(error.what.contains("file/store cannot be used"), "{error}");
+        assert!(
+            error
+                .help
+                .as_ref()
+                .is_some_and(|help| help.contains("CLIC_CACHE")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_new_store_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("a/store")).unwrap();
+        assert_eq!(
+            std::fs::metadata(store.dir()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let held = store.lock("apt/x").unwrap();
+        let other = File::open(store.dir().join("locks/apt-x")).unwrap();
+        assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+        drop(held);
+        other.try_lock().unwrap();
+    }
+}

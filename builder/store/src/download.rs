@@ -1,0 +1,375 @@
+//! Fetching files that are known by their hash: in parallel, resumable, retried, verified.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clic_host::{Stage, Unit, UserError, cancel};
+use sha2::{Digest, Sha256};
+
+use crate::space::{self, io_error};
+use crate::transfer::{Meter, Share, Try, local_path};
+use crate::{Store, publish};
+
+/// How often a download is tried before it counts as failed.
+const TRIES: u32 = 4;
+/// Downloads at a time. More gains nothing on one mirror and is impolite.
+pub(crate) const WORKERS: usize = 6;
+
+/// A file to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// Where from: `http:`, `https:`, or `file:`.
+    pub url: String,
+    /// Lower-case hex SHA-256.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Why a file could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Sockets are forbidden and files are missing.
+    #[error("offline, and {} of the files needed {} not in the store: {}\n  help: run once without --offline",
+        .missing.len(), if .missing.len() == 1 { "is" } else { "are" }, list(.missing))]
+    Offline {
+        /// Names of what is missing.
+        missing: Vec<String>,
+    },
+    /// The server cannot be reached, or the connection broke.
+    #[error("cannot download {name}: {why}\n  from {url}, tried {tries} times")]
+    Unreachable {
+        /// What people call the file.
+        name: String,
+        /// Where from.
+        url: String,
+        /// What went wrong the last time.
+        why: String,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// The server answered, but not with the file.
+    #[error("cannot download {name}: the server answered {status}\n  from {url}, tried {tries} {}",
+        if *.tries == 1 { "time" } else { "times" })]
+    Status {
+        /// What people call the file.
+        name: String,
+        /// Where from.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// The server sent something else.
+    #[error(
+        "{name} has the wrong content: expected {expected}, got {got}\n  from {url}, tried {tries} times; what was received is discarded"
+    )]
+    Wrong {
+        /// What people call the file.
+        name: String,
+        /// Where from.
+        url: String,
+        /// `sha256 <hash>` or `<n> bytes`.
+        expected: String,
+        /// Likewise.
+        got: String,
+        /// How often it was tried.
+        tries: u32,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", ...");
+    }
+    text
+}
+
+/// How to reach servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proxy {
+    /// As `http_proxy`, `https_proxy` and `no_proxy` say.
+    Environment,
+    /// Without a proxy.
+    Direct,
+    /// By this one: `http://host:port`.
+    Url(String),
+}
+
+impl Store {
+    /// Where the file of this hash is or would be. No check is made.
+    pub fn path_of(&self, sha256: &str) -> PathBuf {
+        let dir = self.dir().join("downloads/sha256");
+        dir.join(sha256.get(..2).unwrap_or("__")).join(sha256)
+    }
+
+    /// The file of this hash, read and verified now; `None` if the store has no such file. A damaged one is
+    /// removed and counts as missing.
+    pub fn verified(&self, sha256: &str) -> Result<Option<PathBuf>> {
+        let path = self.path_of(sha256);
+        match sha256_of(&path) {
+            Ok(found) if found == sha256 => Ok(Some(path)),
+            Ok(_) => {
+                tracing::warn!(path = %path.display(), "damaged file removed from the store");
+                std::fs::remove_file(&path).map_err(|error| io_error(error, &path))?;
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(error, &path)),
+        }
+    }
+
+    /// Which of these are not in the store, by a look at their sizes: a forecast, not a verification.
+    pub fn missing<'a>(&self, downloads: &'a [Download]) -> Vec<&'a Download> {
+        let there = |download: &Download| {
+            std::fs::metadata(self.path_of(&download.sha256)).is_ok_and(|meta| meta.len() == download.size)
+        };
+        downloads.iter().filter(|download| !there(download)).collect()
+    }
+
+    /// [`Store::fetch_all`] for one file.
+    pub fn fetch(&self, download: &Download, stage: &Stage) -> Result<PathBuf> {
+        let mut paths = self.fetch_all(std::slice::from_ref(download), stage)?;
+        paths.pop().context("one path for one download")
+    }
+
+    /// Has all of these in the store, every one verified during this call, and returns their paths in the same
+    /// order. What is there is not fetched again; what a killed run began is resumed.
+    ///
+    /// Errors: [`FetchError`], [`space::NoSpace`] before anything is fetched when the sum does not fit.
+    pub fn fetch_all(&self, downloads: &[Download], stage: &Stage) -> Result<Vec<PathBuf>> {
+        // The same content asked for twice is one job.
+        let mut jobs: BTreeMap<&str, &Download> = BTreeMap::new();
+        for download in downloads {
+            check_request(download)?;
+            jobs.entry(&download.sha256).or_insert(download);
+        }
+        let jobs: Vec<&Download> = jobs.into_values().collect();
+        stage.total(Unit::Bytes, jobs.iter().map(|job| job.size).sum());
+
+        let meter = Meter::new(stage);
+
+        // First what is there already: hashing it says what is left to fetch, before a socket is opened.
+        let missing = Mutex::new(Vec::new());
+        each(&jobs, |job| {
+            if self.verified(&job.sha256)?.is_some() {
+                meter.moved(0, job.size);
+            } else {
+                missing
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(*job);
+            }
+            Ok(())
+        })?;
+        let mut missing = missing
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Large ones first, so that the last worker is not left alone with a kernel.
+        missing.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.sha256.cmp(&b.sha256)));
+
+        let remote: Vec<String> = missing
+            .iter()
+            .filter(|job| local_path(&job.url).is_none())
+            .map(|job| job.name.clone())
+            .collect();
+        if self.net.offline && !remote.is_empty() {
+            return Err(FetchError::Offline { missing: remote }.into());
+        }
+        let begun = |job: &Download| {
+            std::fs::metadata(part_of(&self.path_of(&job.sha256))).map_or(0, |meta| meta.len())
+        };
+        let needed = missing
+            .iter()
+            .map(|job| job.size.saturating_sub(begun(job)))
+            .sum();
+        space::ensure(
+            self.dir(),
+            needed,
+            &format!("downloading {} files", missing.len()),
+        )?;
+
+        each(&missing, |job| self.fetch_one(job, &meter))?;
+        Ok(downloads
+            .iter()
+            .map(|download| self.path_of(&download.sha256))
+            .collect())
+    }
+
+    fn fetch_one(&self, job: &Download, meter: &Meter<'_>) -> Result<()> {
+        let path = self.path_of(&job.sha256);
+        let dir = path.parent().context("a stored file has a directory")?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|error| io_error(error, dir))?;
+        let part = part_of(&path);
+        let Some(mut file) = self.open_part(&part, &path, job)? else {
+            meter.moved(0, job.size);
+            return Ok(());
+        };
+        meter.stage().message(&job.name);
+        // What this job has added to the stage: taken back when what was received is discarded.
+        let mut counted = Share::new(meter);
+        let mut fresh = false;
+        for tries in 1..=TRIES {
+            if tries > 1 {
+                self.wait_before(tries)?;
+            }
+            match self.try_once(job, &mut file, tries, fresh, &mut counted) {
+                Try::Done => break,
+                Try::Failed(error) => return Err(error),
+                Try::Again(error) if tries == TRIES => return Err(error.into()),
+                Try::Again(error) => {
+                    fresh = matches!(error, FetchError::Wrong { .. });
+                    tracing::debug!("{error}; trying again");
+                }
+            }
+        }
+        file.sync_all().map_err(|error| io_error(error, &part))?;
+        std::fs::rename(&part, &path).map_err(|error| io_error(error, &path))?;
+        publish::sync_parent(&path)?;
+        counted.set(job.size);
+        Ok(())
+    }
+
+    /// The part file, locked against other runs; `None` if one of them has finished the file meanwhile.
+    fn open_part(&self, part: &Path, path: &Path, job: &Download) -> Result<Option<File>> {
+        loop {
+            cancel::check()?;
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(part);
+            let file = file.map_err(|error| io_error(error, part))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+                Err(std::fs::TryLockError::Error(error)) => return Err(io_error(error, part)),
+            }
+            if self.verified(&job.sha256)?.is_some() {
+                if is_at(&file, part) {
+                    let _ = std::fs::remove_file(part);
+                }
+                return Ok(None);
+            }
+            // Whoever held the lock may have renamed this very file to its final name and lost it since.
+            if is_at(&file, part) && !path.exists() {
+                return Ok(Some(file));
+            }
+        }
+    }
+}
+
+fn check_request(download: &Download) -> Result<()> {
+    let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    if download.sha256.len() != 64 || !download.sha256.bytes().all(hex) {
+        return Err(UserError::new(format!(
+            "{}: {:?} is no SHA-256 (64 hexadecimal digits, lower case)",
+            download.name, download.sha256
+        ))
+        .into());
+    }
+    let known = ["http://", "https://"]
+        .iter()
+        .any(|scheme| download.url.starts_with(scheme));
+    if !known && local_path(&download.url).is_none() {
+        return Err(UserError::new(format!(
+            "{}: {} is no http:, https: or file: address",
+            download.name, download.url
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// Runs `work` on every item by a few threads, until the first error.
+fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let first: Mutex<Option<anyhow::Error>> = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS.min(items.len()) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if let Err(error) = cancel::check().map_err(Into::into).and_then(|()| work(item)) {
+                        stop.store(true, Ordering::Relaxed);
+                        first
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    first
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .map_or(Ok(()), Err)
+}
+
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    crate::with_suffix(path, ".part")
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
+        _ => false,
+    }
+}
+
+/// Lower-case hex SHA-256 of a file's content.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Disk space: asked for before work begins, and named when it runs out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The disk is full, or would be.
+#[derive(Debug, thiserror::Error)]
+#[error("disk full: {what} needs {} in {}, which has {} free\n  help: free some space, or set CLIC_CACHE (the store) or --out (the results) to a larger disk",
+    human(*.needed), .dir.display(), human(*.free))]
+pub struct NoSpace {
+    /// What the room is for, e.g. `downloading 120 files`.
+    pub what: String,
+    /// Where it was needed.
+    pub dir: PathBuf,
+    /// Bytes needed.
+    pub needed: u64,
+    /// Bytes that an ordinary user may still write there.
+    pub free: u64,
+}
+
+/// Bytes that an ordinary user may still write to the file system of `path`, which need not exist yet.
+pub fn free(path: &Path) -> io::Result<u64> {
+    let mut probe = path;
+    loop {
+        match rustix::fs::statvfs(probe) {
+            Ok(stat) => return Ok(stat.f_bavail.saturating_mul(stat.f_frsize)),
+            Err(rustix::io::Errno::NOENT) => match probe.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => probe = parent,
+                Some(_) => probe = Path::new("."),
+                None => return Err(rustix::io::Errno::NOENT.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An error unless `needed` bytes fit in the file system of `dir`. `what` completes "... needs 3 GB".
+pub fn ensure(dir: &Path, needed: u64, what: &str) -> anyhow::Result<()> {
+    let free = free(dir).map_err(|error| io_error(error, dir))?;
+    if needed > free {
+        return Err(NoSpace {
+            what: what.into(),
+            dir: dir.into(),
+            needed,
+            free,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// An error about `path`, with a full disk explained. Use it wherever something is written.
+pub fn io_error(error: io::Error, path: &Path) -> anyhow::Error {
+    let full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    );
+    let shown = path.display().to_string();
+    if full {
+        let free = free(path).map_or_else(|_| "an unknown amount".into(), human);
+        let what = format!(
+            "disk full while writing {shown}: {free} free\n  help: free some space, or set CLIC_CACHE (the store) or --out (the results) to a larger disk"
+        );
+        return anyhow::Error::new(error).context(what);
+    }
+    anyhow::Error::new(error).context(shown)
+}
+
+/// `1.5 GB`: bytes for people, in powers of 1000.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut tenths, mut unit) = (u128::from(bytes) * 10, 0);
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths = (tenths + 500) / 1000;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_for_people() {
+        assert_eq!(human(0), "0 B");
+        assert_eq!(human(999), "999 B");
+        assert_eq!(human(1_500_000_000), "1.5 GB");
+        assert_eq!(human(u64::MAX), "18446744.1 TB");
+    }
+
+    #[test]
+    fn too_much_says_how_much() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = ensure(&dir.path().join("not/there"), u64::MAX, "the image")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("disk full: the image needs 18446744.1 TB in "),
+            "{error}"
+        );
+        assert!(error.contains(" free\n  help: "), "{error}");
+        ensure(dir.path(), 1, "the image").unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_is_named_wherever_it_happens() {
+        let error = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let text = format!("{:#}", io_error(error, Path::new("/some/file")));
+        assert!(text.starts_with("disk full while writing /some/file: "), "{text}");
+    }
+}
