@@ -1,4 +1,9 @@
 //! The bytes on disk: partition tables, FAT, ext4, boot loaders, and reading an image back.
 
 pub mod embedded;
+pub mod fat;
+pub mod ids;
+pub mod layout;
+pub mod read;
+pub mod table;
 pub mod tree;
