@@ -151,8 +151,10 @@ impl ImageDescription {
             schema: u32,
         }
         let broken = |error: serde_json::Error| {
-            UserError::new(format!("{IMAGE_DESCRIPTION_PATH} in the image is damaged: {error}"))
-                .help("build the image again")
+            UserError::new(format!(
+                "{IMAGE_DESCRIPTION_PATH} in the image is damaged: {error}"
+            ))
+            .help("build the image again")
         };
         let Version { schema } = serde_json::from_slice(json).map_err(broken)?;
         if schema != SCHEMA {
@@ -177,11 +179,14 @@ impl From<&TreeFile> for DescribedFile {
             path: file.path.clone(),
             from: file.from.clone(),
             kind: match &file.kind {
-                TreeFileKind::File(content) => {
-                    DescribedKind::File { sha256: content.sha256.clone(), size: content.size }
-                }
+                TreeFileKind::File(content) => DescribedKind::File {
+                    sha256: content.sha256.clone(),
+                    size: content.size,
+                },
                 TreeFileKind::Directory => DescribedKind::Directory,
-                TreeFileKind::Symlink(target) => DescribedKind::Symlink { target: target.clone() },
+                TreeFileKind::Symlink(target) => DescribedKind::Symlink {
+                    target: target.clone(),
+                },
             },
             mode: file.mode,
             owner: file.owner.clone(),
@@ -203,7 +208,9 @@ mod octal {
         let text = String::deserialize(from)?;
         match u32::from_str_radix(&text, 8) {
             Ok(mode) if mode <= 0o7777 => Ok(mode),
-            _ => Err(D::Error::custom(format!("{text:?} are no permission bits, e.g. \"0644\""))),
+            _ => Err(D::Error::custom(format!(
+                "{text:?} are no permission bits, e.g. \"0644\""
+            ))),
         }
     }
 }
@@ -223,19 +230,38 @@ mod tests {
         };
         ImageDescription {
             schema: SCHEMA,
-            recipe: Named { name: "minimal".into(), title: "Minimal".into() },
-            board: Named { name: "x86-pc".into(), title: "PC".into() },
+            recipe: Named {
+                name: "minimal".into(),
+                title: "Minimal".into(),
+            },
+            board: Named {
+                name: "x86-pc".into(),
+                title: "PC".into(),
+            },
             arch: Arch::Amd64,
             suite: "bookworm".into(),
             consoles: vec!["tty1".into()],
             boot: Boot::Grub,
-            disk: Disk { table: clic_recipe::plan::Table::Gpt, partitions: vec![] },
-            emulate: Emulate { machine: clic_recipe::plan::Machine::Pc, memory: 1024, timeout: 60 },
+            disk: Disk {
+                table: clic_recipe::plan::Table::Gpt,
+                partitions: vec![],
+            },
+            emulate: Emulate {
+                machine: clic_recipe::plan::Machine::Pc,
+                memory: 1024,
+                timeout: 60,
+            },
             overlays: vec![],
             units: vec![],
             checks: vec![],
             files: vec![
-                file("/etc/x", DescribedKind::File { sha256: "00".into(), size: 1 }),
+                file(
+                    "/etc/x",
+                    DescribedKind::File {
+                        sha256: "00".into(),
+                        size: 1,
+                    },
+                ),
                 file("/etc/y", DescribedKind::Symlink { target: "x".into() }),
                 file("/etc/z", DescribedKind::Directory),
             ],
@@ -254,15 +280,25 @@ mod tests {
     fn a_newer_schema_is_named() {
         let error = ImageDescription::from_json(br#"{"schema": 7, "future": []}"#).unwrap_err();
         let error = error.downcast::<UserError>().unwrap();
-        assert_eq!(error.what, "the image's description has schema 7, this clic reads 1");
+        assert_eq!(
+            error.what,
+            "the image's description has schema 7, this clic reads 1"
+        );
     }
 
     #[test]
     fn garbage_is_a_clear_error() {
         let error = ImageDescription::from_json(b"\x00\xff").unwrap_err().to_string();
-        assert!(error.starts_with("/usr/lib/clic/image.json in the image is damaged"), "{error}");
-        let json = String::from_utf8(description().to_json().unwrap()).unwrap().replace("0640", "9");
-        let error = ImageDescription::from_json(json.as_bytes()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("/usr/lib/clic/image.json in the image is damaged"),
+            "{error}"
+        );
+        let json = String::from_utf8(description().to_json().unwrap())
+            .unwrap()
+            .replace("0640", "9");
+        let error = ImageDescription::from_json(json.as_bytes())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("\"9\" are no permission bits"), "{error}");
     }
 }
