@@ -16,6 +16,10 @@ use crate::{Log, cancel};
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 15;
 
+/// Where [`Cmd::clean_env`] looks for programs: the system's directories, with those for administrators, which an
+/// ordinary user's `PATH` lacks on Debian.
+pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A program to run, with its arguments.
 #[derive(Debug)]
 pub struct Cmd {
@@ -75,7 +79,7 @@ impl Cmd {
     pub fn clean_env(mut self) -> Self {
         self.command
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", SYSTEM_PATH)
             .env("LC_ALL", "C.UTF-8");
         self
     }

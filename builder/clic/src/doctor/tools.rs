@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clic_host::Cmd;
+use clic_host::process::SYSTEM_PATH;
 
 use super::{Finding, install};
 
@@ -83,13 +84,11 @@ fn look_at(tool: &Tool) -> Finding {
     }
 }
 
-/// Where a program is: `PATH`, then the system's directories for administrators, which an ordinary user's
-/// `PATH` lacks on Debian.
+/// Where a program is, as builds and tests look for it: not in the user's own `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|dir| dir.join(program))
+    SYSTEM_PATH
+        .split(':')
+        .map(|dir| Path::new(dir).join(program))
         .find(|file| is_executable(file))
 }
 
@@ -119,6 +118,23 @@ fn version_in(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_tool_comes_with_the_command_that_brings_it() {
+        let tool = Tool {
+            program: "no-such-tool",
+            package: "some-package",
+            version: &[],
+            role: "does things",
+        };
+        let finding = look_at(&tool);
+        assert_eq!(finding.state, crate::doctor::State::Missing);
+        assert_eq!(finding.detail, "not found; it does things");
+        assert_eq!(
+            finding.mend.as_deref(),
+            Some("sudo apt-get install --yes --no-install-recommends some-package")
+        );
+    }
 
     #[test]
     fn versions_are_found_in_what_programs_say() {
