@@ -47,6 +47,8 @@ pub struct ImageDescription {
     pub checks: Vec<Check>,
     /// The entries that we put into the root tree ourselves, sorted by path, without this description.
     pub files: Vec<DescribedFile>,
+    /// Keys that may log in as root, as `ssh-keygen -l` lists them: a choice made at build time, on record.
+    pub authorized_keys: Vec<String>,
     /// The time that every later time stamp is clamped to, in seconds since 1970.
     pub epoch: i64,
 }
@@ -133,6 +135,7 @@ impl ImageDescription {
             units: plan.units.clone(),
             checks: plan.checks.clone(),
             files,
+            authorized_keys: plan.authorized_keys.clone(),
             epoch,
         }
     }
@@ -265,6 +268,7 @@ mod tests {
                 file("/etc/y", DescribedKind::Symlink { target: "x".into() }),
                 file("/etc/z", DescribedKind::Directory),
             ],
+            authorized_keys: vec![],
             epoch: 1_700_000_000,
         }
     }

@@ -344,6 +344,8 @@ pub const TYPE_BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
 pub const TYPE_LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 /// Type GUID of a root file system for x86-64 (Discoverable Partitions Specification).
 pub const TYPE_ROOT_X86_64: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
+/// Type GUID of a root file system for arm64 (the same).
+pub const TYPE_ROOT_ARM64: &str = "b921b045-1df0-41c3-af44-4c6f280d3fae";
 
 fn gpt_type_name(guid: &str) -> &'static str {
     match guid {
@@ -351,7 +353,7 @@ fn gpt_type_name(guid: &str) -> &'static str {
         TYPE_BIOS_BOOT => "BIOS boot",
         TYPE_LINUX => "Linux file system",
         TYPE_ROOT_X86_64 => "Linux root (x86-64)",
-        "b921b045-1df0-41c3-af44-4c6f280d3fae" => "Linux root (arm64)",
+        TYPE_ROOT_ARM64 => "Linux root (arm64)",
         "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f" => "Linux swap",
         "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7" => "basic data",
         _ => "unknown",
