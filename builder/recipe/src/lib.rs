@@ -2,8 +2,39 @@
 //!
 //! Pure: reads the tree that people edit, opens no socket, starts no process. Every error points at
 //! file, line and column.
+//!
+//! ```text
+//! raw (what is written) -> recipe, board, overlay (checked) -> resolve (put together) -> plan
+//! ```
 
+mod board;
+mod debian;
+mod disk;
+mod document;
+mod keys;
+mod listing;
+mod loader;
+mod nearest;
+mod overlay;
+mod overlay_files;
+mod parameter;
 pub mod plan;
+mod raw;
+mod recipe;
+mod report;
+mod resolve;
+mod schema;
+mod size;
 pub mod source;
+mod template;
+mod tree;
 
+pub use board::Power;
+pub use keys::AuthorizedKeys;
+pub use listing::{BoardInfo, Checked, OverlayInfo, RecipeInfo, check};
+pub use nearest::nearest;
 pub use plan::Plan;
+pub use report::{Problem, ProblemEntry, Report};
+pub use resolve::{ResolveOptions, resolve};
+pub use schema::schemas;
+pub use tree::Tree;

@@ -1,9 +1,11 @@
 //! The plan: everything resolved, nothing done. What every room to the right works from.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::source::Origin;
 
@@ -45,6 +47,31 @@ pub struct Plan {
     pub emulate: Emulate,
     /// Largest size of the whole image in bytes that the recipe allows, if it names one.
     pub image_size: Option<u64>,
+    /// Inodes left free in the root file system, if the recipe names a number.
+    pub free_inodes: Option<u64>,
+    /// Keys that may log in as root, as `ssh-keygen -l` lists them: `256 SHA256:... comment (ED25519)`.
+    pub authorized_keys: Vec<String>,
+}
+
+impl Plan {
+    /// SHA-256 of the plan's JSON: equal plans have equal fingerprints, on every host.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        // Serialising to memory fails only for maps whose keys are not text; ours are. A wrong but stable value
+        // would be worse than a stop.
+        let json =
+            serde_json::to_vec(self).unwrap_or_else(|error| unreachable!("a plan is plain data: {error}"));
+        Sha256::digest(json).into()
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// A thing's name (file stem) and title.

@@ -1,0 +1,316 @@
+//! Boards: from TOML to checked values.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::debian::{self, COMPONENTS, SUITES};
+use crate::disk;
+use crate::nearest::{advice, quoted};
+use crate::plan::{Arch, Boot, Disk, Emulate, Machine, Named, Table};
+use crate::raw::{At, RawBoard, RawEmulate, RawPower, sited};
+use crate::report::{Problem, Problems};
+use crate::size::{self, MIB};
+use crate::source::{Origin, Sited, SourceFile};
+
+/// Seconds that an emulated boot may take when the board does not say. The slowest measured: a Raspberry Pi with a
+/// dozen services, under 450 s.
+const TIMEOUT: u64 = 600;
+
+/// A board with every value checked.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) named: Named,
+    pub(crate) arch: Arch,
+    pub(crate) suites: Vec<String>,
+    pub(crate) packages: Vec<Sited<String>>,
+    /// In the order of [`COMPONENTS`].
+    pub(crate) components: Vec<String>,
+    pub(crate) consoles: Vec<String>,
+    pub(crate) disk: Disk,
+    pub(crate) boot: Boot,
+    pub(crate) emulate: Emulate,
+    pub(crate) power: Option<Power>,
+}
+
+/// What a board draws from its supply.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Power {
+    /// Watts when it does nothing.
+    pub idle_watts: f64,
+    /// Watts with all cores busy.
+    pub load_watts: f64,
+    /// Who measured it.
+    pub source: String,
+}
+
+/// Checks a board. `None` when anything is wrong with it.
+pub(crate) fn check(
+    name: &str,
+    raw: RawBoard,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<Rc<Board>> {
+    let before = problems.count();
+    let arch = raw.arch.value;
+    let suites = suites(raw.suites, arch, file, problems);
+    let packages = packages(raw.packages, file, problems);
+    let components = components(raw.components, file, problems);
+    let consoles = consoles(raw.consoles, file, problems);
+    let disk = disk::check(raw.disk, raw.boot.kind.value, file, problems);
+    boot_fits(&raw.boot.kind, arch, disk.as_ref(), file, problems);
+    let emulate = emulate(raw.emulate, arch, raw.boot.kind.value, file, problems);
+    let power = raw.power.and_then(|power| check_power(power, file, problems));
+    if raw.title.value.trim().is_empty() {
+        problems.push(Problem::at(&raw.title.origin(file), "the title is empty"));
+    }
+    (problems.count() == before).then_some(())?;
+    Some(Rc::new(Board {
+        named: Named {
+            name: name.to_owned(),
+            title: raw.title.value,
+        },
+        arch,
+        suites,
+        packages,
+        components,
+        consoles,
+        disk: disk?,
+        boot: raw.boot.kind.value,
+        emulate,
+        power,
+    }))
+}
+
+fn suites(
+    raw: At<Vec<At<String>>>,
+    arch: Arch,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<String> {
+    if raw.value.is_empty() {
+        problems.push(
+            Problem::at(&raw.origin(file), "a board needs at least one suite")
+                .help(format!("suites: {}", quoted(&SUITES.map(|suite| suite.name)))),
+        );
+    }
+    let list = distinct(sited(raw.value, file), "suite", problems);
+    for suite in &list {
+        known_suite(suite, Some(arch), problems);
+    }
+    list.into_iter().map(|suite| suite.value).collect()
+}
+
+/// A suite that we know and, when an architecture is given, that has it.
+pub(crate) fn known_suite(suite: &Sited<String>, arch: Option<Arch>, problems: &mut Problems) {
+    let Some(known) = SUITES.iter().find(|known| known.name == suite.value) else {
+        problems.push(
+            Problem::at(&suite.origin, format!("unknown suite `{}`", suite.value)).help(advice(
+                &suite.value,
+                "suites",
+                SUITES.map(|suite| suite.name),
+            )),
+        );
+        return;
+    };
+    if let Some(arch) = arch.filter(|arch| !known.archs.contains(arch)) {
+        problems.push(Problem::at(
+            &suite.origin,
+            format!("Debian {} has no kernel for {arch}", suite.value),
+        ));
+    }
+}
+
+/// Package names that could exist, each once in one list.
+pub(crate) fn packages(
+    raw: Vec<At<String>>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<Sited<String>> {
+    let list = distinct(sited(raw, file), "package", problems);
+    for package in &list {
+        if let Err(why) = debian::package_name(&package.value) {
+            problems.push(Problem::at(&package.origin, why).help(
+                "package names are lower case letters, digits, `+`, `-` and `.`; no version, no architecture",
+            ));
+        }
+    }
+    list
+}
+
+/// Reports what a list names twice.
+pub(crate) fn distinct(list: Vec<Sited<String>>, kind: &str, problems: &mut Problems) -> Vec<Sited<String>> {
+    let mut seen = BTreeSet::new();
+    for element in &list {
+        if !seen.insert(&element.value) {
+            problems.push(
+                Problem::at(
+                    &element.origin,
+                    format!("{kind} `{}` is in this list twice", element.value),
+                )
+                .help("remove one of them"),
+            );
+        }
+    }
+    list
+}
+
+fn components(raw: Vec<At<String>>, file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<String> {
+    let list = distinct(sited(raw, file), "component", problems);
+    for component in &list {
+        if !COMPONENTS.contains(&component.value.as_str()) {
+            problems.push(
+                Problem::at(
+                    &component.origin,
+                    format!("unknown component `{}`", component.value),
+                )
+                .help(advice(&component.value, "components", COMPONENTS)),
+            );
+        }
+    }
+    // Everything depends on main.
+    COMPONENTS
+        .into_iter()
+        .filter(|known| *known == "main" || list.iter().any(|component| component.value == *known))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn consoles(raw: At<Vec<At<String>>>, file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<String> {
+    if raw.value.is_empty() {
+        problems.push(
+            Problem::at(&raw.origin(file), "a board needs at least one console")
+                .help("write the most important last: `[\"tty1\", \"ttyS0,115200\"]`"),
+        );
+    }
+    let list = distinct(sited(raw.value, file), "console", problems);
+    for console in &list {
+        if let Err(why) = debian::console(&console.value) {
+            problems.push(Problem::at(&console.origin, why));
+        }
+    }
+    list.into_iter().map(|console| console.value).collect()
+}
+
+/// Boot loader, architecture and partition table belong together.
+fn boot_fits(
+    kind: &At<Boot>,
+    arch: Arch,
+    disk: Option<&Disk>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) {
+    let (name, wanted_arch, wanted_table) = match kind.value {
+        Boot::Grub => ("grub", Arch::Amd64, Table::Gpt),
+        Boot::RaspiFirmware => ("raspi-firmware", Arch::Arm64, Table::Mbr),
+    };
+    let origin = kind.origin(file);
+    if arch != wanted_arch {
+        problems.push(
+            Problem::at(
+                &origin,
+                format!("`{name}` starts {wanted_arch} boards, and this board is {arch}"),
+            )
+            .help(match kind.value {
+                Boot::Grub => "arm64 boards start with `raspi-firmware`",
+                Boot::RaspiFirmware => "amd64 boards start with `grub`",
+            }),
+        );
+    }
+    if disk.is_some_and(|disk| disk.table != wanted_table) {
+        problems.push(match kind.value {
+            Boot::Grub => Problem::at(&origin, "`grub` needs `table = \"gpt\"`")
+                .help("one image then starts on BIOS, UEFI x64 and UEFI ia32"),
+            Boot::RaspiFirmware => Problem::at(&origin, "`raspi-firmware` needs `table = \"mbr\"`")
+                .help("the boot ROM of Raspberry Pi 0 to 3 does not read a GPT"),
+        });
+    }
+}
+
+fn emulate(
+    raw: RawEmulate,
+    arch: Arch,
+    boot: Boot,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Emulate {
+    let (name, wanted_arch, wanted_boot) = match raw.machine.value {
+        Machine::Pc => ("pc", Arch::Amd64, Boot::Grub),
+        Machine::Raspi3b => ("raspi3b", Arch::Arm64, Boot::RaspiFirmware),
+    };
+    if arch != wanted_arch || boot != wanted_boot {
+        problems.push(
+            Problem::at(
+                &raw.machine.origin(file),
+                format!("machine `{name}` can't stand in for this board"),
+            )
+            .help("`pc` is for amd64 with grub, `raspi3b` for arm64 with raspi-firmware"),
+        );
+    }
+    let memory = raw.memory.map_or(1024, |memory| {
+        let origin = memory.origin(file);
+        check_memory(&memory.value, raw.machine.value, &origin, problems)
+    });
+    let timeout = raw.timeout_seconds.map_or(TIMEOUT, |timeout| {
+        if !(10..=7200).contains(&timeout.value) {
+            problems.push(
+                Problem::at(
+                    &timeout.origin(file),
+                    format!("{} seconds is no sensible time for a boot", timeout.value),
+                )
+                .help("from 10 to 7200"),
+            );
+        }
+        timeout.value
+    });
+    Emulate {
+        machine: raw.machine.value,
+        memory,
+        timeout,
+    }
+}
+
+/// Memory of the guest in MiB.
+fn check_memory(text: &str, machine: Machine, origin: &Origin, problems: &mut Problems) -> u32 {
+    match size::parse_mib(text) {
+        Err(why) => problems.push(Problem::at(origin, why)),
+        Ok(bytes) if machine == Machine::Raspi3b && bytes != 1024 * MIB => {
+            problems.push(
+                Problem::at(origin, "the `raspi3b` always has 1G of memory").help("write `memory = \"1G\"`"),
+            );
+        }
+        Ok(bytes) if !(128 * MIB..=64 * 1024 * MIB).contains(&bytes) => {
+            problems.push(
+                Problem::at(origin, format!("{text} is no sensible memory for a test"))
+                    .help("from 128M to 64G"),
+            );
+        }
+        Ok(bytes) => return u32::try_from(bytes / MIB).unwrap_or(1024),
+    }
+    1024
+}
+
+fn check_power(raw: RawPower, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Power> {
+    let before = problems.count();
+    for watts in [&raw.idle_watts, &raw.load_watts] {
+        if !(watts.value.is_finite() && watts.value > 0.0 && watts.value < 10_000.0) {
+            problems.push(Problem::at(
+                &watts.origin(file),
+                "this must be more than 0 and less than 10000 watts",
+            ));
+        }
+    }
+    if raw.load_watts.value < raw.idle_watts.value {
+        problems.push(Problem::at(
+            &raw.load_watts.origin(file),
+            "a busy board can't draw less than an idle one",
+        ));
+    }
+    (problems.count() == before).then_some(Power {
+        idle_watts: raw.idle_watts.value,
+        load_watts: raw.load_watts.value,
+        source: raw.source.value,
+    })
+}

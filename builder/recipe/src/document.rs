@@ -1,0 +1,210 @@
+//! From TOML text to a raw type, with errors for people.
+//!
+//! serde stops at the first thing that it does not like. We note it, take that key out of the parsed document and
+//! try again, so that a person sees every slip of a file at once.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::nearest::advice;
+use crate::report::{Problem, Problems};
+use crate::source::SourceFile;
+
+/// The schema version that this program reads, of all three kinds of files.
+pub(crate) const SCHEMA: i64 = 1;
+
+/// Reads a file. `None` when anything about its shape is wrong: then every slip is in `problems`, and later checks
+/// of its values would only produce consequences of them.
+pub(crate) fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<T> {
+    let mut table = match DeTable::parse(&file.text) {
+        Ok(table) => table,
+        Err(error) => {
+            let span = error.span().unwrap_or(0..0);
+            problems.push(Problem::at(
+                &file.at(span),
+                format!("not valid TOML: {}", error.message()),
+            ));
+            return None;
+        }
+    };
+    check_schema(file, &table, problems)?;
+
+    let mut removed: Vec<String> = Vec::new();
+    loop {
+        let error = match T::deserialize(toml::de::Deserializer::from(table.clone())) {
+            Ok(value) if removed.is_empty() => return Some(value),
+            Ok(_) => return None,
+            Err(error) => error,
+        };
+        let message = error.message();
+        let span = error.span().unwrap_or(0..0);
+        if let Some(key) = quoted_after(message, "missing field ")
+            && removed.iter().any(|name| name == key)
+        {
+            // It is there, and was reported for what is in it.
+            return None;
+        }
+        // The whole document is meant when a key of the top level is missing: its first line is enough.
+        let shown = if span == table.span() {
+            file.line_span(1)
+        } else {
+            span.clone()
+        };
+        problems.push(explain(message, file, shown));
+        match remove(table.get_mut(), &span) {
+            Some(name) => removed.push(name),
+            None => return None,
+        }
+    }
+}
+
+/// A file of a newer version is told as that, not as a heap of unknown keys.
+fn check_schema(file: &Arc<SourceFile>, table: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<()> {
+    let Some(value) = table.get_ref().get("schema") else {
+        problems.push(
+            Problem::at(&file.at(file.line_span(1)), "the key `schema` is missing")
+                .help(format!("start the file with `schema = {SCHEMA}`")),
+        );
+        return None;
+    };
+    match value
+        .get_ref()
+        .as_integer()
+        .and_then(|number| number.as_str().parse::<i64>().ok())
+    {
+        Some(SCHEMA) => Some(()),
+        Some(number) => {
+            let help = if number > SCHEMA {
+                "use a newer clic, or the version of this file that belongs to this one".to_owned()
+            } else {
+                format!("schema versions start at 1; write `schema = {SCHEMA}`")
+            };
+            problems.push(
+                Problem::at(
+                    &file.at(value.span()),
+                    format!("schema {number} is not known; this clic reads schema {SCHEMA}"),
+                )
+                .help(help),
+            );
+            None
+        }
+        None => {
+            problems.push(
+                Problem::at(&file.at(value.span()), "`schema` must be a whole number")
+                    .help(format!("write `schema = {SCHEMA}`")),
+            );
+            None
+        }
+    }
+}
+
+/// Takes out the key or list element that an error points at; the name of the key that went.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let here = table
+        .iter()
+        .find(|(key, value)| key.span() == *span || value.span() == *span)
+        .map(|(key, _)| key.get_ref().to_string());
+    if let Some(key) = &here {
+        table.remove(key.as_str());
+    }
+    here.or_else(|| {
+        table.iter_mut().find_map(|(key, value)| {
+            remove_inside(value, span).map(|name| name.unwrap_or_else(|| key.get_ref().to_string()))
+        })
+    })
+}
+
+/// Like [`remove`], inside of a value. The inner `None`: a list element went, which has no name.
+fn remove_inside(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<Option<String>> {
+    match value.get_mut() {
+        DeValue::Table(table) => remove(table, span).map(Some),
+        DeValue::Array(array) => {
+            if let Some(found) = array.iter_mut().find_map(|element| remove_inside(element, span)) {
+                return Some(found);
+            }
+            let before = array.len();
+            *array = array
+                .iter()
+                .filter(|element| element.span() != *span)
+                .cloned()
+                .collect();
+            (array.len() < before).then_some(None)
+        }
+        _ => None,
+    }
+}
+
+/// serde's and toml's messages in the words of somebody who edits TOML.
+fn explain(message: &str, file: &Arc<SourceFile>, span: Range<usize>) -> Problem {
+    let origin = file.at(span);
+    if let Some(key) = quoted_after(message, "unknown field ") {
+        let known = expected_names(message);
+        return Problem::at(&origin, format!("unknown key `{key}`")).help(advice(key, "keys here", known));
+    }
+    if let Some(value) = quoted_after(message, "unknown variant ") {
+        let known = expected_names(message);
+        return Problem::at(&origin, format!("unknown value `{value}`")).help(advice(value, "values", known));
+    }
+    if let Some(key) = quoted_after(message, "missing field ") {
+        return Problem::at(&origin, format!("the key `{key}` is missing here"))
+            .help(format!("add `{key} = ...`"));
+    }
+    let rest = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((found, expected)) = rest.and_then(|rest| rest.rsplit_once(", expected ")) {
+        let (found, expected) = (found_in_words(found), expected_in_words(expected));
+        return Problem::at(&origin, format!("this must be {expected}, but it is {found}"));
+    }
+    Problem::at(&origin, message)
+}
+
+/// The text between the backquotes that follow `prefix`.
+fn quoted_after<'m>(message: &'m str, prefix: &str) -> Option<&'m str> {
+    message.strip_prefix(prefix)?.strip_prefix('`')?.split('`').next()
+}
+
+/// The names that a message lists after `expected`.
+fn expected_names(message: &str) -> Vec<&str> {
+    let list = message.rsplit_once(", expected ").map_or("", |(_, list)| list);
+    list.split('`').skip(1).step_by(2).collect()
+}
+
+fn found_in_words(found: &str) -> String {
+    if let Some(text) = found.strip_prefix("string ") {
+        return format!("the text {text}");
+    }
+    match found.split_once(' ') {
+        Some(("integer", number)) => format!("the number {number}"),
+        Some(("floating", rest)) => format!("the number {}", rest.trim_start_matches("point ")),
+        Some(("boolean", value)) => value.to_owned(),
+        _ if found == "map" => "a table".to_owned(),
+        _ if found == "sequence" => "a list".to_owned(),
+        _ => found.to_owned(),
+    }
+}
+
+fn expected_in_words(expected: &str) -> String {
+    match expected {
+        "a string" | "str" | "string" => "text in quotes".to_owned(),
+        "a sequence" => "a list in brackets".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "i64" | "i32" => "a whole number".to_owned(),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" | "u64" => "a whole number, 0 or more".to_owned(),
+        "f64" => "a number".to_owned(),
+        "a map" => "a table".to_owned(),
+        _ if expected.starts_with("struct ") => "a table".to_owned(),
+        _ if expected.contains("enum ")
+            || expected.contains("variant")
+            || expected.contains("string or table") =>
+        {
+            "text in quotes".to_owned()
+        }
+        _ => expected.to_owned(),
+    }
+}

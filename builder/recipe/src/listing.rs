@@ -1,0 +1,187 @@
+//! What there is in a tree, and whether all of it is valid.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::board::Power;
+use crate::loader::Loader;
+use crate::plan::{Arch, Plan};
+use crate::report::{Problem, Report};
+use crate::resolve::{ResolveOptions, plan};
+use crate::tree::{Kind, Tree};
+
+/// A recipe, for lists.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct RecipeInfo {
+    /// What `clic build` calls it.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Debian suite; none for a recipe that only others build on.
+    pub suite: Option<String>,
+    /// Boards that it can be built for; none for a recipe that only others build on.
+    pub boards: Vec<String>,
+    /// Its overlays.
+    pub overlays: Vec<String>,
+}
+
+/// A board, for lists.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct BoardInfo {
+    /// What `--board` calls it.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Debian architecture.
+    pub arch: Arch,
+    /// Debian suites that it can have.
+    pub suites: Vec<String>,
+    /// What it draws from its supply, if somebody measured it.
+    pub power: Option<Power>,
+}
+
+/// An overlay, for lists.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct OverlayInfo {
+    /// What `overlays` of a recipe calls it.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// A paragraph for people.
+    pub description: String,
+    /// Its parameters: name and description.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Tree {
+    /// All recipes, sorted by name. A report if one of them can't be read.
+    pub fn recipes(&self) -> Result<Vec<RecipeInfo>, Report> {
+        let mut loader = Loader::new(self);
+        let mut list = Vec::new();
+        for name in loader.names(Kind::Recipe) {
+            list.extend(loader.recipe(&name, &mut Vec::new()).map(|recipe| {
+                RecipeInfo {
+                    name,
+                    title: recipe.named.title.clone(),
+                    suite: recipe.suite.as_ref().map(|suite| suite.value.clone()),
+                    boards: recipe.boards.iter().map(|board| board.value.clone()).collect(),
+                    overlays: recipe
+                        .overlays
+                        .iter()
+                        .map(|overlay| overlay.value.clone())
+                        .collect(),
+                }
+            }));
+        }
+        loader.problems.into_result().map(|()| list)
+    }
+
+    /// All boards, sorted by name. A report if one of them can't be read.
+    pub fn boards(&self) -> Result<Vec<BoardInfo>, Report> {
+        let mut loader = Loader::new(self);
+        let mut list = Vec::new();
+        for name in loader.names(Kind::Board) {
+            list.extend(loader.board(&name).map(|board| BoardInfo {
+                name,
+                title: board.named.title.clone(),
+                arch: board.arch,
+                suites: board.suites.clone(),
+                power: board.power.clone(),
+            }));
+        }
+        loader.problems.into_result().map(|()| list)
+    }
+
+    /// All overlays, sorted by name. A report if one of them can't be read.
+    pub fn overlays(&self) -> Result<Vec<OverlayInfo>, Report> {
+        let mut loader = Loader::new(self);
+        let mut list = Vec::new();
+        for name in loader.names(Kind::Overlay) {
+            list.extend(loader.overlay(&name).map(|overlay| {
+                OverlayInfo {
+                    name,
+                    title: overlay.title.clone(),
+                    description: overlay.description.clone(),
+                    parameters: overlay
+                        .parameters
+                        .iter()
+                        .map(|(name, parameter)| (name.clone(), parameter.description.clone()))
+                        .collect(),
+                }
+            }));
+        }
+        loader.problems.into_result().map(|()| list)
+    }
+}
+
+/// What [`check`] found valid.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Checked {
+    /// Files read, relative to the tree, sorted.
+    pub files: Vec<PathBuf>,
+    /// Plans that were made: recipe and board.
+    pub plans: Vec<(String, String)>,
+}
+
+/// Checks one recipe with each of its boards, or everything that is in the tree, used or not. Everything that is
+/// wrong is in the report.
+pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
+    let mut loader = Loader::new(tree);
+    let mut files = Vec::new();
+    let mut recipes = Vec::new();
+    if let Some(asked) = recipe {
+        if let Some(recipe) = loader.asked_recipe(asked) {
+            let overlays = recipe
+                .overlays
+                .iter()
+                .map(|overlay| Kind::Overlay.file(&overlay.value));
+            let boards = recipe.boards.iter().map(|board| Kind::Board.file(&board.value));
+            files.extend(overlays.chain(boards).chain([recipe.origin.file.name.clone()]));
+            if recipe.boards.is_empty() {
+                loader.problems.push(
+                    Problem::at(
+                        &recipe.origin,
+                        format!("recipe `{}` is for no board", recipe.named.name),
+                    )
+                    .help("add `boards = [...]`"),
+                );
+            }
+            recipes.push(recipe);
+        }
+    } else {
+        for kind in [Kind::Recipe, Kind::Board, Kind::Overlay] {
+            for name in loader.names(kind) {
+                files.push(kind.file(&name));
+                match kind {
+                    Kind::Recipe => recipes.extend(loader.recipe(&name, &mut Vec::new())),
+                    Kind::Board => drop(loader.board(&name)),
+                    Kind::Overlay => drop(loader.overlay(&name)),
+                }
+            }
+        }
+    }
+    let mut plans = Vec::new();
+    for recipe in recipes {
+        // A recipe without boards is there for others to extend; its overlays are looked at all the same.
+        if recipe.boards.is_empty() {
+            for overlay in &recipe.overlays {
+                loader.exists(Kind::Overlay, overlay);
+            }
+        }
+        for name in &recipe.boards {
+            if !loader.exists(Kind::Board, name) {
+                continue;
+            }
+            let Some(board) = loader.board(&name.value) else {
+                continue;
+            };
+            let plan: Option<Plan> = plan(&mut loader, &recipe, &board, &ResolveOptions::default());
+            plans.extend(plan.map(|plan| (plan.recipe.name, plan.board.name)));
+        }
+    }
+    loader.problems.into_result()?;
+    files.sort();
+    files.dedup();
+    Ok(Checked { files, plans })
+}

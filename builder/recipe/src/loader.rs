@@ -1,0 +1,239 @@
+//! Reads recipes, boards and overlays, each once, and notes what is wrong with them once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::board::{self, Board};
+use crate::debian;
+use crate::document;
+use crate::nearest::advice;
+use crate::overlay::{self, Overlay};
+use crate::raw::{RawBoard, RawOverlay, RawRecipe};
+use crate::recipe::{self, Recipe};
+use crate::report::{Problem, Problems};
+use crate::source::{Origin, Sited, SourceFile};
+use crate::tree::{Kind, Tree, read_text};
+
+/// Everything read so far. `None`: it was tried, and `problems` says what is wrong.
+pub(crate) struct Loader<'t> {
+    pub(crate) tree: &'t Tree,
+    pub(crate) problems: Problems,
+    recipes: BTreeMap<String, Option<Rc<Recipe>>>,
+    boards: BTreeMap<String, Option<Rc<Board>>>,
+    overlays: BTreeMap<String, Option<Rc<Overlay>>>,
+}
+
+/// What was asked for on the command line: a name of the tree, or a path.
+enum Asked {
+    Name(String),
+    Path(String, Arc<SourceFile>),
+}
+
+impl<'t> Loader<'t> {
+    pub(crate) fn new(tree: &'t Tree) -> Self {
+        Self {
+            tree,
+            problems: Problems::default(),
+            recipes: BTreeMap::new(),
+            boards: BTreeMap::new(),
+            overlays: BTreeMap::new(),
+        }
+    }
+
+    /// The recipe that somebody asked for by name or path.
+    pub(crate) fn asked_recipe(&mut self, asked: &str) -> Option<Rc<Recipe>> {
+        match self.asked(Kind::Recipe, asked)? {
+            Asked::Name(name) => self.recipe(&name, &mut Vec::new()),
+            Asked::Path(name, file) => self.recipe_file(&name, &file, &mut Vec::new()),
+        }
+    }
+
+    /// The board that somebody asked for by name or path. True: it is one of the tree's, so that the recipe must name it.
+    pub(crate) fn asked_board(&mut self, asked: &str) -> Option<(Rc<Board>, bool)> {
+        match self.asked(Kind::Board, asked)? {
+            Asked::Name(name) => Some((self.board(&name)?, true)),
+            Asked::Path(name, file) => {
+                let raw = self.parse::<RawBoard>(&file)?;
+                Some((board::check(&name, raw, &file, &mut self.problems)?, false))
+            }
+        }
+    }
+
+    fn asked(&mut self, kind: Kind, asked: &str) -> Option<Asked> {
+        let path = Path::new(asked);
+        let is_path = asked.contains('/') || path.extension().is_some_and(|extension| extension == "toml");
+        if !is_path {
+            if self.tree.has(kind, asked) {
+                return Some(Asked::Name(asked.to_owned()));
+            }
+            let names = self.names(kind);
+            self.problems.push(
+                Problem::request(format!("there is no {} `{asked}`", kind.one())).help(advice(
+                    asked,
+                    kind.many(),
+                    names.iter().map(String::as_str),
+                )),
+            );
+            return None;
+        }
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default()
+            .to_owned();
+        if let Err(why) = debian::our_name(&name) {
+            self.problems.push(
+                Problem::file(path, why).help("rename the file: its name becomes a part of file names"),
+            );
+            return None;
+        }
+        // A path to a file of the tree is the same as its name.
+        if self
+            .tree
+            .relative(path)
+            .is_some_and(|relative| relative == kind.file(&name))
+        {
+            return Some(Asked::Name(name));
+        }
+        let shown = self.tree.relative(path).unwrap_or_else(|| path.to_owned());
+        match read_text(path, &shown) {
+            Ok(file) => Some(Asked::Path(name, file)),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// Names of a kind; none if the directory can't be read.
+    pub(crate) fn names(&mut self, kind: Kind) -> Vec<String> {
+        self.tree.names(kind).unwrap_or_else(|problem| {
+            self.problems.push(problem);
+            Vec::new()
+        })
+    }
+
+    /// A recipe by name. `chain`: the recipes that led here by `extends`, with where each says so.
+    pub(crate) fn recipe(&mut self, name: &str, chain: &mut Vec<(String, Origin)>) -> Option<Rc<Recipe>> {
+        if let Some(recipe) = self.recipes.get(name) {
+            return recipe.clone();
+        }
+        let file = self.read(Kind::Recipe, name);
+        let recipe = file.and_then(|file| self.recipe_file(name, &file, chain));
+        self.recipes.insert(name.to_owned(), recipe.clone());
+        recipe
+    }
+
+    fn recipe_file(
+        &mut self,
+        name: &str,
+        file: &Arc<SourceFile>,
+        chain: &mut Vec<(String, Origin)>,
+    ) -> Option<Rc<Recipe>> {
+        let raw = self.parse::<RawRecipe>(file)?;
+        let parent = match &raw.extends {
+            None => None,
+            Some(extends) => {
+                let origin = extends.origin(file);
+                chain.push((name.to_owned(), origin.clone()));
+                let start = chain.iter().position(|(name, _)| *name == extends.value);
+                if let Some(start) = start {
+                    let cycle: Vec<&str> = chain
+                        .iter()
+                        .skip(start)
+                        .map(|(name, _)| name.as_str())
+                        .chain([extends.value.as_str()])
+                        .collect();
+                    self.problems.push(
+                        Problem::at(
+                            &origin,
+                            format!("recipes extend each other in a circle: {}", cycle.join(" -> ")),
+                        )
+                        .help("remove `extends` from one of them"),
+                    );
+                    chain.pop();
+                    return None;
+                }
+                let known = self.exists(
+                    Kind::Recipe,
+                    &Sited {
+                        value: extends.value.clone(),
+                        origin,
+                    },
+                );
+                let parent = known.then(|| self.recipe(&extends.value, chain)).flatten();
+                chain.pop();
+                Some(parent?)
+            }
+        };
+        recipe::check(name, raw, parent, file, &mut self.problems)
+    }
+
+    /// A board by name.
+    pub(crate) fn board(&mut self, name: &str) -> Option<Rc<Board>> {
+        if let Some(board) = self.boards.get(name) {
+            return board.clone();
+        }
+        let board = self.read(Kind::Board, name).and_then(|file| {
+            let raw = self.parse::<RawBoard>(&file)?;
+            board::check(name, raw, &file, &mut self.problems)
+        });
+        self.boards.insert(name.to_owned(), board.clone());
+        board
+    }
+
+    /// An overlay by name.
+    pub(crate) fn overlay(&mut self, name: &str) -> Option<Rc<Overlay>> {
+        if let Some(overlay) = self.overlays.get(name) {
+            return overlay.clone();
+        }
+        let overlay = self.read(Kind::Overlay, name).and_then(|file| {
+            let raw = self.parse::<RawOverlay>(&file)?;
+            let overlay = overlay::check(self.tree, name, raw, &file, &mut self.problems)?;
+            overlay
+                .requires
+                .iter()
+                .fold(true, |all, name| self.exists(Kind::Overlay, name) && all)
+                .then_some(overlay)
+        });
+        self.overlays.insert(name.to_owned(), overlay.clone());
+        overlay
+    }
+
+    /// Whether the tree has what a file names; if not, says so at that place.
+    pub(crate) fn exists(&mut self, kind: Kind, name: &Sited<String>) -> bool {
+        if self.tree.has(kind, &name.value) {
+            return true;
+        }
+        let names = self.names(kind);
+        self.problems.push(
+            Problem::at(&name.origin, format!("unknown {} `{}`", kind.one(), name.value)).help(advice(
+                &name.value,
+                kind.many(),
+                names.iter().map(String::as_str),
+            )),
+        );
+        false
+    }
+
+    fn read(&mut self, kind: Kind, name: &str) -> Option<Arc<SourceFile>> {
+        let relative = kind.file(name);
+        if let Err(why) = debian::our_name(name) {
+            self.problems
+                .push(Problem::file(relative, why).help("rename it: its name becomes a part of file names"));
+            return None;
+        }
+        self.tree
+            .read(&relative)
+            .map_err(|problem| self.problems.push(problem))
+            .ok()
+    }
+
+    fn parse<T: DeserializeOwned>(&mut self, file: &Arc<SourceFile>) -> Option<T> {
+        document::parse(file, &mut self.problems)
+    }
+}

@@ -1,0 +1,63 @@
+//! What somebody may have meant.
+
+use std::fmt::Write as _;
+
+/// The names closest to `wanted`, best first, at most `most` of them; none that is too far to be a slip.
+pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
+    // A third of the letters, and at least two: enough for a swapped, a missing and a doubled letter.
+    let limit = (wanted.chars().count() / 3).max(2);
+    let mut found: Vec<(usize, &str)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let distance = strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase());
+            // Names that share no letter at all are no suggestion, however short.
+            (distance <= limit && distance < wanted.chars().count().max(1)).then_some((distance, name))
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(most);
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// A help text: the nearest name if one is near, and the names that there are.
+pub(crate) fn advice<'a>(wanted: &str, kind: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut help = String::new();
+    if let Some(name) = nearest(wanted, names.iter().copied(), 1).first() {
+        let _ = write!(help, "did you mean `{name}`? ");
+    }
+    if names.is_empty() {
+        let _ = write!(help, "there are no {kind}");
+    } else {
+        let _ = write!(help, "{kind}: {}", quoted(&names));
+    }
+    help
+}
+
+/// `` `a`, `b`, `c` ``.
+pub(crate) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_found_and_strangers_are_not() {
+        let names = ["x86-pc", "raspberry-pi", "odroid-c4"];
+        assert_eq!(nearest("rasberry-pi", names, 1), ["raspberry-pi"]);
+        assert_eq!(nearest("x68-pc", names, 1), ["x86-pc"]);
+        assert!(nearest("toaster", names, 1).is_empty());
+        assert_eq!(
+            advice("X86-PC", "boards", names),
+            "did you mean `x86-pc`? boards: `x86-pc`, `raspberry-pi`, `odroid-c4`"
+        );
+        assert_eq!(advice("toaster", "boards", []), "there are no boards");
+    }
+}

@@ -1,0 +1,328 @@
+//! Overlays: from TOML and `files/` to checked declarations, before any value is filled in.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::board::{distinct, packages};
+use crate::debian;
+use crate::overlay_files::{self, Entry};
+use crate::parameter::{self, Parameter};
+use crate::plan::{UnitChange, UnitState};
+use crate::raw::{RawCheck, RawOverlay, RawUnit, sited};
+use crate::report::{Problem, Problems};
+use crate::source::{Origin, Sited, SourceFile};
+use crate::template;
+use crate::tree::Tree;
+
+/// Seconds that a check may take to become true when it does not say.
+const CHECK_TIMEOUT: u64 = 30;
+
+/// An overlay with everything checked that does not depend on a recipe.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) requires: Vec<Sited<String>>,
+    pub(crate) packages: Vec<Sited<String>>,
+    pub(crate) preseeds: Vec<Sited<String>>,
+    pub(crate) parameters: BTreeMap<String, Parameter>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) units: Vec<(UnitChange, Origin)>,
+    pub(crate) checks: Vec<CheckTemplate>,
+}
+
+/// A check before its texts are filled in.
+#[derive(Debug)]
+pub(crate) struct CheckTemplate {
+    pub(crate) name: Sited<String>,
+    pub(crate) probe: ProbeTemplate,
+    pub(crate) contains: Option<Sited<String>>,
+    pub(crate) timeout: u64,
+}
+
+/// [`crate::plan::Probe`] before its texts are filled in.
+#[derive(Debug)]
+pub(crate) enum ProbeTemplate {
+    Command {
+        command: Sited<String>,
+        exit: i32,
+    },
+    Unit(Sited<String>),
+    Port(u16),
+    File {
+        path: Sited<String>,
+        mode: Option<u32>,
+    },
+    Http {
+        port: u16,
+        path: Sited<String>,
+        host: Option<Sited<String>>,
+        status: u16,
+    },
+}
+
+impl CheckTemplate {
+    /// Every text of the check.
+    fn texts(&self) -> impl Iterator<Item = &Sited<String>> {
+        let (first, second) = match &self.probe {
+            ProbeTemplate::Command { command: text, .. }
+            | ProbeTemplate::Unit(text)
+            | ProbeTemplate::File { path: text, .. } => (Some(text), None),
+            ProbeTemplate::Port(_) => (None, None),
+            ProbeTemplate::Http { path, host, .. } => (Some(path), host.as_ref()),
+        };
+        [Some(&self.name), first, second, self.contains.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// Checks an overlay and looks at its files. `None` when anything is wrong with it.
+pub(crate) fn check(
+    tree: &Tree,
+    name: &str,
+    mut raw: RawOverlay,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<Rc<Overlay>> {
+    let before = problems.count();
+    for text in [&raw.title, &raw.description] {
+        if text.value.trim().is_empty() {
+            problems.push(Problem::at(&text.origin(file), "this text is empty"));
+        }
+    }
+    let mut parameters = BTreeMap::new();
+    for (key, parameter) in std::mem::take(&mut raw.parameters) {
+        if let Err(why) = template::variable_name(&key.value) {
+            problems.push(Problem::at(&key.origin(file), why));
+        }
+        if let Some(parameter) = parameter::declare(&key.value, parameter, file, problems) {
+            parameters.insert(key.value, parameter);
+        }
+    }
+    let declared = problems.count() == before;
+
+    let requires = distinct(
+        sited(std::mem::take(&mut raw.requires), file),
+        "overlay",
+        problems,
+    );
+    let packages = packages(std::mem::take(&mut raw.packages), file, problems);
+    let preseeds = sited(std::mem::take(&mut raw.preseeds), file);
+    let units = units(name, std::mem::take(&mut raw.unit), file, problems);
+    let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
+        .into_iter()
+        .filter_map(|check| check_template(check, file, problems))
+        .collect();
+    let entries = overlay_files::collect(tree, name, &raw, file, problems);
+
+    // Templates are looked at only when all parameters are known: else each use of a broken one would be reported.
+    if declared {
+        let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
+        for text in preseeds
+            .iter()
+            .chain(checks.iter().flat_map(CheckTemplate::texts))
+        {
+            template::check(
+                template::Source::Inline(&text.origin, &text.value),
+                &names,
+                problems,
+            );
+        }
+        for origin in entries.iter().filter_map(Entry::template) {
+            template::check(template::Source::File(origin), &names, problems);
+        }
+    }
+    (problems.count() == before).then(|| {
+        Rc::new(Overlay {
+            name: name.to_owned(),
+            title: raw.title.value,
+            description: raw.description.value,
+            requires,
+            packages,
+            preseeds,
+            parameters,
+            entries,
+            units,
+            checks,
+        })
+    })
+}
+
+fn units(
+    overlay: &str,
+    raw: Vec<RawUnit>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<(UnitChange, Origin)> {
+    let mut units: BTreeMap<String, UnitState> = BTreeMap::new();
+    let mut list = Vec::new();
+    for unit in raw {
+        let origin = unit.name.origin(file);
+        if let Err(why) = debian::unit_name(&unit.name.value) {
+            problems.push(Problem::at(&origin, why));
+        }
+        if units.insert(unit.name.value.clone(), unit.state).is_some() {
+            problems.push(
+                Problem::at(&origin, format!("unit `{}` is declared twice", unit.name.value))
+                    .help("keep one of them"),
+            );
+        }
+        list.push((
+            UnitChange {
+                name: unit.name.value,
+                state: unit.state,
+                from: overlay.to_owned(),
+            },
+            origin,
+        ));
+    }
+    list
+}
+
+/// Exactly one probe, with only the keys that belong to it.
+fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<CheckTemplate> {
+    let before = problems.count();
+    let name = raw.name.sited(file);
+    let given: Vec<&str> = [
+        ("command", raw.command.is_some()),
+        ("unit", raw.unit.is_some()),
+        ("port", raw.port.is_some()),
+        ("file", raw.file.is_some()),
+        ("http", raw.http.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(key, given)| given.then_some(key))
+    .collect();
+    let [kind] = given[..] else {
+        let found = if given.is_empty() {
+            "none".to_owned()
+        } else {
+            crate::nearest::quoted(&given)
+        };
+        problems.push(
+            Problem::at(
+                &name.origin,
+                format!(
+                    "a check has exactly one of `command`, `unit`, `port`, `file`, `http`; this has {found}"
+                ),
+            )
+            .help("write two checks for two things"),
+        );
+        return None;
+    };
+    let extras = [
+        (
+            "exit",
+            raw.exit.as_ref().map(|at| at.origin(file)),
+            &["command"][..],
+        ),
+        ("mode", raw.mode.as_ref().map(|at| at.origin(file)), &["file"][..]),
+        (
+            "contains",
+            raw.contains.as_ref().map(|at| at.origin(file)),
+            &["command", "port", "file"][..],
+        ),
+    ];
+    for (key, origin, kinds) in extras {
+        if let Some(origin) = origin.filter(|_| !kinds.contains(&kind)) {
+            let problem = Problem::at(
+                &origin,
+                format!("`{key}` has no meaning for a check of kind `{kind}`"),
+            );
+            problems.push(if key == "contains" && kind == "http" {
+                problem.help("write it inside: `http = { path = \"/\", contains = \"...\" }`")
+            } else {
+                problem.help(format!("it belongs to {}", crate::nearest::quoted(kinds)))
+            });
+        }
+    }
+    let timeout = raw.timeout_seconds.map_or(CHECK_TIMEOUT, |timeout| {
+        if !(1..=3600).contains(&timeout.value) {
+            problems.push(
+                Problem::at(
+                    &timeout.origin(file),
+                    format!("{} seconds is no sensible timeout", timeout.value),
+                )
+                .help("from 1 to 3600"),
+            );
+        }
+        timeout.value
+    });
+    let mode = raw.mode.and_then(|mode| match debian::mode(&mode.value) {
+        Ok(bits) => Some(bits),
+        Err(why) => {
+            problems.push(Problem::at(&mode.origin(file), why));
+            None
+        }
+    });
+    if let Some(port) = raw.port.as_ref().filter(|port| port.value == 0) {
+        problems
+            .push(Problem::at(&port.origin(file), "port 0 can't be connected to").help("from 1 to 65535"));
+    }
+    if let Some(path) = raw
+        .file
+        .as_ref()
+        .filter(|path| !path.value.starts_with('/') && !path.value.starts_with('{'))
+    {
+        problems.push(Problem::at(
+            &path.origin(file),
+            "this must be an absolute path in the device",
+        ));
+    }
+    let mut contains = raw.contains.map(|text| text.sited(file));
+    let probe = if let Some(command) = raw.command {
+        ProbeTemplate::Command {
+            command: command.sited(file),
+            exit: raw.exit.map_or(0, |exit| exit.value),
+        }
+    } else if let Some(unit) = raw.unit {
+        if !unit.value.contains('{')
+            && let Err(why) = debian::unit_name(&unit.value)
+        {
+            problems.push(Problem::at(&unit.origin(file), why));
+        }
+        ProbeTemplate::Unit(unit.sited(file))
+    } else if let Some(port) = raw.port {
+        ProbeTemplate::Port(port.value)
+    } else if let Some(path) = raw.file {
+        ProbeTemplate::File {
+            path: path.sited(file),
+            mode,
+        }
+    } else {
+        let http = raw.http?;
+        let origin = http.origin(file);
+        let http = http.value;
+        if http.port == 0 {
+            problems.push(Problem::at(&origin, "port 0 can't be connected to").help("from 1 to 65535"));
+        }
+        if !(100..600).contains(&http.status) {
+            problems.push(
+                Problem::at(&origin, format!("{} is not an HTTP status", http.status))
+                    .help("from 100 to 599"),
+            );
+        }
+        if !http.path.value.starts_with('/') && !http.path.value.starts_with('{') {
+            problems.push(Problem::at(
+                &http.path.origin(file),
+                "an HTTP path starts with a slash",
+            ));
+        }
+        contains = http.contains.map(|text| text.sited(file));
+        ProbeTemplate::Http {
+            port: http.port,
+            path: http.path.sited(file),
+            host: http.host.map(|host| host.sited(file)),
+            status: http.status,
+        }
+    };
+    (problems.count() == before).then_some(CheckTemplate {
+        name,
+        probe,
+        contains,
+        timeout,
+    })
+}

@@ -1,0 +1,388 @@
+//! What an overlay puts into the image's tree: `files/`, and the entries of `overlay.toml` that refine it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::debian;
+use crate::nearest::nearest;
+use crate::plan::{Content, Data};
+use crate::raw::{At, RawFile, RawOverlay};
+use crate::report::{Problem, Problems};
+use crate::source::{Origin, SourceFile};
+use crate::tree::{Tree, image_path, inner_path, read_text};
+
+/// Deepest directory under `files/`: a guard against endless recursion, far above any real path.
+const DEEPEST: usize = 64;
+
+/// Something that an overlay puts into the image.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Absolute path in the image.
+    pub(crate) path: String,
+    pub(crate) kind: EntryKind,
+    pub(crate) mode: u32,
+    pub(crate) owner: String,
+    pub(crate) group: String,
+    /// Where it comes from, for errors.
+    pub(crate) place: EntryPlace,
+}
+
+/// Kinds of entries.
+#[derive(Debug)]
+pub(crate) enum EntryKind {
+    /// A file as it is.
+    Plain(Content),
+    /// A template: all of this file.
+    Template(Origin),
+    Directory,
+    Symlink(String),
+}
+
+/// Where an entry was declared.
+#[derive(Clone, Debug)]
+pub(crate) enum EntryPlace {
+    /// In `overlay.toml`.
+    Declared(Origin),
+    /// By being there: path relative to the tree.
+    File(PathBuf),
+}
+
+impl EntryPlace {
+    /// A problem with the entry.
+    pub(crate) fn problem(&self, message: String) -> Problem {
+        match self {
+            Self::Declared(origin) => Problem::at(origin, message),
+            Self::File(name) => Problem::file(name, message),
+        }
+    }
+}
+
+impl std::fmt::Display for EntryPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Declared(origin) => origin.fmt(f),
+            Self::File(name) => name.display().fmt(f),
+        }
+    }
+}
+
+impl Entry {
+    /// The template, if it is one.
+    pub(crate) fn template(&self) -> Option<&Origin> {
+        match &self.kind {
+            EntryKind::Template(origin) => Some(origin),
+            _ => None,
+        }
+    }
+}
+
+/// All entries of an overlay, sorted by path.
+pub(crate) fn collect(
+    tree: &Tree,
+    name: &str,
+    raw: &RawOverlay,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<Entry> {
+    let overlay = PathBuf::from("overlays").join(name);
+    let mut found = BTreeMap::new();
+    walk(tree, &overlay.join("files"), "", 0, &mut found, problems);
+
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut refined = BTreeSet::new();
+    for declared in &raw.file {
+        let origin = declared.path.origin(file);
+        let path = &declared.path.value;
+        if let Err(why) = image_path(path) {
+            problems.push(Problem::at(&origin, why));
+            continue;
+        }
+        if !refined.insert(path.clone()) {
+            problems
+                .push(Problem::at(&origin, format!("{path} has two [[file]] entries")).help("make them one"));
+            continue;
+        }
+        let Some(source) = source_of(tree, &overlay, declared, &found, file, problems) else {
+            continue;
+        };
+        let mode = mode(declared.mode.as_ref(), file, problems);
+        entries.extend(file_entry(tree, path, &source, declared.template, problems).map(
+            |(kind, executable)| Entry {
+                path: path.clone(),
+                kind,
+                mode: mode.unwrap_or(executable),
+                owner: user(declared.owner.as_ref(), file, problems),
+                group: user(declared.group.as_ref(), file, problems),
+                place: EntryPlace::Declared(origin),
+            },
+        ));
+    }
+    for (path, source) in found.iter().filter(|(path, _)| !refined.contains(*path)) {
+        if let Err(why) = image_path(path) {
+            problems.push(Problem::file(source, why));
+            continue;
+        }
+        entries.extend(
+            file_entry(tree, path, source, false, problems).map(|(kind, mode)| Entry {
+                path: path.clone(),
+                kind,
+                mode,
+                owner: "root".to_owned(),
+                group: "root".to_owned(),
+                place: EntryPlace::File(source.clone()),
+            }),
+        );
+    }
+    for declared in &raw.directory {
+        let origin = declared.path.origin(file);
+        if let Err(why) = image_path(&declared.path.value) {
+            problems.push(Problem::at(&origin, why));
+        }
+        entries.push(Entry {
+            path: declared.path.value.clone(),
+            kind: EntryKind::Directory,
+            mode: mode(declared.mode.as_ref(), file, problems).unwrap_or(0o755),
+            owner: user(declared.owner.as_ref(), file, problems),
+            group: user(declared.group.as_ref(), file, problems),
+            place: EntryPlace::Declared(origin),
+        });
+    }
+    for declared in &raw.link {
+        let origin = declared.path.origin(file);
+        if let Err(why) = image_path(&declared.path.value) {
+            problems.push(Problem::at(&origin, why));
+        }
+        let target = &declared.target.value;
+        if target.is_empty() || target.len() >= 4096 || target.chars().any(char::is_control) {
+            problems.push(Problem::at(
+                &declared.target.origin(file),
+                "this can't be the target of a link",
+            ));
+        }
+        entries.push(Entry {
+            path: declared.path.value.clone(),
+            kind: EntryKind::Symlink(target.clone()),
+            mode: 0o777,
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            place: EntryPlace::Declared(origin),
+        });
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries
+}
+
+/// Finds every regular file under `files/`: path in the image, path relative to the tree.
+fn walk(
+    tree: &Tree,
+    directory: &Path,
+    inside: &str,
+    depth: usize,
+    found: &mut BTreeMap<String, PathBuf>,
+    problems: &mut Problems,
+) {
+    let unreadable = |error: std::io::Error| Problem::file(directory, format!("can't be read: {error}"));
+    let full = tree.root().join(directory);
+    match full.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => {}
+        // An overlay may bring no file of its own.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && depth == 0 => return,
+        Ok(_) => {
+            return problems.push(Problem::file(
+                directory,
+                "must be a directory, not a link or a file",
+            ));
+        }
+        Err(error) => return problems.push(unreadable(error)),
+    }
+    if depth > DEEPEST {
+        return problems.push(Problem::file(directory, "is too deep to be meant"));
+    }
+    let entries = match std::fs::read_dir(full).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(entries) => entries,
+        Err(error) => return problems.push(unreadable(error)),
+    };
+    for entry in entries {
+        let relative = directory.join(entry.file_name());
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            problems.push(Problem::file(relative, "has a name that is not UTF-8").help("rename it"));
+            continue;
+        };
+        let path = format!("{inside}/{name}");
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => walk(tree, &relative, &path, depth + 1, found, problems),
+            Ok(kind) if kind.is_file() => {
+                found.insert(path, relative);
+            }
+            Ok(kind) if kind.is_symlink() => {
+                let target = std::fs::read_link(entry.path()).unwrap_or_default();
+                problems.push(
+                    Problem::file(relative, "is a symbolic link; files/ has regular files only").help(
+                        format!(
+                            "remove it and write in overlay.toml: [[link]] path = {path:?}, target = {:?}",
+                            target.display().to_string()
+                        ),
+                    ),
+                );
+            }
+            Ok(_) => {
+                problems.push(Problem::file(relative, "is neither a file nor a directory").help("remove it"))
+            }
+            Err(error) => problems.push(unreadable(error)),
+        }
+    }
+}
+
+/// The file that a `[[file]]` entry is about, relative to the tree.
+fn source_of(
+    tree: &Tree,
+    overlay: &Path,
+    declared: &RawFile,
+    found: &BTreeMap<String, PathBuf>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<PathBuf> {
+    let Some(source) = &declared.source else {
+        let path = &declared.path.value;
+        let there = found.get(path).cloned();
+        if there.is_none() {
+            let missing = overlay.join("files").join(path.trim_start_matches('/'));
+            let problem = Problem::at(
+                &declared.path.origin(file),
+                format!("there is no file {}", missing.display()),
+            );
+            let near = nearest(path, found.keys().map(String::as_str), 1);
+            problems.push(match near.first() {
+                Some(name) => problem.help(format!("did you mean `{name}`?")),
+                None => problem.help("make that file, or name another one with `source`"),
+            });
+        }
+        return there;
+    };
+    let origin = source.origin(file);
+    let inner = match inner_path(&source.value) {
+        Ok(inner) => inner,
+        Err(why) => {
+            problems.push(Problem::at(&origin, why));
+            return None;
+        }
+    };
+    // Not `canonicalize`: a link is refused wherever it leads, so that nobody has to wonder.
+    let mut relative = overlay.to_owned();
+    for part in inner.components() {
+        relative.push(part);
+        let wrong = match tree.root().join(&relative).symlink_metadata() {
+            Ok(metadata) if metadata.is_symlink() => {
+                format!(
+                    "{} is a symbolic link, which could leave the overlay's directory",
+                    relative.display()
+                )
+            }
+            Ok(_) => continue,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                format!("there is no file {}", relative.display())
+            }
+            Err(error) => format!("{} can't be read: {error}", relative.display()),
+        };
+        problems.push(Problem::at(&origin, wrong).help("`source` is relative to the overlay's directory"));
+        return None;
+    }
+    Some(relative)
+}
+
+/// The content, and the mode that the file itself asks for.
+fn file_entry(
+    tree: &Tree,
+    path: &str,
+    source: &Path,
+    template: bool,
+    problems: &mut Problems,
+) -> Option<(EntryKind, u32)> {
+    let full = tree.root().join(source);
+    let result = full
+        .symlink_metadata()
+        .map_err(|error| format!("can't be read: {error}"))
+        .and_then(|metadata| {
+            if !metadata.is_file() {
+                return Err(format!("is not a regular file, so it can't be {path}"));
+            }
+            // The checkout's umask decides about other bits; git keeps only this one.
+            Ok(if metadata.permissions().mode() & 0o100 == 0 {
+                0o644
+            } else {
+                0o755
+            })
+        });
+    let mode = match result {
+        Ok(mode) => mode,
+        Err(why) => {
+            problems.push(Problem::file(source, why));
+            return None;
+        }
+    };
+    if template {
+        return match read_text(&full, source) {
+            Ok(text) => Some((EntryKind::Template(text.at(0..0)), mode)),
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
+    }
+    match hash(&full) {
+        Ok((sha256, size)) => Some((
+            EntryKind::Plain(Content {
+                sha256,
+                size,
+                data: Data::File(full),
+            }),
+            mode,
+        )),
+        Err(error) => {
+            problems.push(Problem::file(source, format!("can't be read: {error}")));
+            None
+        }
+    }
+}
+
+/// SHA-256 in lower-case hex, and bytes.
+fn hash(path: &Path) -> std::io::Result<(String, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut size = 0;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = file.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        hasher.update(bytes);
+        size += read as u64;
+    }
+    Ok((crate::plan::hex(&hasher.finalize()), size))
+}
+
+fn mode(raw: Option<&At<String>>, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<u32> {
+    let raw = raw?;
+    match debian::mode(&raw.value) {
+        Ok(mode) => Some(mode),
+        Err(why) => {
+            problems.push(Problem::at(&raw.origin(file), why));
+            None
+        }
+    }
+}
+
+fn user(raw: Option<&At<String>>, file: &Arc<SourceFile>, problems: &mut Problems) -> String {
+    let Some(raw) = raw else { return "root".to_owned() };
+    if let Err(why) = debian::user_name(&raw.value) {
+        problems.push(Problem::at(&raw.origin(file), why));
+    }
+    raw.value.clone()
+}

@@ -1,0 +1,257 @@
+//! Parameters of overlays: what they accept, and whether a value is that.
+
+use std::sync::Arc;
+
+use crate::nearest::{advice, quoted};
+use crate::plan::Value;
+use crate::raw::{ParameterType, RawParameter, RawValue};
+use crate::report::{Problem, Problems};
+use crate::source::{Origin, SourceFile};
+
+/// A parameter with a checked declaration.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) description: String,
+    pub(crate) default: Option<Value>,
+    rules: Rules,
+}
+
+#[derive(Debug)]
+struct Rules {
+    kind: ParameterType,
+    choices: Option<Vec<String>>,
+    /// The pattern as written, and anchored at both ends.
+    pattern: Option<(String, regex::Regex)>,
+    min: Option<i64>,
+    max: Option<i64>,
+}
+
+/// Checks a declaration. `None` when it can't be used.
+pub(crate) fn declare(
+    name: &str,
+    raw: RawParameter,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<Parameter> {
+    let before = problems.count();
+    let kind = raw.kind.value;
+    let textual = matches!(kind, ParameterType::String | ParameterType::List);
+    let misplaced = |origin: Origin, key: &str, kinds: &str| {
+        Problem::at(
+            &origin,
+            format!("`{key}` belongs to {kinds}, and `{name}` is {}", in_words(kind)),
+        )
+        .help(format!("remove `{key}`, or change the type"))
+    };
+    if let Some(choices) = raw.choices.as_ref().filter(|_| !textual) {
+        problems.push(misplaced(choices.origin(file), "choices", "text and lists"));
+    }
+    if let Some(choices) = raw.choices.as_ref().filter(|choices| choices.value.is_empty()) {
+        problems.push(Problem::at(
+            &choices.origin(file),
+            "without any choice, no value can be right",
+        ));
+    }
+    if let Some(pattern) = raw.pattern.as_ref().filter(|_| !textual) {
+        problems.push(misplaced(pattern.origin(file), "pattern", "text and lists"));
+    }
+    for (key, bound) in [("min", &raw.min), ("max", &raw.max)] {
+        if let Some(bound) = bound.as_ref().filter(|_| kind != ParameterType::Integer) {
+            problems.push(misplaced(bound.origin(file), key, "integers"));
+        }
+    }
+    if let (Some(min), Some(max)) = (&raw.min, &raw.max)
+        && min.value > max.value
+    {
+        problems.push(Problem::at(
+            &max.origin(file),
+            format!("`max` is less than `min`, {}", min.value),
+        ));
+    }
+    if raw.description.value.trim().is_empty() {
+        problems.push(
+            Problem::at(
+                &raw.description.origin(file),
+                format!("parameter `{name}` has no description"),
+            )
+            .help("say in a sentence what it does: people who write recipes read it"),
+        );
+    }
+    let pattern =
+        raw.pattern.and_then(
+            |pattern| match regex::Regex::new(&format!(r"\A(?:{})\z", pattern.value)) {
+                Ok(regex) => Some((pattern.value, regex)),
+                Err(error) => {
+                    let why = error.to_string();
+                    let why = why
+                        .lines()
+                        .last()
+                        .unwrap_or_default()
+                        .trim_start_matches("error: ")
+                        .to_owned();
+                    problems.push(Problem::at(
+                        &pattern.origin(file),
+                        format!("not a regular expression: {why}"),
+                    ));
+                    None
+                }
+            },
+        );
+    let rules = Rules {
+        kind,
+        choices: raw
+            .choices
+            .map(|choices| choices.value.into_iter().map(|choice| choice.value).collect()),
+        pattern,
+        min: raw.min.map(|bound| bound.value),
+        max: raw.max.map(|bound| bound.value),
+    };
+    let default = match raw.default {
+        Some(default) if problems.count() == before => {
+            let origin = default.origin(file);
+            rules.accept(name, default.value, &origin, problems)
+        }
+        _ => None,
+    };
+    (problems.count() == before).then_some(Parameter {
+        description: raw.description.value,
+        default,
+        rules,
+    })
+}
+
+impl Parameter {
+    /// A value that somebody set, if it is of the type and within the limits.
+    pub(crate) fn accept(
+        &self,
+        name: &str,
+        value: RawValue,
+        origin: &Origin,
+        problems: &mut Problems,
+    ) -> Option<Value> {
+        self.rules.accept(name, value, origin, problems)
+    }
+}
+
+impl Rules {
+    fn accept(&self, name: &str, value: RawValue, origin: &Origin, problems: &mut Problems) -> Option<Value> {
+        match self.check(name, value.0) {
+            Ok(value) => Some(value),
+            Err((message, help)) => {
+                let problem = Problem::at(origin, message);
+                problems.push(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+                None
+            }
+        }
+    }
+
+    fn check(&self, name: &str, value: toml::Value) -> Result<Value, (String, Option<String>)> {
+        match (self.kind, value) {
+            (ParameterType::Boolean, toml::Value::Boolean(value)) => Ok(Value::Boolean(value)),
+            (ParameterType::Integer, toml::Value::Integer(value)) => {
+                let (min, max) = (self.min.unwrap_or(i64::MIN), self.max.unwrap_or(i64::MAX));
+                if (min..=max).contains(&value) {
+                    return Ok(Value::Integer(value));
+                }
+                let range = match (self.min, self.max) {
+                    (Some(min), Some(max)) => format!("from {min} to {max}"),
+                    (Some(min), None) => format!("{min} or more"),
+                    _ => format!("{max} or less"),
+                };
+                Err((format!("`{name}` is {range}, and {value} is not"), None))
+            }
+            (ParameterType::String, toml::Value::String(value)) => {
+                self.check_text(name, &value)?;
+                Ok(Value::String(value))
+            }
+            (ParameterType::List, toml::Value::Array(values)) => {
+                let mut list = Vec::new();
+                for value in values {
+                    let toml::Value::String(value) = value else {
+                        return Err((
+                            format!(
+                                "`{name}` must be a list of text, but this has {} in it",
+                                found(&value)
+                            ),
+                            None,
+                        ));
+                    };
+                    self.check_text(name, &value)?;
+                    list.push(value);
+                }
+                Ok(Value::List(list))
+            }
+            (_, value) => {
+                let help = match (self.kind, &value) {
+                    (ParameterType::String, toml::Value::Integer(number)) => {
+                        Some(format!("write `\"{number}\"`"))
+                    }
+                    (ParameterType::Boolean, toml::Value::String(_)) => {
+                        Some("write true or false, without quotes".to_owned())
+                    }
+                    (ParameterType::Integer, toml::Value::String(_)) => {
+                        Some("write the number without quotes".to_owned())
+                    }
+                    (ParameterType::List, toml::Value::String(text)) => Some(format!("write `[{text:?}]`")),
+                    _ => None,
+                };
+                Err((
+                    format!(
+                        "`{name}` must be {}, but this is {}",
+                        in_words(self.kind),
+                        found(&value)
+                    ),
+                    help,
+                ))
+            }
+        }
+    }
+
+    fn check_text(&self, name: &str, text: &str) -> Result<(), (String, Option<String>)> {
+        if let Some(choices) = &self.choices
+            && !choices.iter().any(|choice| choice == text)
+        {
+            let known = choices.iter().map(String::as_str);
+            return Err((
+                format!("`{name}` can't be {text:?}"),
+                Some(advice(text, "choices", known)),
+            ));
+        }
+        if let Some((written, regex)) = &self.pattern
+            && !regex.is_match(text)
+        {
+            return Err((
+                format!("`{name}` can't be {text:?}"),
+                Some(format!("it must match {}", quoted(&[written]))),
+            ));
+        }
+        if text.contains('\0') {
+            return Err((format!("`{name}` can't have a NUL character"), None));
+        }
+        Ok(())
+    }
+}
+
+fn in_words(kind: ParameterType) -> &'static str {
+    match kind {
+        ParameterType::String => "text in quotes",
+        ParameterType::Integer => "a whole number",
+        ParameterType::Boolean => "true or false",
+        ParameterType::List => "a list of text",
+    }
+}
+
+fn found(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => format!("the text {text:?}"),
+        toml::Value::Integer(number) => format!("the number {number}"),
+        toml::Value::Float(number) => format!("the number {number}"),
+        toml::Value::Boolean(value) => value.to_string(),
+        toml::Value::Datetime(_) => "a date".to_owned(),
+        toml::Value::Array(_) => "a list".to_owned(),
+        toml::Value::Table(_) => "a table".to_owned(),
+    }
+}

@@ -1,0 +1,203 @@
+//! `overlays/*/overlay.toml`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{At, RawValue};
+use crate::plan::UnitState;
+
+/// An overlay: the packages, files, units and checks of one capability of the device.
+///
+/// Every file under `files/` is in the image at the same path: `files/etc/hostname` is `/etc/hostname`, with mode 0755 if
+/// its owner may execute it and 0644 otherwise, owned by root.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Overlay")]
+pub(crate) struct RawOverlay {
+    /// Version of this file's format. Always 1 for now.
+    #[allow(dead_code, reason = "checked before the rest of the file is read")]
+    #[schemars(range(min = 1, max = 1))]
+    pub(crate) schema: u32,
+    /// One line: what the device can do with it.
+    pub(crate) title: At<String>,
+    /// A paragraph for people who choose overlays.
+    pub(crate) description: At<String>,
+    /// Overlays that must be in a recipe before this one.
+    #[serde(default)]
+    pub(crate) requires: Vec<At<String>>,
+    /// Debian packages.
+    #[serde(default)]
+    pub(crate) packages: Vec<At<String>>,
+    /// Answers to packages' questions, as `debconf-set-selections` reads them: `package question type value`. Templates.
+    #[serde(default)]
+    pub(crate) preseeds: Vec<At<String>>,
+    /// What a recipe can set: a table for each parameter, `[parameters.hostname]`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RawParameter>")]
+    pub(crate) parameters: BTreeMap<At<String>, RawParameter>,
+    /// Says more about files of `files/` that need it: templates, modes, owners.
+    #[serde(default)]
+    pub(crate) file: Vec<RawFile>,
+    /// Directories that need a mode or an owner, or stay empty. Parents of files make themselves.
+    #[serde(default)]
+    pub(crate) directory: Vec<RawDirectory>,
+    /// Symbolic links.
+    #[serde(default)]
+    pub(crate) link: Vec<RawLink>,
+    /// What happens to systemd units.
+    #[serde(default)]
+    pub(crate) unit: Vec<RawUnit>,
+    /// What a boot test must see when this overlay is in an image.
+    #[serde(default)]
+    pub(crate) check: Vec<RawCheck>,
+}
+
+/// A parameter that a recipe can set. In templates it is a variable of the same name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Parameter")]
+pub(crate) struct RawParameter {
+    /// Type of the value.
+    #[serde(rename = "type")]
+    pub(crate) kind: At<ParameterType>,
+    /// What it does, for people who write recipes.
+    pub(crate) description: At<String>,
+    /// Value when the recipe sets none. Without a default, the recipe must set one.
+    pub(crate) default: Option<At<RawValue>>,
+    /// The only values that are allowed (of each element, for a list).
+    pub(crate) choices: Option<At<Vec<At<String>>>>,
+    /// A regular expression that the whole text must match (of each element, for a list).
+    pub(crate) pattern: Option<At<String>>,
+    /// Smallest number.
+    pub(crate) min: Option<At<i64>>,
+    /// Largest number.
+    pub(crate) max: Option<At<i64>>,
+}
+
+/// Types of parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ParameterType {
+    /// Text.
+    String,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A list of text.
+    List,
+}
+
+/// Says more about a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "File")]
+pub(crate) struct RawFile {
+    /// Absolute path in the image.
+    pub(crate) path: At<String>,
+    /// The file in the overlay's directory, where it is not `files` plus the path.
+    pub(crate) source: Option<At<String>>,
+    /// Whether `{{ parameter }}` and `{% if %}` are filled in. Also there: `board.name`, `board.arch`, `recipe.name`,
+    /// `recipe.title`, `suite`, `overlay`.
+    #[serde(default)]
+    pub(crate) template: bool,
+    /// Permissions in octal, e.g. `"0640"`.
+    pub(crate) mode: Option<At<String>>,
+    /// Owner's name. `root` if left out.
+    pub(crate) owner: Option<At<String>>,
+    /// Group's name. `root` if left out.
+    pub(crate) group: Option<At<String>>,
+}
+
+/// A directory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Directory")]
+pub(crate) struct RawDirectory {
+    /// Absolute path in the image.
+    pub(crate) path: At<String>,
+    /// Permissions in octal. `"0755"` if left out.
+    pub(crate) mode: Option<At<String>>,
+    /// Owner's name. `root` if left out.
+    pub(crate) owner: Option<At<String>>,
+    /// Group's name. `root` if left out.
+    pub(crate) group: Option<At<String>>,
+}
+
+/// A symbolic link.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Link")]
+pub(crate) struct RawLink {
+    /// Absolute path of the link in the image.
+    pub(crate) path: At<String>,
+    /// What it points to.
+    pub(crate) target: At<String>,
+}
+
+/// What happens to a systemd unit.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Unit")]
+pub(crate) struct RawUnit {
+    /// Name with its suffix: `ssh.service`.
+    pub(crate) name: At<String>,
+    /// Its state in the image.
+    pub(crate) state: UnitState,
+}
+
+/// What a boot test must see: exactly one of `command`, `unit`, `port`, `file`, `http`. Texts are templates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Check")]
+pub(crate) struct RawCheck {
+    /// A sentence that is true when the check passes: `SSH answers`.
+    pub(crate) name: At<String>,
+    /// A shell command run as root in the device.
+    pub(crate) command: Option<At<String>>,
+    /// With `command`: the exit code that passes. 0 if left out.
+    pub(crate) exit: Option<At<i32>>,
+    /// A systemd unit that must be active.
+    pub(crate) unit: Option<At<String>>,
+    /// A TCP port that must answer from outside.
+    pub(crate) port: Option<At<u16>>,
+    /// A file that must exist in the running device.
+    pub(crate) file: Option<At<String>>,
+    /// With `file`: permissions in octal that it must have.
+    pub(crate) mode: Option<At<String>>,
+    /// With `command`, `port` or `file`: text that the output, the first bytes or the file must contain.
+    pub(crate) contains: Option<At<String>>,
+    /// An HTTP request from outside.
+    pub(crate) http: Option<At<RawHttp>>,
+    /// How long it may take to become true. 30 if left out.
+    pub(crate) timeout_seconds: Option<At<u64>>,
+}
+
+/// An HTTP request.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Http")]
+pub(crate) struct RawHttp {
+    /// TCP port. 80 if left out.
+    #[serde(default = "http_port")]
+    pub(crate) port: u16,
+    /// Path with a leading slash.
+    pub(crate) path: At<String>,
+    /// Value of the `Host` header, if the service needs one.
+    pub(crate) host: Option<At<String>>,
+    /// Status that passes. 200 if left out.
+    #[serde(default = "http_status")]
+    pub(crate) status: u16,
+    /// Text that the body must contain.
+    pub(crate) contains: Option<At<String>>,
+}
+
+fn http_port() -> u16 {
+    80
+}
+
+fn http_status() -> u16 {
+    200
+}

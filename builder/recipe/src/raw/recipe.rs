@@ -1,0 +1,80 @@
+//! `recipes/*.toml`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+
+use super::At;
+
+/// A recipe: one edition of the image, for one or several boards.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Recipe")]
+pub(crate) struct RawRecipe {
+    /// Version of this file's format. Always 1 for now.
+    #[allow(dead_code, reason = "checked before the rest of the file is read")]
+    #[schemars(range(min = 1, max = 1))]
+    pub(crate) schema: u32,
+    /// One line that says what the image is for.
+    pub(crate) title: At<String>,
+    /// Name of a recipe that this one builds on. Lists (`boards`, `overlays`, `packages`) are added to that recipe's;
+    /// other keys replace its values; parameters are replaced one by one.
+    pub(crate) extends: Option<At<String>>,
+    /// Debian suite, e.g. `bookworm`.
+    pub(crate) suite: Option<At<String>>,
+    /// Names of the boards that the recipe can be built for: files of `boards/` without `.toml`.
+    #[serde(default)]
+    pub(crate) boards: Vec<At<String>>,
+    /// Names of overlays, i.e. directories of `overlays/`: the capabilities of the device.
+    #[serde(default)]
+    pub(crate) overlays: Vec<At<String>>,
+    /// Debian packages beside those of the board and the overlays.
+    #[serde(default)]
+    pub(crate) packages: Vec<At<String>>,
+    /// Size of the image.
+    #[serde(default)]
+    pub(crate) image: RawImage,
+    /// Values for the overlays' parameters: a table for each overlay, `[parameters.base]`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, RawValue>>")]
+    pub(crate) parameters: BTreeMap<At<String>, BTreeMap<At<String>, At<RawValue>>>,
+}
+
+/// Size of the image.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Image")]
+pub(crate) struct RawImage {
+    /// Space left free in the root file system, e.g. `512M`, instead of what the board says. `K`, `M` and `G` are powers
+    /// of 1024; whole mebibytes.
+    pub(crate) free: Option<At<String>>,
+    /// Largest size of the whole image, e.g. `4G`. Building is refused when the content and the free space do not fit.
+    pub(crate) size: Option<At<String>>,
+    /// Inodes left free in the root file system, i.e. how many more files it can hold. Usually the size is enough to say.
+    pub(crate) inodes: Option<At<u64>>,
+}
+
+/// A value for a parameter: text, a whole number, true or false, or a list of text. The overlay says which.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawValue(pub(crate) toml::Value);
+
+impl JsonSchema for RawValue {
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "description": "A value for a parameter: text, a whole number, true or false, or a list of text. The overlay says which.",
+            "anyOf": [
+                { "type": "string" },
+                { "type": "integer" },
+                { "type": "boolean" },
+                { "type": "array", "items": { "type": "string" } },
+            ],
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Recipes: the chain of `extends`, merged into one.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::board::{distinct, known_suite, packages};
+use crate::disk::FREE_LEAST;
+use crate::plan::Named;
+use crate::raw::{RawRecipe, RawValue, sited};
+use crate::report::{Problem, Problems};
+use crate::size;
+use crate::source::{Origin, Sited, SourceFile};
+
+/// Most free inodes that a recipe can ask for: ext4 counts them in 32 bits.
+const MOST_INODES: u64 = 4_000_000_000;
+
+/// A recipe with everything that it inherits, every value checked that does not need a board or an overlay.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) named: Named,
+    /// Where the recipe itself starts, for errors about something that it does not say.
+    pub(crate) origin: Origin,
+    pub(crate) suite: Option<Sited<String>>,
+    pub(crate) boards: Vec<Sited<String>>,
+    pub(crate) overlays: Vec<Sited<String>>,
+    pub(crate) packages: Vec<Sited<String>>,
+    /// Bytes.
+    pub(crate) free: Option<u64>,
+    /// Bytes.
+    pub(crate) size: Option<Sited<u64>>,
+    pub(crate) inodes: Option<u64>,
+    /// By overlay: where it is named, and the values by parameter.
+    pub(crate) parameters: BTreeMap<String, Settings>,
+}
+
+/// What a recipe sets for an overlay.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where the overlay's name is written.
+    pub(crate) origin: Origin,
+    /// Where each parameter's name is written, and its value.
+    pub(crate) values: BTreeMap<String, (Origin, Sited<RawValue>)>,
+}
+
+/// Checks a recipe's own values and puts them on top of its parent's. `None` when anything is wrong with it.
+pub(crate) fn check(
+    name: &str,
+    raw: RawRecipe,
+    parent: Option<Rc<Recipe>>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<Rc<Recipe>> {
+    let before = problems.count();
+    if raw.title.value.trim().is_empty() {
+        problems.push(Problem::at(&raw.title.origin(file), "the title is empty"));
+    }
+    let suite = raw.suite.map(|suite| suite.sited(file));
+    if let Some(suite) = &suite {
+        known_suite(suite, None, problems);
+    }
+    let boards = distinct(sited(raw.boards, file), "board", problems);
+    let overlays = distinct(sited(raw.overlays, file), "overlay", problems);
+    let packages = packages(raw.packages, file, problems);
+    let free = raw
+        .image
+        .free
+        .and_then(|free| crate::disk::free_space(&free.value, &free.origin(file), problems));
+    let size = raw.image.size.and_then(|size| {
+        let origin = size.origin(file);
+        match size::parse_mib(&size.value) {
+            Ok(value) if value > FREE_LEAST => return Some(Sited { value, origin }),
+            Ok(_) => problems.push(Problem::at(
+                &origin,
+                format!("no system fits into {}", size.value),
+            )),
+            Err(why) => problems.push(Problem::at(&origin, why)),
+        }
+        None
+    });
+    let inodes = raw.image.inodes.map(|inodes| {
+        if inodes.value > MOST_INODES {
+            problems.push(
+                Problem::at(&inodes.origin(file), "ext4 can't have that many inodes")
+                    .help(format!("at most {MOST_INODES}")),
+            );
+        }
+        inodes.value
+    });
+
+    let mut recipe = match parent {
+        Some(parent) => Rc::unwrap_or_clone(parent),
+        None => Recipe {
+            named: Named {
+                name: String::new(),
+                title: String::new(),
+            },
+            origin: file.at(file.line_span(1)),
+            suite: None,
+            boards: Vec::new(),
+            overlays: Vec::new(),
+            packages: Vec::new(),
+            free: None,
+            size: None,
+            inodes: None,
+            parameters: BTreeMap::new(),
+        },
+    };
+    recipe.named = Named {
+        name: name.to_owned(),
+        title: raw.title.value,
+    };
+    recipe.origin = file.at(file.line_span(1));
+    recipe.suite = suite.or(recipe.suite);
+    append(&mut recipe.boards, boards);
+    append(&mut recipe.overlays, overlays);
+    append(&mut recipe.packages, packages);
+    recipe.free = free.or(recipe.free);
+    recipe.size = size.or(recipe.size);
+    recipe.inodes = inodes.or(recipe.inodes);
+    for (overlay, values) in raw.parameters {
+        let origin = overlay.origin(file);
+        let settings = recipe
+            .parameters
+            .entry(overlay.value)
+            .or_insert_with(|| Settings {
+                origin,
+                values: BTreeMap::new(),
+            });
+        for (key, value) in values {
+            let origin = key.origin(file);
+            settings.values.insert(key.value, (origin, value.sited(file)));
+        }
+    }
+    (problems.count() == before).then(|| Rc::new(recipe))
+}
+
+/// Adds what is not there yet: a child may repeat what its parent has.
+fn append(list: &mut Vec<Sited<String>>, more: Vec<Sited<String>>) {
+    for element in more {
+        if !list.iter().any(|present| present.value == element.value) {
+            list.push(element);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The tree that people edit: `recipes/`, `boards/`, `overlays/`.
+
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::report::Problem;
+use crate::source::SourceFile;
+
+/// Largest text (TOML or template) that we read, in bytes: far more than anybody writes by hand.
+const MOST_TEXT: u64 = 1 << 20;
+
+/// A directory with `recipes/` and `boards/`.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    root: PathBuf,
+}
+
+/// The three kinds of things in a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Recipe,
+    Board,
+    Overlay,
+}
+
+impl Kind {
+    pub(crate) fn one(self) -> &'static str {
+        match self {
+            Self::Recipe => "recipe",
+            Self::Board => "board",
+            Self::Overlay => "overlay",
+        }
+    }
+
+    pub(crate) fn many(self) -> &'static str {
+        match self {
+            Self::Recipe => "recipes",
+            Self::Board => "boards",
+            Self::Overlay => "overlays",
+        }
+    }
+
+    /// Path of the TOML file in the tree.
+    pub(crate) fn file(self, name: &str) -> PathBuf {
+        match self {
+            Self::Recipe | Self::Board => PathBuf::from(self.many()).join(format!("{name}.toml")),
+            Self::Overlay => PathBuf::from(self.many()).join(name).join("overlay.toml"),
+        }
+    }
+}
+
+impl Tree {
+    /// The tree at `root`. An error if it has no `recipes/` or no `boards/`.
+    pub fn open(root: &Path) -> Result<Self, Problem> {
+        for directory in ["recipes", "boards"] {
+            if !root.join(directory).is_dir() {
+                return Err(
+                    Problem::request(format!("{} has no directory `{directory}/`", root.display()))
+                        .help("`--root DIR` names the directory that holds recipes/, boards/ and overlays/"),
+                );
+            }
+        }
+        Ok(Self {
+            root: root.to_owned(),
+        })
+    }
+
+    /// The nearest directory, from `start` upwards, that has `recipes/` and `boards/`.
+    pub fn find(start: &Path) -> Result<Self, Problem> {
+        start
+            .ancestors()
+            .find_map(|directory| Self::open(directory).ok())
+            .ok_or_else(|| {
+                Problem::request(format!(
+                    "neither {} nor a directory above it has recipes/ and boards/",
+                    start.display()
+                ))
+                .help("go into the tree, or name it with `--root DIR`")
+            })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Names of all that there is of a kind, sorted.
+    pub(crate) fn names(&self, kind: Kind) -> Result<Vec<String>, Problem> {
+        let directory = self.root.join(kind.many());
+        let unreadable =
+            |error: std::io::Error| Problem::file(kind.many(), format!("can't be read: {error}"));
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            // A tree may have no overlays yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(unreadable)?;
+            let path = entry.path();
+            let name = match kind {
+                Kind::Recipe | Kind::Board
+                    if path.extension().is_some_and(|extension| extension == "toml") =>
+                {
+                    path.file_stem()
+                }
+                Kind::Overlay if path.is_dir() => path.file_name(),
+                _ => None,
+            };
+            // Hidden files are editors' and version control's.
+            if let Some(name) = name
+                .and_then(|name| name.to_str())
+                .filter(|name| !name.starts_with('.'))
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Whether there is a file for this name.
+    pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
+        crate::debian::our_name(name).is_ok() && self.root.join(kind.file(name)).is_file()
+    }
+
+    /// A text file of the tree. Its name in errors is the path relative to the tree.
+    pub(crate) fn read(&self, relative: &Path) -> Result<Arc<SourceFile>, Problem> {
+        read_text(&self.root.join(relative), relative)
+    }
+
+    /// The path relative to the tree, if it is inside.
+    pub(crate) fn relative(&self, path: &Path) -> Option<PathBuf> {
+        let root = self.root.canonicalize().ok()?;
+        Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned())
+    }
+}
+
+/// A regular UTF-8 file of reasonable size.
+pub(crate) fn read_text(path: &Path, shown: &Path) -> Result<Arc<SourceFile>, Problem> {
+    let wrong = |why: String| Problem::file(shown, why);
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            wrong("there is no such file".to_owned())
+        } else {
+            wrong(format!("can't be read: {error}"))
+        }
+    })?;
+    // Opening a fifo would wait for ever.
+    if !metadata.is_file() {
+        return Err(wrong("is not a regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST_TEXT + 1).read_to_end(&mut bytes))
+        .map_err(|error| wrong(format!("can't be read: {error}")))?;
+    if bytes.len() as u64 > MOST_TEXT {
+        return Err(wrong(format!(
+            "is larger than {MOST_TEXT} bytes, too large for a text that people write"
+        )));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        wrong(format!("is not UTF-8 text (line {})", line + 1))
+    })?;
+    Ok(SourceFile::new(shown, text))
+}
+
+/// An absolute path in an image in its only form: no `.`, no `..`, no doubled or trailing slash.
+pub(crate) fn image_path(path: &str) -> Result<(), String> {
+    if !path.starts_with('/') {
+        return Err(format!(
+            "`{path}` must be an absolute path in the image, like `/etc/hostname`"
+        ));
+    }
+    if path == "/" {
+        return Err("`/` is the whole image, not something that an overlay can bring".to_owned());
+    }
+    // Linux: PATH_MAX 4096, NAME_MAX 255.
+    if path.len() >= 4096 || path.split('/').any(|part| part.len() > 255) {
+        return Err("this path is too long for a file system".to_owned());
+    }
+    if path.chars().any(char::is_control) {
+        return Err(format!("{path:?} has control characters"));
+    }
+    if path
+        .split('/')
+        .skip(1)
+        .any(|part| part.is_empty() || part == "." || part == "..")
+    {
+        return Err(format!(
+            "`{path}` must be written without `.`, `..` and needless slashes"
+        ));
+    }
+    let top = path.split('/').nth(1).unwrap_or_default();
+    if ["bin", "sbin", "lib", "lib32", "lib64", "libx32"].contains(&top) {
+        return Err(format!(
+            "`/{top}` is a link to `/usr/{top}` in Debian; write `/usr{path}`"
+        ));
+    }
+    if ["dev", "proc", "run", "sys", "tmp"].contains(&top) {
+        return Err(format!(
+            "`/{top}` is mounted over when the device starts; nothing in the image's `/{top}` would be seen"
+        ));
+    }
+    if let Some(ours) = [
+        "/etc/fstab",
+        "/etc/machine-id",
+        "/etc/default/raspi-firmware",
+        "/usr/lib/clic/image.json",
+        "/usr/lib/clic/boot",
+        "/boot",
+    ]
+    .into_iter()
+    .find(|ours| path == *ours || path.strip_prefix(ours).is_some_and(|rest| rest.starts_with('/')))
+    {
+        return Err(format!(
+            "`{ours}` is written by clic itself or made on the device; an overlay can't bring it"
+        ));
+    }
+    Ok(())
+}
+
+/// A path inside of an overlay's directory, written relative and without tricks.
+pub(crate) fn inner_path(path: &str) -> Result<PathBuf, String> {
+    let parts = Path::new(path);
+    let plain = parts
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if path.is_empty() || !plain || path.contains('\0') {
+        return Err(format!(
+            "`{path}` leaves the overlay's directory; write a path inside of it, like `files/etc/hosts`"
+        ));
+    }
+    Ok(parts.components().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_paths_have_one_form() {
+        image_path("/etc/hostname").unwrap();
+        image_path("/usr/lib/clic/grow-root").unwrap();
+        for (path, why) in [
+            ("etc/x", "absolute"),
+            ("/", "whole image"),
+            ("/etc/../x", "without"),
+            ("/etc//x", "without"),
+            ("/etc/", "without"),
+            ("/etc/./x", "without"),
+            ("/etc/\0", "control"),
+            (
+                "/lib/systemd/system/a.service",
+                "/usr/lib/systemd/system/a.service",
+            ),
+            ("/run/x", "mounted over"),
+            ("/etc/machine-id", "clic itself"),
+            ("/boot/grub/grub.cfg", "clic itself"),
+        ] {
+            assert!(image_path(path).unwrap_err().contains(why), "{path}");
+        }
+    }
+
+    #[test]
+    fn inner_paths_stay_inside() {
+        inner_path("files/etc/hosts").unwrap();
+        for path in ["", "/etc/passwd", "../base/files/x", "files/../../x", "."] {
+            assert!(
+                inner_path(path).unwrap_err().contains("leaves the overlay"),
+                "{path}"
+            );
+        }
+    }
+}
