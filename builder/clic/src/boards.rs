@@ -1,10 +1,30 @@
 //! `clic boards`: the boards of the tree.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clic_host::Outcome;
+use serde_json::json;
 
 use crate::context::Context;
+use crate::output;
 
-pub fn run(_: &Context) -> Result<Outcome> {
-    bail!("listing boards is not there yet")
+pub fn run(context: &Context) -> Result<Outcome> {
+    let boards = context.tree()?.boards()?;
+    if context.json {
+        output::json(&json!({ "boards": boards }))?;
+        return Ok(Outcome::Done);
+    }
+    let rows: Vec<Vec<String>> = boards
+        .iter()
+        .map(|board| {
+            let name = context.out.bold(&board.name);
+            vec![
+                name,
+                board.arch.to_string(),
+                board.suites.join(", "),
+                board.title.clone(),
+            ]
+        })
+        .collect();
+    output::text(&output::table(&rows))?;
+    Ok(Outcome::Done)
 }

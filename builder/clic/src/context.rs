@@ -1,11 +1,12 @@
 //! What every command shares: how to speak, and which tree is meant.
 
 use std::io::{IsTerminal, stderr, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
-use clic_host::{Progress, Sink, UserError};
+use anyhow::{Context as _, Result};
+use clic_host::{Progress, Sink};
+use clic_recipe::{Report, Tree};
 
 use crate::args::{ColorWhen, Global};
 use crate::output::Style;
@@ -75,30 +76,18 @@ impl Context {
 
     /// The tree that people edit: `--root`, else the current directory or its nearest parent with recipes/
     /// and boards/.
-    pub fn tree(&self) -> Result<PathBuf> {
-        let holds_tree = |dir: &Path| dir.join("recipes").is_dir() && dir.join("boards").is_dir();
-        if let Some(root) = &self.root {
-            if holds_tree(root) {
-                return Ok(root.clone());
-            }
-            return Err(
-                UserError::new(format!("{} holds no recipes/ and boards/", root.display()))
-                    .help("--root names the directory that holds recipes/, boards/ and overlays/")
-                    .into(),
-            );
-        }
-        let here = std::env::current_dir()?;
-        here.ancestors()
-            .find(|dir| holds_tree(dir))
-            .map(Path::to_path_buf)
-            .ok_or_else(|| {
-                UserError::new(format!(
-                    "neither {} nor a parent of it holds recipes/ and boards/",
-                    here.display()
-                ))
-                .help("go to the tree that holds them, or name it with --root DIR")
-                .into()
-            })
+    pub fn tree(&self) -> Result<Tree> {
+        let tree = match &self.root {
+            Some(root) => Tree::open(root),
+            None => Tree::find(&std::env::current_dir().context("cannot tell the current directory")?),
+        };
+        Ok(tree.map_err(Report::from)?)
+    }
+
+    /// Columns of the terminal that standard error is. Elsewhere lines are not to be broken.
+    pub fn width(&self) -> usize {
+        const UNBROKEN: usize = 1000;
+        rustix::termios::tcgetwinsize(stderr()).map_or(UNBROKEN, |size| usize::from(size.ws_col).max(40))
     }
 }
 

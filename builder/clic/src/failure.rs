@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clic_host::{Cancelled, UserError, cancel};
+use clic_recipe::Report;
 use serde_json::json;
 
 use crate::context::Context;
@@ -66,7 +67,7 @@ impl Failure {
     /// Says it on standard error (and as JSON on standard output where that was asked for).
     pub fn report(&self, context: &Context) -> ExitCode {
         if self.kind != Kind::ReaderGone {
-            eprintln!("{} {}", context.style.bad("error:"), self.text(context));
+            eprintln!("{}", self.text(context));
             if context.json {
                 // Nothing is left to tell it to when standard output is closed as well.
                 let _ = output::json_line(&json!({
@@ -74,14 +75,52 @@ impl Failure {
                     "kind": self.kind.name(),
                     "exit": self.kind.exit_code(),
                     "message": self.plain(),
+                    "problems": self.problems().map(Report::entries).unwrap_or_default(),
                 }));
             }
         }
         ExitCode::from(self.kind.exit_code())
     }
 
-    fn text(&self, _: &Context) -> String {
-        self.plain()
+    /// For people: what people wrote is shown with its lines.
+    fn text(&self, context: &Context) -> String {
+        let error = context.style.bad("error:");
+        match self.problems() {
+            // A request on the command line alone has no lines to show.
+            Some(report)
+                if report
+                    .problems()
+                    .iter()
+                    .any(|problem| problem.position().is_some()) =>
+            {
+                let rendered = report.render(context.width(), context.style.colors());
+                let above: Vec<String> = self
+                    .error
+                    .chain()
+                    .take_while(|cause| !cause.is::<Report>())
+                    .map(ToString::to_string)
+                    .collect();
+                if above.is_empty() {
+                    let count = report.problems().len();
+                    let what = if count == 1 {
+                        "the request is wrong"
+                    } else {
+                        "several things are wrong"
+                    };
+                    format!("{error} {what}\n{}", rendered.trim_end())
+                } else {
+                    format!("{error} {}\n{}", above.join("\n  because: "), rendered.trim_end())
+                }
+            }
+            _ => format!("{error} {}", self.plain()),
+        }
+    }
+
+    /// What is wrong with what people wrote, if that is it.
+    fn problems(&self) -> Option<&Report> {
+        self.error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Report>())
     }
 
     /// The causes from the outermost to the root, each on its own line unless the one before already says it.
@@ -101,7 +140,7 @@ impl Failure {
 }
 
 fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<UserError>()
+    cause.is::<UserError>() || cause.is::<Report>()
 }
 
 #[cfg(test)]

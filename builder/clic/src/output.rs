@@ -125,6 +125,11 @@ impl Style {
         Self { colors }
     }
 
+    /// Whether there are colours.
+    pub fn colors(self) -> bool {
+        self.colors
+    }
+
     /// Passed, ready.
     pub fn good(self, text: &str) -> String {
         self.paint("32", text)

@@ -1,16 +1,26 @@
-//! `clic plan`: what a build would do.
+//! `clic plan`: what a build would put together.
 
-use anyhow::{Result, bail};
+use std::fmt::Write as _;
+
+use anyhow::Result;
 use clic_host::Outcome;
+use clic_recipe::Plan;
+use clic_recipe::plan::{
+    Boot, Filesystem, Machine, Partition, PartitionSize, Table, TreeFileKind, UnitState, Value,
+};
+use clic_recipe::{ResolveOptions, resolve};
 
 use crate::context::Context;
+use crate::output;
 
 /// Show what a build would put together, without doing it
+///
+/// Opens no socket: the exact versions of packages are known only when a build asks the mirror.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   clic plan minimal --board raspberry-pi
-  clic plan minimal --board x86-pc --json | jq .packages")]
+  clic plan minimal --board x86-pc --json | jq '.packages[].name'")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
     recipe: String,
@@ -19,6 +29,196 @@ pub struct Args {
     board: String,
 }
 
-pub fn run(_: &Args, _: &Context) -> Result<Outcome> {
-    bail!("planning is not there yet")
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    let plan = resolve(
+        &context.tree()?,
+        &args.recipe,
+        &args.board,
+        &ResolveOptions::default(),
+    )?;
+    if context.json {
+        output::json(&plan)?;
+    } else {
+        output::text(&show(&plan, context))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn show(plan: &Plan, context: &Context) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{} ({})\n{} ({}, {})\n",
+        context.out.bold(&plan.recipe.title),
+        plan.recipe.name,
+        context.out.bold(&plan.board.title),
+        plan.board.name,
+        plan.arch,
+    );
+    let mut section = |title: &str, lines: Vec<String>| {
+        for (index, line) in lines.iter().enumerate() {
+            let title = if index == 0 { title } else { "" };
+            let _ = writeln!(text, "{}{line}", context.out.dim(&format!("{title:<10}")));
+        }
+    };
+    section(
+        "suite",
+        vec![format!("{} ({})", plan.suite, plan.components.join(", "))],
+    );
+    let names: Vec<&str> = plan
+        .packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    section("packages", wrap(&names, 90));
+    section("overlays", plan.overlays.iter().flat_map(overlay).collect());
+    section("files", plan.files.iter().map(file).collect());
+    section(
+        "units",
+        plan.units
+            .iter()
+            .map(|unit| format!("{} {}", unit.name, unit_state(unit.state)))
+            .collect(),
+    );
+    section(
+        "disk",
+        std::iter::once(table(plan.disk.table))
+            .chain(plan.disk.partitions.iter().map(partition))
+            .collect(),
+    );
+    let boot = match plan.boot {
+        Boot::Grub => "GRUB for BIOS, UEFI x64 and UEFI ia32",
+        Boot::RaspiFirmware => "Raspberry Pi firmware",
+    };
+    section(
+        "boot",
+        vec![format!("{boot}; consoles {}", plan.consoles.join(", "))],
+    );
+    let machine = match plan.emulate.machine {
+        Machine::Pc => "a PC with BIOS, UEFI x64 and UEFI ia32",
+        Machine::Raspi3b => "a Raspberry Pi 3 B",
+    };
+    section(
+        "test",
+        vec![format!(
+            "{} checks on {machine}, at most {} s a boot",
+            plan.checks.len(),
+            plan.emulate.timeout
+        )],
+    );
+    text
+}
+
+/// Words in lines of at most `width` columns.
+fn wrap(words: &[&str], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push((*word).to_owned()),
+        }
+    }
+    lines
+}
+
+fn overlay(overlay: &clic_recipe::plan::PlannedOverlay) -> Vec<String> {
+    let parameters = overlay
+        .parameters
+        .iter()
+        .map(|(name, value)| format!("  {name} = {}", toml(value)));
+    std::iter::once(format!("{}: {}", overlay.name, overlay.title))
+        .chain(parameters)
+        .collect()
+}
+
+/// A value as one would write it in a recipe.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::String(value) => format!("{value:?}"),
+        Value::List(values) => format!("{values:?}"),
+    }
+}
+
+fn file(file: &clic_recipe::plan::TreeFile) -> String {
+    let detail = match &file.kind {
+        TreeFileKind::File(content) => {
+            format!(
+                "{:04o} {}:{}, {}",
+                file.mode,
+                file.owner,
+                file.group,
+                output::size(content.size)
+            )
+        }
+        TreeFileKind::Directory => format!("{:04o} {}:{}, directory", file.mode, file.owner, file.group),
+        TreeFileKind::Symlink(target) => format!("-> {target}"),
+    };
+    format!("{} ({detail})", file.path)
+}
+
+fn unit_state(state: UnitState) -> &'static str {
+    match state {
+        UnitState::Enabled => "enabled",
+        UnitState::Disabled => "disabled",
+        UnitState::Masked => "masked",
+    }
+}
+
+fn table(table: Table) -> String {
+    match table {
+        Table::Gpt => "GPT".to_owned(),
+        Table::Mbr => "MBR".to_owned(),
+    }
+}
+
+fn partition(partition: &Partition) -> String {
+    let fs = match partition.fs {
+        Filesystem::Fat32 => "FAT32",
+        Filesystem::Ext4 => "ext4",
+        Filesystem::BiosBoot => "GRUB's core image",
+    };
+    let size = match partition.size {
+        PartitionSize::Fixed(bytes) => binary_size(bytes),
+        PartitionSize::Fit { free } => format!("as large as its content and {} free", binary_size(free)),
+    };
+    let at = partition
+        .first_sector
+        .map(|sector| format!(", from sector {sector}"))
+        .unwrap_or_default();
+    format!("  {}: {fs}, {size}{at}", partition.name)
+}
+
+/// Bytes as boards and recipes write them, in powers of 1024 where they are whole.
+fn binary_size(bytes: u64) -> String {
+    match bytes {
+        0 => "nothing".to_owned(),
+        _ if bytes.is_multiple_of(1 << 30) => format!("{} GiB", bytes >> 30),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_shown_as_they_were_written() {
+        assert_eq!(binary_size(512 << 20), "512 MiB");
+        assert_eq!(binary_size(2 << 30), "2 GiB");
+        assert_eq!(binary_size(1000), "1000 B");
+    }
+
+    #[test]
+    fn long_lists_are_wrapped() {
+        assert_eq!(wrap(&["abc", "de", "f"], 6), ["abc de", "f"]);
+        assert_eq!(wrap(&[], 6), Vec::<String>::new());
+    }
 }

@@ -1,10 +1,29 @@
 //! `clic recipes`: the recipes of the tree.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clic_host::Outcome;
+use serde_json::json;
 
 use crate::context::Context;
+use crate::output;
 
-pub fn run(_: &Context) -> Result<Outcome> {
-    bail!("listing recipes is not there yet")
+pub fn run(context: &Context) -> Result<Outcome> {
+    let recipes = context.tree()?.recipes()?;
+    if context.json {
+        output::json(&json!({ "recipes": recipes }))?;
+        return Ok(Outcome::Done);
+    }
+    let rows: Vec<Vec<String>> = recipes
+        .iter()
+        .map(|recipe| {
+            let boards = if recipe.boards.is_empty() {
+                context.out.dim("for other recipes to extend")
+            } else {
+                recipe.boards.join(", ")
+            };
+            vec![context.out.bold(&recipe.name), recipe.title.clone(), boards]
+        })
+        .collect();
+    output::text(&output::table(&rows))?;
+    Ok(Outcome::Done)
 }
