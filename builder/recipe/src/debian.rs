@@ -82,7 +82,7 @@ pub(crate) fn unit_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Names of users and groups: adduser's NAME_REGEX, at most 32 characters (useradd(8)).
+/// Names of users and groups: adduser's `NAME_REGEX`, at most 32 characters (useradd(8)).
 pub(crate) fn user_name(name: &str) -> Result<(), String> {
     let first = name
         .bytes()

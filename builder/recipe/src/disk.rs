@@ -88,7 +88,11 @@ pub(crate) fn check(
         let size = size?;
         if let Some(first) = &row.value.first_sector {
             let origin = first.origin(file);
-            match first.value.checked_mul(SECTOR) {
+            match first
+                .value
+                .checked_mul(SECTOR)
+                .filter(|start| *start < size::MOST)
+            {
                 None => problems.push(Problem::at(&origin, "this sector is on no disk")),
                 Some(start) if start % MIB != 0 || start == 0 => problems.push(
                     Problem::at(
@@ -125,6 +129,7 @@ pub(crate) fn check(
                 Problem::at(&row.origin(file), "an MBR can't hold more than 2T")
                     .help("use `table = \"gpt\"`"),
             );
+            return None;
         }
         partitions.push(Partition {
             name: row.value.name.value,

@@ -112,18 +112,21 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
         table.remove(key.as_str());
     }
     here.or_else(|| {
-        table.iter_mut().find_map(|(key, value)| {
-            remove_inside(value, span).map(|name| name.unwrap_or_else(|| key.get_ref().to_string()))
-        })
+        table
+            .iter_mut()
+            .find_map(|(key, value)| remove_inside(key.get_ref(), value, span))
     })
 }
 
-/// Like [`remove`], inside of a value. The inner `None`: a list element went, which has no name.
-fn remove_inside(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<Option<String>> {
+/// Like [`remove`], inside of the value of `key`, which stands for a list element that has no name.
+fn remove_inside(key: &str, value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
     match value.get_mut() {
-        DeValue::Table(table) => remove(table, span).map(Some),
+        DeValue::Table(table) => remove(table, span),
         DeValue::Array(array) => {
-            if let Some(found) = array.iter_mut().find_map(|element| remove_inside(element, span)) {
+            if let Some(found) = array
+                .iter_mut()
+                .find_map(|element| remove_inside(key, element, span))
+            {
                 return Some(found);
             }
             let before = array.len();
@@ -132,7 +135,7 @@ fn remove_inside(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Optio
                 .filter(|element| element.span() != *span)
                 .cloned()
                 .collect();
-            (array.len() < before).then_some(None)
+            (array.len() < before).then(|| key.to_owned())
         }
         _ => None,
     }
@@ -179,9 +182,12 @@ fn found_in_words(found: &str) -> String {
         return format!("the text {text}");
     }
     match found.split_once(' ') {
-        Some(("integer", number)) => format!("the number {number}"),
-        Some(("floating", rest)) => format!("the number {}", rest.trim_start_matches("point ")),
-        Some(("boolean", value)) => value.to_owned(),
+        Some(("integer", number)) => format!("the number {}", number.trim_matches('`')),
+        Some(("floating", rest)) => format!(
+            "the number {}",
+            rest.trim_start_matches("point ").trim_matches('`')
+        ),
+        Some(("boolean", value)) => value.trim_matches('`').to_owned(),
         _ if found == "map" => "a table".to_owned(),
         _ if found == "sequence" => "a list".to_owned(),
         _ => found.to_owned(),

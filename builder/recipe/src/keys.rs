@@ -41,6 +41,17 @@ pub(crate) fn plan(
 ) -> (Vec<String>, Vec<(TreeFile, Origin)>) {
     let file = SourceFile::new(&given.name, given.text.as_str());
     let before = problems.count();
+    // Told about the file as a whole: an error that shows lines would show the secret.
+    if given.text.contains("PRIVATE KEY") || given.text.contains("PuTTY-User-Key-File") {
+        problems.push(
+            Problem::file(
+                &given.name,
+                "holds a PRIVATE key, which must never leave your machine, least of all in an image",
+            )
+            .help("name the public half: the file whose name ends in `.pub`"),
+        );
+        return (Vec::new(), Vec::new());
+    }
     let mut listed = Vec::new();
     let mut lines = String::new();
     for number in 1..=given.text.lines().count() {
@@ -108,15 +119,6 @@ fn key(line: &str) -> Result<String, Wrong> {
         help,
         fatal: false,
     };
-    // The message must not repeat the line: it may be the secret.
-    if line.contains("PRIVATE KEY") || line.starts_with("PuTTY-User-Key-File") {
-        return Err(Wrong {
-            what: "this is a PRIVATE key; it must never leave your machine, least of all in an image"
-                .to_owned(),
-            help: "name the public half: the file whose name ends in `.pub`",
-            fatal: true,
-        });
-    }
     if line.contains("BEGIN SSH2 PUBLIC KEY") {
         return Err(Wrong {
             what: "this is a public key in the format of RFC 4716, which sshd does not read".to_owned(),
@@ -179,7 +181,7 @@ fn key(line: &str) -> Result<String, Wrong> {
     Ok(format!("{bits} SHA256:{fingerprint} {comment} ({shown})"))
 }
 
-/// The next word; blanks in double quotes do not end it (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+/// The next word; blanks in double quotes do not end it (sshd(8), authorized keys file format).
 fn next_word<'l>(rest: &mut &'l str) -> &'l str {
     let text = rest.trim_start();
     let (mut quoted, mut escaped) = (false, false);
@@ -227,8 +229,9 @@ fn bits(kind: &str, blob: &[u8]) -> Option<u32> {
             let bits = u32::try_from(digits.len()).ok()?.checked_mul(8)?;
             Some(bits - digits.first()?.leading_zeros())
         }
-        ("ecdsa-sha2-nistp256", [name, point]) => curve(32, name, point).then_some(256),
-        ("sk-ecdsa-sha2-nistp256@openssh.com", [name, point, _]) => curve(32, name, point).then_some(256),
+        ("ecdsa-sha2-nistp256", [name, point]) | ("sk-ecdsa-sha2-nistp256@openssh.com", [name, point, _]) => {
+            curve(32, name, point).then_some(256)
+        }
         ("ecdsa-sha2-nistp384", [name, point]) => curve(48, name, point).then_some(384),
         ("ecdsa-sha2-nistp521", [name, point]) => curve(66, name, point).then_some(521),
         _ => None,

@@ -194,11 +194,13 @@ impl<'t> Loader<'t> {
         let overlay = self.read(Kind::Overlay, name).and_then(|file| {
             let raw = self.parse::<RawOverlay>(&file)?;
             let overlay = overlay::check(self.tree, name, raw, &file, &mut self.problems)?;
-            overlay
+            // All of them are looked at, so that each is reported.
+            let missing = overlay
                 .requires
                 .iter()
-                .fold(true, |all, name| self.exists(Kind::Overlay, name) && all)
-                .then_some(overlay)
+                .filter(|name| !self.exists(Kind::Overlay, name))
+                .count();
+            (missing == 0).then_some(overlay)
         });
         self.overlays.insert(name.to_owned(), overlay.clone());
         overlay

@@ -232,7 +232,7 @@ fn walk(
                 );
             }
             Ok(_) => {
-                problems.push(Problem::file(relative, "is neither a file nor a directory").help("remove it"))
+                problems.push(Problem::file(relative, "is neither a file nor a directory").help("remove it"));
             }
             Err(error) => problems.push(unreadable(error)),
         }

@@ -4,7 +4,7 @@
 pub(crate) const MIB: u64 = 1 << 20;
 
 /// Largest size that we take seriously: 16 TiB, what ext4 with 4 KiB blocks and 32-bit block numbers can hold.
-const MOST: u64 = 16 << 40;
+pub(crate) const MOST: u64 = 16 << 40;
 
 /// Bytes of `512K`, `512M`, `4G`, `1T`; powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
 /// Like [`parse`], and a multiple of 1 MiB that is not zero.
 pub(crate) fn parse_mib(text: &str) -> Result<u64, String> {
     let bytes = parse(text)?;
-    if bytes == 0 || bytes % MIB != 0 {
+    if bytes == 0 || !bytes.is_multiple_of(MIB) {
         return Err(format!(
             "`{text}` is not a multiple of 1 MiB; write it in `M` or `G`"
         ));
@@ -39,7 +39,7 @@ pub(crate) fn parse_mib(text: &str) -> Result<u64, String> {
 /// `512M`, `4G`: as people write it. Rounded up to the next mebibyte.
 pub(crate) fn in_words(bytes: u64) -> String {
     let mib = bytes.div_ceil(MIB);
-    if mib >= 1024 && mib % 1024 == 0 {
+    if mib >= 1024 && mib.is_multiple_of(1024) {
         format!("{}G", mib / 1024)
     } else {
         format!("{mib}M")

@@ -162,11 +162,11 @@ pub(crate) fn read_text(path: &Path, shown: &Path) -> Result<Arc<SourceFile>, Pr
         )));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        wrong(format!("is not UTF-8 text (line {})", line + 1))
+        let before = error.as_bytes().split_at(error.utf8_error().valid_up_to()).0;
+        wrong(format!(
+            "is not UTF-8 text (line {})",
+            before.split(|byte| *byte == b'\n').count()
+        ))
     })?;
     Ok(SourceFile::new(shown, text))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clic_recipe::{ResolveOptions, Tree, check, resolve, schemas};
+use clic_recipe::{Tree, check, schemas};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -22,13 +22,6 @@ fn the_whole_tree_is_valid() {
             .plans
             .contains(&("minimal".to_owned(), "raspberry-pi".to_owned()))
     );
-    println!(
-        "{}",
-        serde_json::to_string_pretty(
-            &resolve(&tree, "minimal", "x86-pc", &ResolveOptions::default()).unwrap()
-        )
-        .unwrap()
-    );
 }
 
 /// `CLIC_UPDATE_SCHEMAS=1 cargo test -p clic-recipe` writes them anew.
@@ -46,4 +39,32 @@ fn schemas_are_fresh() {
             "schemas/{name} is not what the types say; refresh it: CLIC_UPDATE_SCHEMAS=1 cargo test -p clic-recipe"
         );
     }
+}
+
+/// Editors find the schema by the first line.
+#[test]
+fn every_file_names_its_schema() {
+    let mut seen = 0;
+    for (directory, schema) in [
+        ("recipes", "../schemas/recipe"),
+        ("boards", "../schemas/board"),
+        ("overlays", "../../schemas/overlay"),
+    ] {
+        for entry in std::fs::read_dir(root().join(directory)).unwrap() {
+            let mut path = entry.unwrap().path();
+            if path.is_dir() {
+                path.push("overlay.toml");
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let wanted = format!("#:schema {schema}.schema.json");
+            assert_eq!(
+                text.lines().next(),
+                Some(wanted.as_str()),
+                "first line of {}",
+                path.display()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} files");
 }
