@@ -1,0 +1,140 @@
+//! Programs of another architecture: QEMU registered with `binfmt_misc` in our own user namespace.
+//!
+//! Since Linux 6.7 every user namespace can have its own table of interpreters; before that the host's table
+//! counts for all.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clic_host::UserError;
+use clic_recipe::plan::Arch;
+
+/// What the ELF header of an architecture looks like, as Debian's qemu-user registers it (from QEMU's
+/// scripts/qemu-binfmt-conf.sh).
+struct Elf {
+    qemu: &'static str,
+    magic: &'static str,
+    mask: &'static str,
+}
+
+const fn elf(arch: Arch) -> Elf {
+    match arch {
+        Arch::Arm64 => Elf {
+            qemu: "aarch64",
+            magic: r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00",
+            mask: r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff",
+        },
+        Arch::Amd64 => Elf {
+            qemu: "x86_64",
+            magic: r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00",
+            mask: r"\xff\xff\xff\xff\xff\xfe\xfe\xfc\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff",
+        },
+    }
+}
+
+/// An emulator on the host.
+#[derive(Clone, Debug)]
+pub struct Emulator {
+    arch: Arch,
+    interpreter: String,
+    /// O: the kernel opens the program; P: it passes the original `argv[0]`; F: it opens the interpreter now,
+    /// so that the tree need not hold it.
+    flags: &'static str,
+}
+
+impl Emulator {
+    /// The host's QEMU for `arch`. Error: [`UserError`] that names the packages.
+    pub fn find(arch: Arch) -> Result<Self> {
+        let name = elf(arch).qemu;
+        // Debian's name for "keep argv[0]" comes first; a dynamic qemu could not find its libraries in the tree,
+        // but qemu-<arch> is static where there is no qemu-<arch>-static (since trixie).
+        let candidates = [
+            (format!("/usr/libexec/qemu-binfmt/{name}-binfmt-P"), "OPF"),
+            (format!("/usr/bin/qemu-{name}-static"), "OF"),
+            (format!("/usr/bin/qemu-{name}"), "OF"),
+        ];
+        let found = candidates.into_iter().find(|(path, _)| Path::new(path).exists());
+        match found {
+            Some((interpreter, flags)) => Ok(Self {
+                arch,
+                interpreter,
+                flags,
+            }),
+            None => Err(not_possible(arch, "QEMU's user emulation is not there").into()),
+        }
+    }
+
+    /// The line to write to `binfmt_misc/register`.
+    pub fn registration(&self) -> String {
+        let Elf { qemu, magic, mask } = elf(self.arch);
+        format!(
+            ":clic-{qemu}:M::{magic}:{mask}:{}:{}",
+            self.interpreter, self.flags
+        )
+    }
+
+    /// The program that emulates.
+    pub fn interpreter(&self) -> &str {
+        &self.interpreter
+    }
+}
+
+/// Whether the host itself runs programs of `arch` in any tree: a registration with the flag F.
+pub fn host_has(arch: Arch) -> bool {
+    let path = format!("/proc/sys/fs/binfmt_misc/qemu-{}", elf(arch).qemu);
+    std::fs::read_to_string(path).is_ok_and(|text| registration_suits(&text))
+}
+
+fn registration_suits(text: &str) -> bool {
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    text.starts_with("enabled") && flags.is_some_and(|flags| flags.contains('F'))
+}
+
+/// The error for a host that cannot run programs of `arch`.
+pub fn not_possible(arch: Arch, why: &str) -> UserError {
+    UserError::new(format!(
+        "this machine ({}) cannot run programs of {arch}: {why}",
+        super::sandbox::host_arch()
+    ))
+    .help(
+        "sudo apt-get install qemu-user-static binfmt-support (Debian 13 and later: qemu-user-binfmt); \
+         with Linux 6.7 or later the emulator alone is enough",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_line() {
+        let emulator = Emulator {
+            arch: Arch::Arm64,
+            interpreter: "/usr/bin/qemu-aarch64-static".into(),
+            flags: "OF",
+        };
+        let line = emulator.registration();
+        assert!(
+            line.starts_with(r":clic-aarch64:M::\x7f\x45\x4c\x46\x02"),
+            "{line}"
+        );
+        assert!(
+            line.ends_with(r"\xff\xff\xff:/usr/bin/qemu-aarch64-static:OF"),
+            "{line}"
+        );
+        // The kernel takes 1920 bytes at most, and 20 bytes of magic (each written as \xNN).
+        assert_eq!(line.split(':').nth(4).unwrap().len(), 20 * 4);
+        assert_eq!(line.split(':').nth(5).unwrap().len(), 20 * 4);
+    }
+
+    #[test]
+    fn the_hosts_registration_must_work_in_any_tree() {
+        assert!(registration_suits(
+            "enabled\ninterpreter /usr/bin/q\nflags: OCF\n"
+        ));
+        assert!(!registration_suits("enabled\ninterpreter /usr/bin/q\nflags: \n"));
+        assert!(!registration_suits(
+            "disabled\ninterpreter /usr/bin/q\nflags: F\n"
+        ));
+    }
+}

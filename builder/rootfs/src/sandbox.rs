@@ -1,0 +1,272 @@
+//! Namespaces of our own: root inside, an ordinary user outside.
+//!
+//! A command in the sandbox has user, mount, pid, network, uts and ipc namespaces. It is killed with us
+//! (`clic_host::Cmd`, then `unshare --kill-child`), and as pid 1 of its namespace it takes every process and
+//! mount with it: nothing is left even by `kill -9`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clic_host::{Cmd, UserError};
+use clic_recipe::plan::Arch;
+
+use crate::binfmt::{self, Emulator};
+
+/// Ids that a Debian tree uses: 0 to 65535 (Debian policy 9.2.2).
+pub const IDS: u32 = 65_536;
+
+/// First id that `useradd` gives to a user's range (`SUB_UID_MIN` of login.defs).
+const FIRST_SUBID: u32 = 100_000;
+
+/// Runs first inside: the emulator's registration if its line is given, loopback, then the command.
+/// `$1` registration or empty.
+const ENTER: &str = r#"set -eu
+umask 022
+if [ -n "$1" ]; then
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+    printf '%s' "$1" > /proc/sys/fs/binfmt_misc/register
+fi
+shift
+ip link set lo up 2>/dev/null || :
+exec "$@""#;
+
+/// A way into namespaces that was tried and works.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    root: bool,
+    emulator: Option<Emulator>,
+}
+
+impl Sandbox {
+    /// Tries the namespaces. Errors: [`UserError`] that names what the host lacks and the command that mends it.
+    pub fn new() -> Result<Self> {
+        let sandbox = Self {
+            root: effective_root(),
+            emulator: None,
+        };
+        sandbox.try_it().map_err(|said| diagnose(&said, sandbox.root))?;
+        Ok(sandbox)
+    }
+
+    /// Like [`Sandbox::new`], and able to run programs of `arch`, by emulation if need be.
+    pub fn for_arch(arch: Arch) -> Result<Self> {
+        let mut sandbox = Self::new()?;
+        if arch.debian() == host_arch() {
+            return Ok(sandbox);
+        }
+        let emulator = Emulator::find(arch)?;
+        if sandbox.root {
+            // Registering would change the host itself.
+            return if binfmt::host_has(arch) {
+                Ok(sandbox)
+            } else {
+                Err(binfmt::not_possible(arch, "as root, the host's own registration is needed").into())
+            };
+        }
+        sandbox.emulator = Some(emulator);
+        if let Err(said) = sandbox.try_it() {
+            // Kernels before 6.7 have one table for all.
+            if !binfmt::host_has(arch) {
+                return Err(binfmt::not_possible(arch, &said).into());
+            }
+            sandbox.emulator = None;
+        }
+        Ok(sandbox)
+    }
+
+    /// How programs of a foreign architecture run, for logs.
+    pub fn emulation(&self) -> String {
+        self.emulator.as_ref().map_or_else(
+            || "none, or the host's".into(),
+            |emulator| emulator.interpreter().into(),
+        )
+    }
+
+    /// `program` in the sandbox. Add arguments and environment to what is returned. The environment is clean.
+    pub fn cmd(&self, program: &str) -> Cmd {
+        let mut cmd = Cmd::new("unshare").clean_env();
+        if !self.root {
+            cmd = cmd.args(["--user", "--map-root-user", "--map-auto"]);
+        }
+        cmd = cmd.args([
+            "--mount",
+            "--pid",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ]);
+        let register = self
+            .emulator
+            .as_ref()
+            .map(Emulator::registration)
+            .unwrap_or_default();
+        cmd.args(["sh", "-c", ENTER, "sh", &register, program])
+    }
+
+    /// Removes a directory whose files may belong to the ids of a sandbox: [`clic_store::Store::remover`].
+    pub fn remove(dir: &Path) -> Result<()> {
+        // No need for a trial: its failure is the command's failure.
+        let sandbox = Self {
+            root: effective_root(),
+            emulator: None,
+        };
+        sandbox
+            .cmd("rm")
+            .args(["-rf", "--one-file-system", "--"])
+            .arg(dir)
+            .output()?;
+        Ok(())
+    }
+
+    /// What `unshare` says when it does not work.
+    fn try_it(&self) -> Result<(), String> {
+        match self.cmd("true").finish() {
+            Ok(finished) if finished.status.success() => Ok(()),
+            Ok(finished) => Err(finished.stderr.trim().to_owned()),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    }
+}
+
+/// The host's Debian architecture.
+pub fn host_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn effective_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Which part of the host is in the way, most basic first.
+fn diagnose(said: &str, root: bool) -> UserError {
+    let sysctl = |key: &str| {
+        std::fs::read_to_string(Path::new("/proc/sys").join(key))
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok())
+    };
+    let set = |key: &str, value: &str| {
+        format!("echo {key}={value} | sudo tee /etc/sysctl.d/60-clic.conf && sudo sysctl --system")
+    };
+    let what = "an unprivileged sandbox cannot be made";
+    if root {
+        return UserError::new(format!("{what}: {said}"))
+            .help("in a container, its runtime must allow new namespaces");
+    }
+    if sysctl("kernel/apparmor_restrict_unprivileged_userns") == Some(1) && !said.contains("newuidmap") {
+        return UserError::new(format!(
+            "{what}: AppArmor keeps ordinary users from user namespaces ({said})"
+        ))
+        .help(set("kernel.apparmor_restrict_unprivileged_userns", "0"));
+    }
+    if sysctl("kernel/unprivileged_userns_clone") == Some(0) {
+        return UserError::new(format!(
+            "{what}: user namespaces are switched off for ordinary users"
+        ))
+        .help(set("kernel.unprivileged_userns_clone", "1"));
+    }
+    if sysctl("user/max_user_namespaces") == Some(0) {
+        return UserError::new(format!("{what}: no user namespaces are allowed"))
+            .help(set("user.max_user_namespaces", "15000"));
+    }
+    let found = |name: &str| {
+        ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(name).exists())
+    };
+    if !found("unshare") || !found("newuidmap") || !found("newgidmap") {
+        return UserError::new(format!(
+            "{what}: unshare, newuidmap or newgidmap is not there ({said})"
+        ))
+        .help("sudo apt-get install uidmap util-linux");
+    }
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (uids, gids) = (read("/etc/subuid"), read("/etc/subgid"));
+    let user = user();
+    if !has_range(&uids, &user) || !has_range(&gids, &user) {
+        let first = first_free(&uids).max(first_free(&gids));
+        let last = first.saturating_add(IDS - 1);
+        let name = &user.0;
+        return UserError::new(format!(
+            "{what}: {name} has no range of {IDS} subordinate ids in /etc/subuid and /etc/subgid"
+        ))
+        .help(format!(
+            "sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {name}"
+        ));
+    }
+    UserError::new(format!("{what}: {said}")).help(
+        "in a container, its runtime must allow user namespaces (seccomp, AppArmor); `clic doctor` says more",
+    )
+}
+
+/// Name and number of the user that we are.
+fn user() -> (String, String) {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    (name.unwrap_or_else(|| uid.clone()), uid)
+}
+
+/// The lines of subuid(5): owner, first id, count.
+fn ranges(text: &str) -> impl Iterator<Item = (&str, u32, u32)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.trim().split(':');
+        Some((
+            fields.next()?,
+            fields.next()?.parse().ok()?,
+            fields.next()?.parse().ok()?,
+        ))
+    })
+}
+
+fn has_range(text: &str, (name, uid): &(String, String)) -> bool {
+    // Id 0 is the user itself, so that a range may be one short.
+    ranges(text).any(|(owner, _, count)| (owner == name || owner == uid) && count >= IDS - 1)
+}
+
+fn first_free(text: &str) -> u32 {
+    ranges(text)
+        .map(|(_, first, count)| first.saturating_add(count))
+        .fold(FIRST_SUBID, u32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_subordinate_ids() {
+        let ana = ("ana".to_owned(), "1000".to_owned());
+        assert!(has_range("bo:1:65536\nana:100000:65536\n", &ana));
+        assert!(has_range("1000:100000:65536", &ana));
+        assert!(!has_range("ana:100000:1000\nbo:1:65536\nana:x:y\n", &ana));
+        assert_eq!(first_free("a:100000:65536\nb:165536:65536\n"), 231_072);
+        assert_eq!(first_free("a:4294967295:65536\n"), u32::MAX);
+    }
+
+    #[test]
+    fn the_command_line_is_an_ordinary_users() {
+        let line = Sandbox {
+            root: false,
+            emulator: None,
+        }
+        .cmd("true")
+        .line();
+        assert!(
+            line.starts_with("unshare --user --map-root-user --map-auto --mount --pid --net "),
+            "{line}"
+        );
+        assert!(line.contains(" --kill-child "), "{line}");
+    }
+}

@@ -1,0 +1,440 @@
+//! A tree as a tar file: read into an index, changed as data, written again in one canonical form.
+//!
+//! No privilege is needed for any of it: owners, device numbers and file capabilities are just numbers here.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use clic_store::space::io_error;
+use tar::{Archive, EntryType, Header};
+
+/// How often symlinks are followed before they count as a loop (Linux: 40).
+const MAX_LINKS: usize = 40;
+
+/// What PAX calls an extended attribute.
+const XATTR: &str = "SCHILY.xattr.";
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file. Hard links share one number.
+    File(usize),
+    /// A directory.
+    Directory,
+    /// A symbolic link to this target.
+    Symlink(Vec<u8>),
+    /// A device, FIFO or the like, with its tar type and device numbers.
+    Special(u8, u32, u32),
+}
+
+/// An entry's properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with set-id and sticky.
+    pub mode: u32,
+    /// Owner's number.
+    pub uid: u64,
+    /// Group's number.
+    pub gid: u64,
+    /// Seconds since 1970.
+    pub mtime: u64,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// In the tar file that was read.
+    At {
+        offset: u64,
+        size: u64,
+    },
+    Bytes(Vec<u8>),
+}
+
+/// A tree read from a tar file. Paths have no slash at either end; the root directory is the empty path.
+#[derive(Debug)]
+pub struct TarTree {
+    file: File,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    contents: Vec<Content>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Entries, hard links included.
+    pub entries: u64,
+    /// Bytes of regular files' contents, each once.
+    pub bytes: u64,
+}
+
+impl TarTree {
+    /// Reads the index of a tar file. The contents stay where they are until the tree is written.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| io_error(error, path))?;
+        let mut tree = Self {
+            file: file.try_clone()?,
+            entries: BTreeMap::new(),
+            contents: Vec::new(),
+        };
+        let mut archive = Archive::new(file);
+        for entry in archive
+            .entries_with_seek()
+            .with_context(|| path.display().to_string())?
+        {
+            let mut entry = entry.with_context(|| format!("{} is no whole tar file", path.display()))?;
+            tree.add(&mut entry).with_context(|| {
+                format!(
+                    "{}: entry {}",
+                    path.display(),
+                    String::from_utf8_lossy(&entry.path_bytes())
+                )
+            })?;
+        }
+        ensure!(
+            tree.entries.contains_key(&b""[..]),
+            "{} holds no tree",
+            path.display()
+        );
+        Ok(tree)
+    }
+
+    fn add(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<()> {
+        let path = clean_path(&entry.path_bytes())?;
+        let mut xattrs = Vec::new();
+        if let Some(extensions) = entry.pax_extensions()? {
+            for extension in extensions {
+                let extension = extension?;
+                if let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(XATTR)) {
+                    xattrs.push((name.to_owned(), extension.value_bytes().to_owned()));
+                }
+            }
+        }
+        xattrs.sort();
+        let header = entry.header();
+        let kind = match header.entry_type() {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                ensure!(
+                    header.entry_type() != EntryType::GNUSparse,
+                    "sparse files are not expected"
+                );
+                self.contents.push(Content::At {
+                    offset: entry.raw_file_position(),
+                    size: entry.size(),
+                });
+                Kind::File(self.contents.len() - 1)
+            }
+            EntryType::Directory => Kind::Directory,
+            EntryType::Symlink => Kind::Symlink(link_of(entry)?),
+            EntryType::Link => {
+                let target = clean_path(&link_of(entry)?)?;
+                // All names of one inode have the same properties: those of the first.
+                let first = self
+                    .entries
+                    .get(&target)
+                    .context("a hard link to nothing")?
+                    .clone();
+                self.entries.insert(path, first);
+                return Ok(());
+            }
+            EntryType::Block | EntryType::Char | EntryType::Fifo => Kind::Special(
+                header.entry_type().as_byte(),
+                header.device_major()?.unwrap_or(0),
+                header.device_minor()?.unwrap_or(0),
+            ),
+            other => bail!("an entry of type {other:?} is not expected"),
+        };
+        let entry = Entry {
+            kind,
+            mode: header.mode()? & 0o7777,
+            uid: header.uid()?,
+            gid: header.gid()?,
+            mtime: header.mtime()?,
+            xattrs,
+        };
+        self.entries.insert(path, entry);
+        Ok(())
+    }
+
+    /// The entry of this path, no symlink followed.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        self.entries.get(path.trim_matches('/').as_bytes())
+    }
+
+    /// The paths below a directory, however deep.
+    pub fn below(&self, dir: &str) -> Vec<Vec<u8>> {
+        let start = format!("{}/", dir.trim_matches('/')).into_bytes();
+        let after = self.entries.range(start.clone()..);
+        after
+            .map(|(path, _)| path)
+            .take_while(|path| path.starts_with(&start))
+            .cloned()
+            .collect()
+    }
+
+    /// Removes one entry.
+    pub fn remove(&mut self, path: &[u8]) {
+        self.entries.remove(path);
+    }
+
+    /// Where a path leads when the symlinks of its directories (and its own, if `last`) are followed inside of
+    /// the tree. `None` if that is nowhere.
+    pub fn resolve(&self, path: &str, last: bool) -> Option<String> {
+        let mut todo: Vec<Vec<u8>> = path
+            .as_bytes()
+            .split(|byte| *byte == b'/')
+            .rev()
+            .map(<[u8]>::to_vec)
+            .collect();
+        let mut at: Vec<Vec<u8>> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    at.pop();
+                    continue;
+                }
+                _ => at.push(name),
+            }
+            match &self.entries.get(&at.join(&b'/'))?.kind {
+                Kind::Symlink(target) if last || todo.iter().any(|name| !name.is_empty()) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return None;
+                    }
+                    at.pop();
+                    if target.starts_with(b"/") {
+                        at.clear();
+                    }
+                    todo.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+                }
+                _ => {}
+            }
+        }
+        String::from_utf8(at.join(&b'/')).ok()
+    }
+
+    /// Size of a regular file's content in bytes; no symlink is followed.
+    pub fn size(&self, path: &str) -> Option<u64> {
+        match self.get(path)?.kind {
+            Kind::File(number) => Some(match &self.contents[number] {
+                Content::At { size, .. } => *size,
+                Content::Bytes(bytes) => bytes.len() as u64,
+            }),
+            _ => None,
+        }
+    }
+
+    /// A regular file's content; no symlink is followed. `None` if there is no such file.
+    pub fn content(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
+        let Some(Kind::File(number)) = self.get(path).map(|entry| &entry.kind) else {
+            return Ok(None);
+        };
+        match &self.contents[*number] {
+            Content::Bytes(bytes) => Ok(Some(bytes.clone())),
+            Content::At { offset, size } => {
+                self.file.seek(SeekFrom::Start(*offset))?;
+                let mut bytes = Vec::new();
+                (&self.file).take(*size).read_to_end(&mut bytes)?;
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// Gives a regular file this content. One that is not there yet belongs to root, with mode 0644; other hard
+    /// links keep what they had.
+    pub fn write_file(&mut self, path: &str, bytes: Vec<u8>) {
+        self.contents.push(Content::Bytes(bytes));
+        let kind = Kind::File(self.contents.len() - 1);
+        let path = path.trim_matches('/').as_bytes().to_vec();
+        match self.entries.get_mut(&path) {
+            Some(entry) if matches!(entry.kind, Kind::File(_)) => entry.kind = kind,
+            _ => drop(self.entries.insert(path, root_owned(kind, 0o644))),
+        }
+    }
+
+    /// Puts a symlink there, instead of what is there.
+    pub fn write_symlink(&mut self, path: &str, target: &str) {
+        let kind = Kind::Symlink(target.as_bytes().to_vec());
+        self.entries.insert(
+            path.trim_matches('/').as_bytes().to_vec(),
+            root_owned(kind, 0o777),
+        );
+    }
+
+    /// Writes the tree in its one form: sorted by path, no time after `epoch`, no names of owners, extended
+    /// attributes as PAX records, hard links to the first of their paths.
+    pub fn write(&mut self, to: &Path, epoch: u64) -> Result<Written> {
+        let out = File::create(to).map_err(|error| io_error(error, to))?;
+        let mut out = BufWriter::with_capacity(1 << 20, out);
+        let mut written = Written::default();
+        let mut first_names: BTreeMap<usize, &[u8]> = BTreeMap::new();
+        let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(|error| io_error(error, to));
+        for (path, entry) in &self.entries {
+            written.entries += 1;
+            let mut header = Header::new_ustar();
+            header.set_mode(entry.mode);
+            header.set_uid(entry.uid);
+            header.set_gid(entry.gid);
+            header.set_mtime(entry.mtime.min(epoch));
+            header.set_size(0);
+            let mut content = None;
+            let mut link: &[u8] = b"";
+            match &entry.kind {
+                Kind::Directory => header.set_entry_type(EntryType::Directory),
+                Kind::Symlink(target) => {
+                    header.set_entry_type(EntryType::Symlink);
+                    link = target;
+                }
+                Kind::Special(kind, major, minor) => {
+                    header.set_entry_type(EntryType::new(*kind));
+                    header.set_device_major(*major)?;
+                    header.set_device_minor(*minor)?;
+                }
+                Kind::File(number) => {
+                    if let Some(first) = first_names.get(number) {
+                        header.set_entry_type(EntryType::Link);
+                        link = first;
+                    } else {
+                        first_names.insert(*number, path);
+                        header.set_entry_type(EntryType::Regular);
+                        content = Some(&self.contents[*number]);
+                    }
+                }
+            }
+            let size = match content {
+                Some(Content::At { size, .. }) => *size,
+                Some(Content::Bytes(bytes)) => bytes.len() as u64,
+                None => 0,
+            };
+            header.set_size(size);
+            written.bytes += size;
+            let slash: &[u8] = if entry.kind == Kind::Directory && !path.is_empty() {
+                b"/"
+            } else {
+                b""
+            };
+            let name = [b"./", path.as_slice(), slash].concat();
+            let mut records = Vec::new();
+            if !fits(&mut header.as_ustar_mut().context("a ustar header")?.name, &name) {
+                record(&mut records, "path", &name);
+            }
+            let link = if header.entry_type() == EntryType::Link {
+                [b"./", link].concat()
+            } else {
+                link.to_vec()
+            };
+            if !fits(
+                &mut header.as_ustar_mut().context("a ustar header")?.linkname,
+                &link,
+            ) {
+                record(&mut records, "linkpath", &link);
+            }
+            for (name, value) in &entry.xattrs {
+                record(&mut records, &format!("{XATTR}{name}"), value);
+            }
+            if !records.is_empty() {
+                let mut extension = Header::new_ustar();
+                extension.set_entry_type(EntryType::XHeader);
+                extension.set_path("PaxHeaders")?;
+                extension.set_mode(0o644);
+                extension.set_uid(0);
+                extension.set_gid(0);
+                extension.set_mtime(0);
+                extension.set_size(records.len() as u64);
+                extension.set_cksum();
+                write(extension.as_bytes())?;
+                write(&records)?;
+                write(padding(records.len() as u64))?;
+            }
+            header.set_cksum();
+            write(header.as_bytes())?;
+            match content {
+                Some(Content::Bytes(bytes)) => write(bytes)?,
+                Some(Content::At { offset, size }) => {
+                    self.file.seek(SeekFrom::Start(*offset))?;
+                    let mut left = (&self.file).take(*size);
+                    let mut buffer = vec![0; usize::try_from(*size).unwrap_or(usize::MAX).min(1 << 18)];
+                    let mut copied = 0;
+                    while copied < *size {
+                        let n = left.read(&mut buffer)?;
+                        if n == 0 {
+                            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                        }
+                        write(&buffer[..n])?;
+                        copied += n as u64;
+                    }
+                }
+                None => {}
+            }
+            write(padding(size))?;
+        }
+        write(&[0; 1024])?;
+        out.flush().map_err(|error| io_error(error, to))?;
+        Ok(written)
+    }
+}
+
+fn root_owned(kind: Kind, mode: u32) -> Entry {
+    // The time of a new entry is the build's: later than any epoch, so that it is clamped to it.
+    Entry {
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: u64::from(u32::MAX),
+        xattrs: Vec::new(),
+    }
+}
+
+/// `./usr/bin/` becomes `usr/bin`. A path that leads out of the tree is an error.
+fn clean_path(path: &[u8]) -> Result<Vec<u8>> {
+    let names: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .collect();
+    ensure!(!names.contains(&&b".."[..]), "a path that leads out of the tree");
+    Ok(names.join(&b'/'))
+}
+
+fn link_of(entry: &tar::Entry<'_, impl Read>) -> Result<Vec<u8>> {
+    Ok(entry
+        .link_name_bytes()
+        .context("a link without a target")?
+        .into_owned())
+}
+
+/// Puts `value` into a header's field; of a longer one, its beginning.
+fn fits(field: &mut [u8], value: &[u8]) -> bool {
+    let n = value.len().min(field.len());
+    field.fill(0);
+    field[..n].copy_from_slice(&value[..n]);
+    value.len() <= field.len()
+}
+
+/// Appends a PAX record: its own length in decimal, a blank, `key=value`, a newline.
+fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    records.extend(format!("{length} {key}=").into_bytes());
+    records.extend(value);
+    records.push(b'\n');
+}
+
+fn padding(size: u64) -> &'static [u8] {
+    const ZEROS: [u8; 512] = [0; 512];
+    &ZEROS[..(512 - (size % 512) as usize) % 512]
+}
+
+#[cfg(test)]
+mod tests;

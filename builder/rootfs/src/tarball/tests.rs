@@ -1,0 +1,141 @@
+use super::*;
+
+/// A tar file made by hand, in no particular order.
+fn sample(dir: &Path) -> std::path::PathBuf {
+    let path = dir.join("raw.tar");
+    let mut builder = tar::Builder::new(File::create(&path).unwrap());
+    let mut add = |path: &str, kind: EntryType, link: &str, bytes: &[u8], mtime: u64| {
+        if path == "./bin/ping" {
+            builder
+                .append_pax_extensions([("SCHILY.xattr.security.capability", &b"\x01\x00\xff\n"[..])])
+                .unwrap();
+        }
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(if kind == EntryType::Directory {
+            0o755
+        } else {
+            0o4644
+        });
+        header.set_uid(7);
+        header.set_gid(8);
+        header.set_mtime(mtime);
+        header.set_size(bytes.len() as u64);
+        if link.is_empty() {
+            builder.append_data(&mut header, path, bytes).unwrap();
+        } else {
+            builder.append_link(&mut header, path, link).unwrap();
+        }
+    };
+    add("./", EntryType::Directory, "", b"", 5);
+    add("./z", EntryType::Regular, "", b"one inode", 50);
+    add("./a", EntryType::Link, "./z", b"", 50);
+    add("./bin", EntryType::Symlink, "usr/bin", b"", 5);
+    add("./usr/", EntryType::Directory, "", b"", 5);
+    add("./usr/bin/", EntryType::Directory, "", b"", 5);
+    add("./bin/ping", EntryType::Regular, "", &[1; 1000], 999);
+    let long = format!("./usr/{}", "x".repeat(150));
+    add(&long, EntryType::Symlink, &"y".repeat(150), b"", 5);
+    builder.finish().unwrap();
+    path
+}
+
+#[test]
+fn one_form_whatever_the_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("1.tar"), dir.path().join("2.tar"));
+    let written = TarTree::read(&sample(dir.path()))
+        .unwrap()
+        .write(&one, 100)
+        .unwrap();
+    assert_eq!(
+        written,
+        Written {
+            entries: 8,
+            bytes: 1009
+        }
+    );
+    TarTree::read(&one).unwrap().write(&two, 100).unwrap();
+    assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+
+    let mut tree = TarTree::read(&one).unwrap();
+    let ping = tree.get("/bin/ping").unwrap();
+    assert_eq!((ping.mode, ping.uid, ping.gid, ping.mtime), (0o4644, 7, 8, 100));
+    assert_eq!(
+        ping.xattrs,
+        [("security.capability".to_owned(), b"\x01\x00\xff\n".to_vec())]
+    );
+    assert_eq!(tree.get("z").unwrap().mtime, 50);
+    assert_eq!(tree.get("a"), tree.get("z"), "still one inode");
+    assert_eq!(tree.content("z").unwrap().unwrap(), b"one inode");
+    let long = tree.get(&format!("usr/{}", "x".repeat(150))).unwrap();
+    assert_eq!(long.kind, Kind::Symlink(vec![b'y'; 150]));
+}
+
+#[test]
+fn a_removed_first_name_leaves_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tree = TarTree::read(&sample(dir.path())).unwrap();
+    tree.remove(b"a");
+    tree.write_file("/etc/new", b"x".to_vec());
+    tree.write_symlink("/etc/link", "new");
+    let out = dir.path().join("out.tar");
+    tree.write(&out, 100).unwrap();
+    let mut tree = TarTree::read(&out).unwrap();
+    assert_eq!(tree.content("z").unwrap().unwrap(), b"one inode");
+    assert_eq!(tree.get("a"), None);
+    let new = tree.get("etc/new").unwrap();
+    assert_eq!((new.mode, new.uid, new.mtime), (0o644, 0, 100));
+    assert_eq!(tree.size("etc/new"), Some(1));
+}
+
+#[test]
+fn symlinks_are_followed_inside_of_the_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tree = TarTree::read(&sample(dir.path())).unwrap();
+    tree.write_file("usr/bin/sh", Vec::new());
+    tree.write_symlink("up", "../../../usr");
+    tree.write_symlink("loop", "/loop");
+    tree.write_symlink("usr/bin/abs", "/bin/sh");
+    assert_eq!(tree.resolve("/bin/sh", true).as_deref(), Some("usr/bin/sh"));
+    assert_eq!(tree.resolve("/up/bin/abs", true).as_deref(), Some("usr/bin/sh"));
+    assert_eq!(tree.resolve("/up/bin/abs", false).as_deref(), Some("usr/bin/abs"));
+    assert_eq!(tree.resolve("/loop/x", true), None);
+    assert_eq!(tree.resolve("/nowhere", true), None);
+}
+
+#[test]
+fn garbage_and_escapes_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tar");
+    for bytes in [
+        &b""[..],
+        &[0; 1024],
+        &[b'x'; 2000],
+        &std::fs::read(sample(dir.path())).unwrap()[..700],
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let tree = TarTree::read(&path);
+        // A cut file may have a whole index; its contents are missing when it is written.
+        if let Ok(mut tree) = tree {
+            tree.write(&dir.path().join("out.tar"), 1).unwrap_err();
+        }
+    }
+    assert!(clean_path(b"./a/../../b").is_err());
+    assert_eq!(clean_path(b"./a//b/./c/").unwrap(), b"a/b/c");
+}
+
+#[test]
+fn record_lengths_count_themselves() {
+    for size in [1, 80, 90, 91, 92, 93, 980, 990, 9990] {
+        let mut records = Vec::new();
+        record(&mut records, "path", &vec![b'v'; size]);
+        let length: usize = String::from_utf8_lossy(&records)
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert_eq!(length, records.len());
+    }
+}

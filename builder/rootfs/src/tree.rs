@@ -1,0 +1,245 @@
+//! From a resolution to a configured, clean, canonical tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clic_host::{Log, Progress};
+use clic_recipe::plan::{Plan, TreeFile};
+use clic_store::{Scratch, Store, space};
+use serde::Serialize;
+
+use crate::tarball::{TarTree, Written};
+use crate::{Resolution, clean, control, files, mmdebstrap};
+
+/// What a tree is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeSpec<'a> {
+    /// Architecture, preseeds and units.
+    pub plan: &'a Plan,
+    /// The packages.
+    pub resolution: &'a Resolution,
+    /// Everything that is put into the tree: the overlays' files and the image's own.
+    pub files: &'a [TreeFile],
+    /// Run in the tree, in order, once packages and files are in place: program and arguments.
+    pub commands: &'a [Vec<String>],
+    /// The device's `/etc/apt/sources.list` (see [`Resolution::sources_list`]), unless `files` bring one.
+    pub sources_list: &'a str,
+}
+
+/// A finished tree.
+#[derive(Debug)]
+pub struct RootTree {
+    tar: PathBuf,
+    /// Keeps the tar file alive.
+    _scratch: Scratch,
+    /// Every installed package, sorted by name, as the tree's own database has them.
+    pub packages: Vec<Installed>,
+    /// Number of entries in the tar file (hard links included).
+    pub entries: u64,
+    /// Bytes of all regular files.
+    pub bytes: u64,
+}
+
+/// A package in a tree's database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Installed {
+    /// Package name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Architecture, or `all`.
+    pub arch: String,
+}
+
+impl RootTree {
+    /// The tree as an uncompressed tar file: sorted by path, times not after the resolution's epoch, numeric
+    /// owners, extended attributes as PAX records. It is gone when this is dropped.
+    pub fn tar(&self) -> &Path {
+        &self.tar
+    }
+}
+
+/// Builds the tree of `spec` from `debs` (the paths that [`Resolution::download`] returned).
+///
+/// Errors: [`clic_host::UserError`] for a host that lacks something, a unit or an owner that does not exist;
+/// [`space::NoSpace`] before anything is unpacked; else the failing step with the end of its output.
+pub fn build(
+    spec: &TreeSpec<'_>,
+    debs: &[PathBuf],
+    store: &Store,
+    log: &Log,
+    progress: &Progress,
+) -> Result<RootTree> {
+    let resolution = spec.resolution;
+    if debs.len() != resolution.packages.len() {
+        bail!("{} files for {} packages", debs.len(), resolution.packages.len());
+    }
+    mmdebstrap::available()?;
+    // The tree, the engine's tar file and ours, and the packages that apt copies meanwhile.
+    let needed = resolution.installed_size().saturating_mul(7) / 2 + resolution.download_size();
+    space::ensure(store.dir(), needed, "building the tree")?;
+    let scratch = store.scratch("tree")?;
+    let work = scratch.path().join("engine");
+    std::fs::create_dir(&work).map_err(|error| space::io_error(error, &work))?;
+
+    let why = format!(
+        "{} packages, {} files, {} commands",
+        resolution.packages.len(),
+        spec.files.len(),
+        spec.commands.len()
+    );
+    let stage = progress.stage("tree", "Install packages", &why);
+    let raw = mmdebstrap::configure(&mmdebstrap::Job {
+        spec,
+        debs,
+        work: &work,
+        log,
+        stage: &stage,
+    })?;
+    stage.finish();
+
+    let stage = progress.stage("clean", "Clean the tree", "the tree is new");
+    let mut tree = TarTree::read(&raw)?;
+    let packages = installed(&mut tree)?;
+    compare(resolution, &packages)?;
+    files::verify(&mut tree, spec.files)?;
+    finish(&mut tree, spec);
+    let tar = scratch.path().join("tree.tar");
+    let Written { entries, bytes } = tree.write(&tar, resolution.epoch)?;
+    drop(tree);
+    std::fs::remove_file(&raw).map_err(|error| space::io_error(error, &raw))?;
+    stage.finish();
+    log.line(&format!("tree: {entries} entries, {}", space::human(bytes)));
+    Ok(RootTree {
+        tar,
+        _scratch: scratch,
+        packages,
+        entries,
+        bytes,
+    })
+}
+
+/// Takes the build's traces away and writes what only we know.
+fn finish(tree: &mut TarTree, spec: &TreeSpec<'_>) {
+    // Both as asked for and where symlinks of the tree lead.
+    let ours: BTreeSet<String> = spec
+        .files
+        .iter()
+        .flat_map(|file| {
+            [
+                Some(file.path.clone()),
+                tree.resolve(&file.path, false).map(|path| format!("/{path}")),
+            ]
+        })
+        .flatten()
+        .collect();
+    clean::clean(tree, &ours);
+    let theirs = |path: &str| !ours.contains(path);
+    if theirs("/etc/apt/sources.list") {
+        tree.write_file("/etc/apt/sources.list", spec.sources_list.as_bytes().to_vec());
+    }
+    if theirs("/etc/machine-id") && spec.resolution.get("systemd").is_some() {
+        // Empty means "not yet": systemd makes one at first boot (machine-id(5)).
+        tree.write_file("/etc/machine-id", Vec::new());
+    }
+    if theirs("/etc/resolv.conf") && spec.resolution.get("systemd-resolved").is_some() {
+        tree.write_symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
+    }
+    if spec.resolution.get("apt").is_some() {
+        tree.write_file(
+            "/var/lib/apt/extended_states",
+            extended_states(spec.resolution).into_bytes(),
+        );
+    }
+}
+
+/// What apt knows of packages that nobody asked for, so that `apt autoremove` on the device can tell an old
+/// kernel from one that is wanted.
+fn extended_states(resolution: &Resolution) -> String {
+    let automatic = resolution.packages.iter().filter(|package| package.automatic);
+    // apt files packages of architecture `all` under the native one.
+    automatic
+        .map(|package| {
+            format!(
+                "Package: {}\nArchitecture: {}\nAuto-Installed: 1\n\n",
+                package.name, resolution.arch
+            )
+        })
+        .collect()
+}
+
+/// The packages in the tree's own database. One that is not fully installed is an error.
+fn installed(tree: &mut TarTree) -> Result<Vec<Installed>> {
+    let status = tree
+        .content("var/lib/dpkg/status")?
+        .context("the tree has no package database")?;
+    let status = String::from_utf8_lossy(&status).into_owned();
+    let mut packages = Vec::new();
+    for stanza in control::stanzas(&status) {
+        let get = |field: &str| control::field(stanza, field).unwrap_or_default().to_owned();
+        let package = Installed {
+            name: get("Package"),
+            version: get("Version"),
+            arch: get("Architecture"),
+        };
+        let state = get("Status");
+        if state != "install ok installed" {
+            bail!(
+                "{} {} was not installed completely: its state is {state:?}",
+                package.name,
+                package.version
+            );
+        }
+        packages.push(package);
+    }
+    packages.sort();
+    Ok(packages)
+}
+
+/// The tree holds exactly the resolution.
+fn compare(resolution: &Resolution, installed: &[Installed]) -> Result<()> {
+    let wanted: BTreeMap<&str, (&str, &str)> = resolution
+        .packages
+        .iter()
+        .map(|package| {
+            (
+                package.name.as_str(),
+                (package.version.as_str(), package.arch.as_str()),
+            )
+        })
+        .collect();
+    let found: BTreeMap<&str, (&str, &str)> = installed
+        .iter()
+        .map(|package| {
+            (
+                package.name.as_str(),
+                (package.version.as_str(), package.arch.as_str()),
+            )
+        })
+        .collect();
+    let names: BTreeSet<&str> = wanted.keys().chain(found.keys()).copied().collect();
+    let show = |package: Option<&(&str, &str)>| {
+        package.map_or("nothing".to_owned(), |(version, arch)| {
+            format!("{version} {arch}")
+        })
+    };
+    let differences: Vec<String> = names
+        .into_iter()
+        .filter(|name| wanted.get(name) != found.get(name))
+        .map(|name| {
+            format!(
+                "{name}: resolved {}, installed {}",
+                show(wanted.get(name)),
+                show(found.get(name))
+            )
+        })
+        .collect();
+    if !differences.is_empty() {
+        bail!(
+            "the tree does not hold what was resolved:\n{}",
+            differences.join("\n")
+        );
+    }
+    Ok(())
+}
