@@ -1,0 +1,403 @@
+//! A running machine: its process, its console, its monitor and the agent in it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clic_host::process::Running;
+use clic_host::{Cmd, cancel};
+use serde_json::json;
+
+use crate::accel::{self, Accel};
+use crate::agent::{self, Answer, Listener, Said};
+use crate::console::{Cause, Console, Phase};
+use crate::qemu::{self, Setup, Target, file};
+use crate::qmp::Qmp;
+
+/// How long QEMU's monitor may take. It answers in milliseconds unless the host is overloaded.
+const MONITOR: Duration = Duration::from_secs(30);
+
+/// How often the channels are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Restarts that make a loop.
+const LOOP: u32 = 3;
+
+/// A boot loader that complained and then did nothing for this long has failed.
+const LOADER_QUIET: Duration = Duration::from_secs(20);
+
+/// How long a request to the agent stays unacknowledged before it is sent again.
+const RESEND: Duration = Duration::from_secs(5);
+
+/// A machine under QEMU. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Guest {
+    target: Target,
+    accel: Accel,
+    qemu: Running,
+    qmp: Qmp,
+    dir: PathBuf,
+    logs: Vec<File>,
+    console: Console,
+    agent: UnixStream,
+    listener: Listener,
+    heard: Vec<Said>,
+    met: bool,
+    next: u64,
+    begun: Instant,
+    active: Instant,
+    printed: bool,
+    restarts: u32,
+    stopped: Option<Cause>,
+    shutdown: bool,
+    forwards: BTreeMap<u16, u16>,
+}
+
+impl Guest {
+    /// Starts the machine in `dir`, which has its disk (and whatever else `setup` names). Power-on is when this returns.
+    pub fn start(setup: &Setup, dir: &Path) -> Result<Self> {
+        let (program, package) = setup.target.program();
+        let (monitor, theirs) = UnixStream::pair().context("making a socket for QEMU")?;
+        let (agent, port) = UnixStream::pair().context("making a socket for QEMU")?;
+        agent
+            .set_nonblocking(true)
+            .context("setting up a socket for QEMU")?;
+        // Made here so that they can be followed from the start, whatever QEMU does first.
+        let mut logs = Vec::new();
+        for name in [file::CONSOLE, file::FIRMWARE] {
+            File::create(dir.join(name))
+                .with_context(|| format!("cannot create {name} in {}", dir.display()))?;
+            logs.push(File::open(dir.join(name))?);
+        }
+        let messages = File::create(dir.join(file::QEMU))?;
+        let cmd = Cmd::new(program)
+            .clean_env()
+            .current_dir(dir)
+            .args(qemu::arguments(setup)?);
+        tracing::debug!("{}", cmd.line());
+        let qemu = cmd
+            .spawn(|command| {
+                command
+                    .stdin(OwnedFd::from(theirs))
+                    .stdout(OwnedFd::from(port))
+                    .stderr(messages);
+            })
+            .with_context(|| format!("{program} is in Debian's package {package}"))?;
+        let begun = Instant::now();
+        let mut guest = Self {
+            target: setup.target,
+            accel: setup.accel,
+            qemu,
+            qmp: Qmp::new(monitor)?,
+            dir: dir.to_owned(),
+            logs,
+            console: Console::default(),
+            agent,
+            listener: Listener::default(),
+            heard: Vec::new(),
+            met: false,
+            next: 1,
+            begun,
+            active: begun,
+            printed: false,
+            restarts: 0,
+            stopped: None,
+            shutdown: false,
+            forwards: BTreeMap::new(),
+        };
+        if guest.qmp.open(MONITOR).is_err() {
+            // It ended at once; its messages say why.
+            guest.pump()?;
+            return Err(guest.quit_cause().into());
+        }
+        let network = guest.qmp.monitor("info usernet", MONITOR)?;
+        guest.forwards = forwards(&network);
+        Ok(guest)
+    }
+
+    /// Seconds since power-on.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Whether the agent in the guest has been heard since the last restart.
+    pub fn met(&self) -> bool {
+        self.met
+    }
+
+    /// How often the machine restarted by itself.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// What the console tells.
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// Whether anything was printed at all since power-on.
+    pub fn printed(&self) -> bool {
+        self.printed
+    }
+
+    /// The host's port that leads to this TCP port of the guest.
+    pub fn port(&self, guest: u16) -> Option<u16> {
+        self.forwards.get(&guest).copied()
+    }
+
+    /// Whether a connection through [`Guest::port`] has reached the guest's program. QEMU itself accepts connections
+    /// whether or not anything listens in the guest.
+    pub fn connected(&mut self, guest: u16) -> Result<bool> {
+        Ok(established(&self.qmp.monitor("info usernet", MONITOR)?, guest))
+    }
+
+    /// Looks at all channels once. A cause, once found, stays.
+    pub fn pump(&mut self) -> Result<()> {
+        cancel::check()?;
+        self.read_events()?;
+        self.read_logs();
+        self.read_agent();
+        if self.stopped.is_none() && self.qemu.try_wait()?.is_some() {
+            self.read_logs();
+            self.stopped = Some(self.quit_cause());
+        }
+        Ok(())
+    }
+
+    fn read_logs(&mut self) {
+        let mut buffer = [0; 8192];
+        for log in &mut self.logs {
+            while let Ok(len @ 1..) = log.read(&mut buffer) {
+                self.console.feed(&buffer[..len]);
+                self.active = Instant::now();
+                self.printed = true;
+            }
+        }
+    }
+
+    fn read_agent(&mut self) {
+        let mut buffer = [0; 8192];
+        loop {
+            match self.agent.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(len) => {
+                    let said = self.listener.feed(&buffer[..len]);
+                    // Noise of the firmware on this port is no sign of the agent.
+                    if !said.is_empty() {
+                        self.met = true;
+                        self.active = Instant::now();
+                    }
+                    self.heard.extend(said);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn read_events(&mut self) -> Result<()> {
+        for event in self.qmp.events() {
+            match event["event"].as_str() {
+                Some("RESET") => {
+                    self.read_logs();
+                    self.restarts += 1;
+                    self.active = Instant::now();
+                    if self.restarts >= LOOP {
+                        let last = self.last_words();
+                        self.stopped.get_or_insert(Cause::RebootLoop(format!(
+                            "{} times so far{last}",
+                            self.restarts
+                        )));
+                    }
+                    // What made it restart is the cause, not that it did.
+                    if self.console.cause().is_none() {
+                        self.console.restarted();
+                    }
+                    self.met = false;
+                }
+                Some("SHUTDOWN") => self.shutdown = true,
+                Some("STOP") => {
+                    let status = self.qmp.call("query-status", json!({}), MONITOR)?;
+                    let status = status["status"].as_str().unwrap_or_default();
+                    if ["internal-error", "io-error"].contains(&status) {
+                        let why = accel::why(&self.messages()).unwrap_or_default();
+                        self.stopped
+                            .get_or_insert(Cause::Qemu(format!("{status} {why}").trim().to_owned()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn quit_cause(&self) -> Cause {
+        if self.shutdown {
+            Cause::PoweredOff(self.last_words().trim_start_matches("; ").to_owned())
+        } else {
+            Cause::Qemu(accel::why(&self.messages()).unwrap_or_else(|| "it ended without a message".into()))
+        }
+    }
+
+    fn messages(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.dir.join(file::QEMU)).unwrap_or_default()).into_owned()
+    }
+
+    fn last_words(&self) -> String {
+        self.console.last_line().map_or_else(String::new, |line| {
+            format!("; the console's last line is \"{}\"", line.trim())
+        })
+    }
+
+    /// What is known to be wrong, first of what happened.
+    pub fn cause(&self) -> Option<Cause> {
+        if let Some(cause) = self.console.cause().or(self.stopped.as_ref()) {
+            return Some(cause.clone());
+        }
+        if self.met {
+            return None;
+        }
+        let quiet = self.active.elapsed();
+        if self.console.phase() == Phase::Loader
+            && quiet > LOADER_QUIET
+            && let Some(errors) = self.console.grub_errors()
+        {
+            return Some(Cause::Grub(errors));
+        }
+        if quiet > self.patience() {
+            let place = self.console.phase().place();
+            let last = self.last_words();
+            return Some(Cause::Hung(format!(
+                "nothing from {place} for {} s{last}",
+                quiet.as_secs()
+            )));
+        }
+        None
+    }
+
+    /// How long a boot may print nothing. An initramfs that waits for its root prints nothing for 30 s by itself.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(match (self.target, self.accel) {
+            (Target::Raspi3b, _) | (_, Accel::Tcg) => 90,
+            (_, Accel::Kvm) => 45,
+        })
+    }
+
+    /// Lets the machine run for `time`, looking at its channels.
+    pub fn watch(&mut self, time: Duration) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.pump()?;
+            let left = time.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(TICK.min(left));
+        }
+    }
+
+    /// Runs a shell command in the guest, as root, for at most `seconds`. An error of type [`Cause`] when the machine
+    /// does not live to answer.
+    pub fn run(&mut self, command: &str, seconds: u64) -> Result<Answer> {
+        let id = self.next;
+        self.next += 1;
+        let request = agent::request(id, seconds, command);
+        // The guest kills the command 5 s after its time; the rest is for a slow line and a busy host.
+        let limit = Duration::from_secs(seconds + 45);
+        let begun = Instant::now();
+        let mut sent: Option<Instant> = None;
+        let mut acknowledged = false;
+        self.heard.clear();
+        loop {
+            let again = if acknowledged { limit / 2 } else { RESEND };
+            if sent.is_none_or(|sent| sent.elapsed() > again) {
+                // A full line is one that the guest does not read; the time limit tells.
+                let _ = self.agent.write(&request);
+                sent = Some(Instant::now());
+            }
+            self.pump()?;
+            for said in std::mem::take(&mut self.heard) {
+                match said {
+                    Said::Ack(of) if of == id => acknowledged = true,
+                    Said::Answer(of, answer) if of == id => return Ok(answer),
+                    Said::Damaged(of) if of == id => {
+                        acknowledged = false;
+                        sent = None;
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(cause) = self.stopped.clone() {
+                return Err(self.console.cause().cloned().unwrap_or(cause).into());
+            }
+            // In emergency mode the agent answers still, and is asked for the reason.
+            if let Some(cause) = self.console.cause()
+                && !matches!(cause, Cause::Emergency(_))
+            {
+                return Err(cause.clone().into());
+            }
+            if begun.elapsed() > limit {
+                let what = command.lines().next().unwrap_or_default();
+                let text = format!("it no longer answers (asked for: {what}){}", self.last_words());
+                return Err(Cause::Hung(text).into());
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    /// Takes a picture of the screen, a PNG. QEMU can since 7.1.
+    pub fn screenshot(&mut self) -> Result<PathBuf> {
+        let arguments = json!({ "filename": file::SCREEN, "format": "png" });
+        self.qmp.call("screendump", arguments, MONITOR)?;
+        Ok(self.dir.join(file::SCREEN))
+    }
+}
+
+/// Host ports by guest port, from what QEMU prints for `info usernet`.
+fn forwards(text: &str) -> BTreeMap<u16, u16> {
+    let rows = text.lines().filter_map(|line| row(line, "TCP[HOST_FORWARD]"));
+    rows.map(|(host, guest)| (guest, host)).collect()
+}
+
+/// Whether a connection from outside to this port of the guest is established.
+fn established(text: &str, guest: u16) -> bool {
+    let host = forwards(text).get(&guest).copied();
+    host.is_some_and(|host| {
+        text.lines()
+            .filter_map(|line| row(line, "TCP[ESTABLISHED]"))
+            .any(|ports| ports == (host, guest))
+    })
+}
+
+/// Source and destination port of a row: `STATE FD SOURCE PORT DESTINATION PORT RECEIVED SENT`.
+fn row(line: &str, state: &str) -> Option<(u16, u16)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [kind, _, _, source, _, destination, ..] = words.as_slice() else {
+        return None;
+    };
+    (*kind == state).then_some((source.parse().ok()?, destination.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERNET: &str = "Hub -1 (net):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  TCP[ESTABLISHED]   24       127.0.0.1 34567       10.0.2.15    22     0     0\r\n  TCP[SYN_SENT]      25       127.0.0.1 34568       10.0.2.15    80     0     0\r\n  TCP[HOST_FORWARD]  13       127.0.0.1 34568       10.0.2.15    80     0     0\r\n  TCP[HOST_FORWARD]  12       127.0.0.1 34567       10.0.2.15    22     0     0\r\n  UDP[235 sec]       26       10.0.2.15 34567         10.0.2.3   123     0     0\r\n";
+
+    #[test]
+    fn forwarded_ports_are_found() {
+        assert_eq!(forwards(USERNET), BTreeMap::from([(22, 34567), (80, 34568)]));
+    }
+
+    #[test]
+    fn a_connection_that_qemu_alone_accepted_is_none() {
+        assert!(established(USERNET, 22));
+        assert!(!established(USERNET, 80));
+        assert!(!established(USERNET, 443));
+    }
+}

@@ -1,0 +1,370 @@
+//! `clic test`: boots an image on every machine that its board stands for, and reports.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use clic_host::progress::Unit;
+use clic_host::{Progress, UserError, cancel};
+use clic_image::embedded::{DescribedKind, IMAGE_DESCRIPTION_PATH, ImageDescription};
+use clic_image::read::{DiskImage, EntryKind, Root};
+use clic_recipe::plan::{Check, Machine};
+use clic_store::Store;
+use sha2::{Digest, Sha256};
+
+use crate::accel::{Accel, AccelChoice, Chosen};
+use crate::console::Cause;
+use crate::guest::Guest;
+use crate::judge::{self, Judged};
+use crate::qemu::{Firmware, Setup, Target, file};
+use crate::report::{Case, MachineReport, Report, Verdict};
+use crate::{checks, clone, raspi};
+
+/// How a test is to be run.
+#[derive(Clone, Debug)]
+pub struct TestOptions {
+    /// Where logs, screens and kept clones go: `<image's stem>.<machine>.log`, `.png`, `.img`.
+    pub out_dir: PathBuf,
+    /// Keeps log, screen and clone of machines that passed too.
+    pub keep: bool,
+    /// Seconds from power-on to a verdict, instead of what the image says.
+    pub timeout: Option<u64>,
+    /// Which accelerator.
+    pub accel: AccelChoice,
+    /// Only these machines; all of the board's when empty.
+    pub machines: Vec<Target>,
+    /// Machines that run at the same time, at least 1.
+    pub jobs: usize,
+    /// Checks besides those that the image's overlays declare.
+    pub extra_checks: Vec<Check>,
+}
+
+impl TestOptions {
+    /// Everything that the image says, one machine at a time, results in `out_dir`.
+    pub fn new(out_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            out_dir: out_dir.into(),
+            keep: false,
+            timeout: None,
+            accel: AccelChoice::Auto,
+            machines: Vec::new(),
+            jobs: 1,
+            extra_checks: Vec::new(),
+        }
+    }
+}
+
+/// Boots a clone of the image at `path` on each machine of its board and judges it. The image is only read. Scratch space
+/// comes from `store`; it and every process are gone when this returns, or when this process dies.
+///
+/// A failed test is no error: see [`Report::passed`]. Errors are a wrong request ([`UserError`]: no CLIC! image, a machine
+/// of another board, firmware that is not installed) or a host that cannot do the work.
+pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progress) -> Result<Report> {
+    let image = DiskImage::open(path)?;
+    let description = image.description()?.ok_or_else(|| {
+        UserError::new(format!(
+            "{} was not built by clic: it has no {IMAGE_DESCRIPTION_PATH}",
+            path.display()
+        ))
+        .help("give the .img file that `clic build` wrote")
+    })?;
+    let targets = targets(description, &options.machines)?;
+    let accel = match description.emulate.machine {
+        Machine::Pc => options.accel.decide()?,
+        Machine::Raspi3b => Chosen {
+            kind: Accel::Tcg,
+            why: "QEMU's Raspberry Pi cannot be accelerated".into(),
+        },
+    };
+    std::fs::create_dir_all(&options.out_dir)
+        .with_context(|| format!("cannot create {}", options.out_dir.display()))?;
+    let mut checks = description.checks.clone();
+    checks.extend(options.extra_checks.iter().cloned());
+    let (image_cases, sha256) = look(&image, description, progress)?;
+    let test = Test {
+        path,
+        description,
+        store,
+        options,
+        progress,
+        accel,
+        checks: &checks,
+    };
+    let machines = test.run_all(&targets)?;
+    let name = format!("{}-{}", description.recipe.name, description.board.name);
+    Ok(Report {
+        image: path.to_owned(),
+        name,
+        sha256,
+        image_cases,
+        machines,
+    })
+}
+
+/// The machines to boot, in a fixed order.
+fn targets(description: &ImageDescription, wanted: &[Target]) -> Result<Vec<Target>> {
+    let all = Target::of(description.emulate.machine);
+    for target in wanted {
+        if !all.contains(target) {
+            let names: Vec<&str> = all.iter().map(|target| target.name()).collect();
+            let what = format!("board {} cannot be tried on {target}", description.board.name);
+            return Err(UserError::new(what)
+                .help(format!("its machines are: {}", names.join(", ")))
+                .into());
+        }
+    }
+    let chosen = all
+        .iter()
+        .filter(|target| wanted.is_empty() || wanted.contains(target));
+    let chosen: Vec<Target> = chosen.copied().collect();
+    for target in &chosen {
+        Firmware::find(*target)?;
+    }
+    Ok(chosen)
+}
+
+/// What can be said without booting: the files that the image says it has, and its hash.
+fn look(
+    image: &DiskImage,
+    description: &ImageDescription,
+    progress: &Progress,
+) -> Result<(Vec<Case>, String)> {
+    let stage = progress.stage("look", "Image", "to be booted");
+    stage.total(Unit::Bytes, image.size());
+    let begun = Instant::now();
+    let mut wrong = Vec::new();
+    let root = image.root()?;
+    for file in &description.files {
+        cancel::check()?;
+        if let Err(why) = described(root, file)? {
+            wrong.push(format!("{} (of {}): {why}", file.path, file.from));
+        }
+    }
+    let result = if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    };
+    let case = Case::new("files are as they were built", begun.elapsed(), result);
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    while at < image.size() {
+        cancel::check()?;
+        let len = usize::try_from(image.size() - at)
+            .unwrap_or(usize::MAX)
+            .min(4 << 20);
+        let bytes = image
+            .bytes()
+            .bytes(at, len)
+            .with_context(|| format!("reading {}", image.path().display()))?;
+        hash.update(&bytes);
+        at += len as u64;
+        stage.set(at);
+    }
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    stage.finish();
+    Ok((vec![case], sha256))
+}
+
+/// Whether an entry of the root file system is what the description says. The inner error says how it differs.
+fn described(root: &Root, file: &clic_image::embedded::DescribedFile) -> Result<Result<(), String>> {
+    let Some(entry) = root.stat(&file.path)? else {
+        return Ok(Err("is missing".into()));
+    };
+    let (kind, wanted) = match &file.kind {
+        DescribedKind::File { .. } => (EntryKind::File, "file"),
+        DescribedKind::Directory => (EntryKind::Directory, "directory"),
+        DescribedKind::Symlink { .. } => (EntryKind::Symlink, "symlink"),
+    };
+    if entry.kind != kind {
+        return Ok(Err(format!("is a {}, not a {wanted}", entry.kind)));
+    }
+    match &file.kind {
+        DescribedKind::Symlink { target } => {
+            let there = root.read_link(&file.path)?.unwrap_or_default();
+            if there != target.as_bytes() {
+                return Ok(Err(format!(
+                    "leads to {}, not to {target}",
+                    String::from_utf8_lossy(&there)
+                )));
+            }
+            return Ok(Ok(()));
+        }
+        DescribedKind::File { sha256, size } => {
+            if entry.size != *size || root.sha256(&file.path)? != *sha256 {
+                return Ok(Err("has other content".into()));
+            }
+        }
+        DescribedKind::Directory => {}
+    }
+    if entry.mode != file.mode {
+        return Ok(Err(format!("has mode {:04o}, not {:04o}", entry.mode, file.mode)));
+    }
+    Ok(Ok(()))
+}
+
+struct Test<'a> {
+    path: &'a Path,
+    description: &'a ImageDescription,
+    store: &'a Store,
+    options: &'a TestOptions,
+    progress: &'a Progress,
+    accel: Chosen,
+    checks: &'a [Check],
+}
+
+impl Test<'_> {
+    /// Runs the machines, at most `jobs` at a time; the reports in the order of `targets`.
+    fn run_all(&self, targets: &[Target]) -> Result<Vec<MachineReport>> {
+        let todo: Mutex<VecDeque<Target>> = Mutex::new(targets.iter().copied().collect());
+        let next = || {
+            todo.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .pop_front()
+        };
+        let work = || -> Result<Vec<MachineReport>> {
+            let mut done = Vec::new();
+            while let Some(target) = next() {
+                done.push(self.run(target)?);
+            }
+            Ok(done)
+        };
+        let jobs = self.options.jobs.clamp(1, targets.len().max(1));
+        // QEMU lives and dies with the thread that starts it, so each machine is driven by one thread to its end.
+        let results: Vec<Result<Vec<MachineReport>>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+            let join = |worker: std::thread::ScopedJoinHandle<_>| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("the thread that drives QEMU panicked")))
+            };
+            workers.into_iter().map(join).collect()
+        });
+        let mut reports = Vec::new();
+        for result in results {
+            reports.extend(result?);
+        }
+        reports.sort_by_key(|report| report.name);
+        Ok(reports)
+    }
+
+    /// Runs one machine; once more without KVM when KVM turns out not to carry a whole boot.
+    fn run(&self, target: Target) -> Result<MachineReport> {
+        let report = self.attempt(target, &self.accel)?;
+        let Verdict::Failed { cause } = &report.verdict else {
+            return Ok(report);
+        };
+        let kvm = self.accel.kind == Accel::Kvm && self.options.accel == AccelChoice::Auto;
+        match cause {
+            Cause::Qemu(why) if kvm => {
+                let why = format!("KVM failed: {why}");
+                self.progress
+                    .note(format!("{target}: {why}; trying again without"));
+                self.attempt(
+                    target,
+                    &Chosen {
+                        kind: Accel::Tcg,
+                        why,
+                    },
+                )
+            }
+            _ => Ok(report),
+        }
+    }
+
+    fn attempt(&self, target: Target, accel: &Chosen) -> Result<MachineReport> {
+        let title = format!("Boot on {target}");
+        let why = format!("{}: {}", accel.kind, accel.why);
+        let stage = self.progress.stage(&format!("boot-{target}"), &title, &why);
+        stage.total(Unit::Checks, self.checks.len() as u64 + 2);
+        stage.message("cloning the image");
+        let scratch = self.store.scratch("vm")?;
+        let dir = scratch.path();
+        let machine = self.description.emulate.machine;
+        // Opened anew: a reader of the image belongs to one thread.
+        let image = DiskImage::open(self.path)?;
+        clone::make(&image, machine, &dir.join(file::DISK))?;
+        let firmware = Firmware::find(target)?;
+        if let Some(firmware) = &firmware {
+            std::fs::copy(&firmware.vars, dir.join(file::VARS))
+                .context("copying the firmware's variables")?;
+        }
+        let raspi = match machine {
+            Machine::Raspi3b => Some(raspi::Boot::extract(&image, dir)?),
+            Machine::Pc => None,
+        };
+        let ports = checks::ports(self.checks);
+        let setup = Setup {
+            target,
+            accel: accel.kind,
+            memory: self.description.emulate.memory,
+            ports: &ports,
+            firmware: firmware.as_ref(),
+            raspi: raspi.as_ref(),
+        };
+        let timeout = Duration::from_secs(self.options.timeout.unwrap_or(self.description.emulate.timeout));
+        let mut restarts = 0;
+        let (judged, screen) = match Guest::start(&setup, dir) {
+            Ok(mut guest) => {
+                let judged = judge::judge(&mut guest, timeout, self.checks, &stage)?;
+                restarts = guest.restarts();
+                // A machine that is gone has no screen.
+                let screen = guest.screenshot().ok();
+                (judged, screen)
+            }
+            Err(error) => {
+                let cause = error.downcast::<Cause>()?;
+                let cases = vec![Case::new(judge::BOOTS, Duration::ZERO, Err(cause.to_string()))];
+                (
+                    Judged {
+                        verdict: Verdict::Failed { cause },
+                        time: Duration::ZERO,
+                        cases,
+                    },
+                    None,
+                )
+            }
+        };
+        let mut report = MachineReport {
+            name: target,
+            accelerator: accel.clone(),
+            boot_seconds: judged.time.as_secs_f64(),
+            restarts,
+            verdict: judged.verdict,
+            cases: judged.cases,
+            log: None,
+            screen: None,
+            disk: None,
+        };
+        self.keep(&mut report, dir, screen.as_deref())?;
+        if report.passed() {
+            stage.finish();
+        }
+        Ok(report)
+    }
+
+    /// Moves what a person wants to see out of the scratch directory. What an earlier run left under these names would
+    /// tell of another boot, so it goes.
+    fn keep(&self, report: &mut MachineReport, dir: &Path, screen: Option<&Path>) -> Result<()> {
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let to = |extension: &str| {
+            self.options
+                .out_dir
+                .join(format!("{stem}.{}.{extension}", report.name))
+        };
+        let (log, png, disk) = (to("log"), to("png"), to("img"));
+        for old in [&log, &png, &disk] {
+            let _ = std::fs::remove_file(old);
+        }
+        if self.options.keep || !report.passed() {
+            report.log = Some(clone::keep(&dir.join(file::CONSOLE), log)?);
+            report.screen = screen.map(|screen| clone::keep(screen, png)).transpose()?;
+        }
+        if self.options.keep {
+            report.disk = Some(clone::keep(&dir.join(file::DISK), disk)?);
+        }
+        Ok(())
+    }
+}
