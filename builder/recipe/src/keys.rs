@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
+use crate::merge::content;
 use crate::plan::{TreeFile, TreeFileKind};
 use crate::report::{Problem, Problems};
-use crate::resolve::content;
+
 use crate::source::{Origin, SourceFile};
 
 /// What `--authorized-key` named.

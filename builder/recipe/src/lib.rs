@@ -14,6 +14,7 @@ mod document;
 mod keys;
 mod listing;
 mod loader;
+mod merge;
 mod nearest;
 mod overlay;
 mod overlay_files;

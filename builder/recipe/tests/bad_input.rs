@@ -2,6 +2,8 @@
 
 mod testtree;
 
+use std::fmt::Write as _;
+
 use clic_recipe::{ResolveOptions, Tree, check, resolve};
 use testtree::TestTree;
 
@@ -32,7 +34,10 @@ fn told(slips: &[Slip]) {
         // One slip is one problem, however many boards the recipe has.
         let once = lines.iter().filter(|line| !line.starts_with("  help: ")).count() == 1;
         if at.is_none() || !advised || !once {
-            wrong += &format!("\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}\n");
+            let _ = writeln!(
+                wrong,
+                "\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}"
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

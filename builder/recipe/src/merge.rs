@@ -1,0 +1,193 @@
+//! Puts the overlays' contributions together, where two of them must not contradict each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::debian;
+use crate::nearest::advice;
+use crate::overlay_files::{Entry, EntryKind, EntryPlace};
+use crate::plan::{Content, Data, TreeFile, TreeFileKind, UnitChange, hex};
+use crate::report::{Problem, Problems};
+use crate::source::{Origin, Sited};
+use crate::template::{self, Source, Values};
+
+/// Notes what happens to a unit; two overlays must not disagree.
+pub(crate) fn add_unit(
+    units: &mut BTreeMap<String, (UnitChange, Origin)>,
+    unit: &UnitChange,
+    origin: &Origin,
+    problems: &mut Problems,
+) {
+    if let Some((earlier, first)) = units.get(&unit.name) {
+        if earlier.state != unit.state {
+            problems.push(
+                Problem::at(
+                    origin,
+                    format!(
+                        "overlays `{}` and `{}` disagree about unit `{}`",
+                        earlier.from, unit.from, unit.name
+                    ),
+                )
+                .help(format!("the other one is at {first}")),
+            );
+        }
+        return;
+    }
+    units.insert(unit.name.clone(), (unit.clone(), origin.clone()));
+}
+
+/// debconf selections by package and question, each with who asked.
+#[derive(Default)]
+pub(crate) struct Preseeds(BTreeMap<(String, String), (String, String, Origin)>);
+
+impl Preseeds {
+    pub(crate) fn add(
+        &mut self,
+        preseed: &Sited<String>,
+        overlay: &str,
+        values: &Values,
+        problems: &mut Problems,
+    ) {
+        let Some(line) = template::render(Source::Inline(&preseed.origin, &preseed.value), values, problems)
+        else {
+            return;
+        };
+        let wrong = |why: String| {
+            Problem::at(&preseed.origin, why)
+                .help("write `package question type value`, like debconf-set-selections")
+        };
+        if line.chars().any(char::is_control) {
+            return problems.push(wrong("a preseed is one line without tabs".to_owned()));
+        }
+        let line = line.trim().to_owned();
+        let mut words = line.splitn(4, ' ');
+        let (Some(package), Some(question), Some(kind)) = (words.next(), words.next(), words.next()) else {
+            return problems.push(wrong(format!("`{line}` is not a preseed")));
+        };
+        if debian::package_name(package).is_err() || question.is_empty() {
+            return problems.push(wrong(format!("`{line}` is not a preseed")));
+        }
+        if !debian::QUESTION_TYPES.contains(&kind) {
+            return problems.push(
+                Problem::at(
+                    &preseed.origin,
+                    format!("unknown type of debconf question `{kind}`"),
+                )
+                .help(advice(kind, "types", debian::QUESTION_TYPES)),
+            );
+        }
+        let key = (package.to_owned(), question.to_owned());
+        match self.0.get(&key) {
+            Some((other, _, _)) if *other == line => {}
+            Some((_, other, first)) => problems.push(
+                Problem::at(
+                    &preseed.origin,
+                    format!("overlays `{other}` and `{overlay}` answer `{question}` differently"),
+                )
+                .help(format!("the other one is at {first}")),
+            ),
+            None => {
+                self.0
+                    .insert(key, (line, overlay.to_owned(), preseed.origin.clone()));
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> Vec<String> {
+        self.0.into_values().map(|(line, _, _)| line).collect()
+    }
+}
+
+/// Entries of the tree by path, each with where it was declared.
+#[derive(Default)]
+pub(crate) struct Files(BTreeMap<String, (TreeFile, EntryPlace)>);
+
+impl Files {
+    pub(crate) fn add(&mut self, entry: &Entry, overlay: &str, values: &Values, problems: &mut Problems) {
+        let kind = match &entry.kind {
+            EntryKind::Plain(content) => TreeFileKind::File(content.clone()),
+            EntryKind::Directory => TreeFileKind::Directory,
+            EntryKind::Symlink(target) => TreeFileKind::Symlink(target.clone()),
+            EntryKind::Template(origin) => match template::render(Source::File(origin), values, problems) {
+                Some(text) => TreeFileKind::File(content(text.into_bytes())),
+                None => return,
+            },
+        };
+        let file = TreeFile {
+            path: entry.path.clone(),
+            from: overlay.to_owned(),
+            kind,
+            mode: entry.mode,
+            owner: entry.owner.clone(),
+            group: entry.group.clone(),
+        };
+        self.insert(file, entry.place.clone(), problems);
+    }
+
+    pub(crate) fn insert(&mut self, file: TreeFile, place: EntryPlace, problems: &mut Problems) {
+        if let Some((earlier, first)) = self.0.get(&file.path) {
+            let both_directories = matches!(
+                (&earlier.kind, &file.kind),
+                (TreeFileKind::Directory, TreeFileKind::Directory)
+            );
+            let same =
+                (earlier.mode, &earlier.owner, &earlier.group) == (file.mode, &file.owner, &file.group);
+            if !(both_directories && same) {
+                problems.push(clash(&file, &place, earlier, first));
+            }
+            return;
+        }
+        self.0.insert(file.path.clone(), (file, place));
+    }
+
+    /// Sorted by path, and nothing below something that is no directory.
+    pub(crate) fn finish(self, problems: &mut Problems) -> Vec<TreeFile> {
+        for (path, (file, place)) in &self.0 {
+            let above = path
+                .char_indices()
+                .filter(|(_, c)| *c == '/')
+                .map(|(index, _)| &path[..index]);
+            for above in above {
+                if let Some((parent, first)) = self.0.get(above)
+                    && !matches!(parent.kind, TreeFileKind::Directory)
+                {
+                    problems.push(clash(file, place, parent, first));
+                }
+            }
+        }
+        self.0.into_values().map(|(file, _)| file).collect()
+    }
+}
+
+/// Two entries that can't both be in one image.
+fn clash(file: &TreeFile, place: &EntryPlace, other: &TreeFile, first: &EntryPlace) -> Problem {
+    let message = match (file.path == other.path, file.from == other.from) {
+        (true, true) => format!("overlay `{}` brings {} twice", file.from, file.path),
+        (true, false) => format!(
+            "overlays `{}` and `{}` both bring {}",
+            other.from, file.from, file.path
+        ),
+        (false, true) => {
+            format!(
+                "overlay `{}` brings {} below {}, which is no directory",
+                file.from, file.path, other.path
+            )
+        }
+        (false, false) => format!(
+            "overlay `{}` brings {} below {}, which overlay `{}` brings and which is no directory",
+            file.from, file.path, other.path, other.from
+        ),
+    };
+    place.problem(message).help(format!("the other one is {first}"))
+}
+
+/// Bytes in memory as a file's content.
+pub(crate) fn content(bytes: Vec<u8>) -> Content {
+    Content {
+        sha256: hex(&Sha256::digest(&bytes)),
+        size: bytes.len() as u64,
+        data: Data::Bytes(Arc::from(bytes)),
+    }
+}
