@@ -21,7 +21,12 @@ impl Blocks {
     /// `count` free blocks.
     pub fn new(count: u64) -> Self {
         let words = vec![0; count.div_ceil(64) as usize];
-        Self { words, count, free: count, cursor: 0 }
+        Self {
+            words,
+            count,
+            free: count,
+            cursor: 0,
+        }
     }
 
     pub fn is_used(&self, block: u64) -> bool {
@@ -50,7 +55,9 @@ impl Blocks {
 
     /// How many blocks of a range are free.
     pub fn free_in(&self, run: Run) -> u64 {
-        (run.start..run.start + run.len).filter(|&block| !self.is_used(block)).count() as u64
+        (run.start..run.start + run.len)
+            .filter(|&block| !self.is_used(block))
+            .count() as u64
     }
 
     /// The next free blocks that lie together, `most` at most. `None` when all are used.

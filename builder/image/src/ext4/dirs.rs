@@ -76,14 +76,22 @@ fn shape(entries: &[Entry]) -> Option<Shape> {
         return None;
     }
     let leaves = bytes.div_ceil(FILL);
-    let nodes = if leaves <= IN_ROOT { 0 } else { leaves.div_ceil(IN_NODE) };
+    let nodes = if leaves <= IN_ROOT {
+        0
+    } else {
+        leaves.div_ceil(IN_NODE)
+    };
     Some(Shape { nodes, leaves })
 }
 
 /// How many blocks a directory takes.
 pub(super) fn count(entries: &[Entry]) -> Result<u64> {
     let Some(shape) = shape(entries) else { return Ok(1) };
-    ensure!(shape.nodes <= IN_ROOT, "{} names are too many for one directory", entries.len());
+    ensure!(
+        shape.nodes <= IN_ROOT,
+        "{} names are too many for one directory",
+        entries.len()
+    );
     Ok((1 + shape.nodes + shape.leaves) as u64)
 }
 
@@ -102,8 +110,16 @@ pub(super) fn is_indexed(entries: &[Entry]) -> bool {
 
 fn single(directory: &Directory, entries: &[Entry]) -> Vec<u8> {
     let dots = [
-        Entry { name: b".", inode: directory.inode, kind: kind::DIRECTORY },
-        Entry { name: b"..", inode: directory.parent, kind: kind::DIRECTORY },
+        Entry {
+            name: b".",
+            inode: directory.inode,
+            kind: kind::DIRECTORY,
+        },
+        Entry {
+            name: b"..",
+            inode: directory.parent,
+            kind: kind::DIRECTORY,
+        },
     ];
     leaf(directory, dots.iter().chain(entries))
 }
@@ -134,8 +150,10 @@ fn put(block: &mut [u8], at: usize, entry: &Entry, len: usize) -> usize {
 }
 
 fn indexed(directory: &Directory, entries: &[Entry], shape: Shape) -> Vec<Vec<u8>> {
-    let mut hashed: Vec<(Hash, &Entry)> =
-        entries.iter().map(|entry| (half_md4(entry.name, directory.hash_seed), entry)).collect();
+    let mut hashed: Vec<(Hash, &Entry)> = entries
+        .iter()
+        .map(|entry| (half_md4(entry.name, directory.hash_seed), entry))
+        .collect();
     hashed.sort_by_key(|(hash, entry)| (*hash, entry.name));
 
     // Leaf N ends with the entry that reaches N shares of all bytes. No share is over `FILL`, so even with one
@@ -157,14 +175,21 @@ fn indexed(directory: &Directory, entries: &[Entry], shape: Shape) -> Vec<Vec<u8
 
     // Block 0 is the root, then come the second level and the leaves.
     let first_leaf = 1 + shape.nodes;
-    let pointers: Vec<(u32, u32)> =
-        leaves.iter().enumerate().map(|(index, (hash, _))| (*hash, (first_leaf + index) as u32)).collect();
+    let pointers: Vec<(u32, u32)> = leaves
+        .iter()
+        .enumerate()
+        .map(|(index, (hash, _))| (*hash, (first_leaf + index) as u32))
+        .collect();
     let mut blocks = Vec::with_capacity(first_leaf + leaves.len());
     if shape.nodes == 0 {
         blocks.push(root(directory, &pointers, 0));
     } else {
         let nodes: Vec<&[(u32, u32)]> = pointers.chunks(IN_NODE).collect();
-        let top: Vec<(u32, u32)> = nodes.iter().zip(1..).map(|(node, block)| (node[0].0, block)).collect();
+        let top: Vec<(u32, u32)> = nodes
+            .iter()
+            .zip(1..)
+            .map(|(node, block)| (node[0].0, block))
+            .collect();
         blocks.push(root(directory, &top, 1));
         blocks.extend(nodes.iter().map(|node| {
             let mut block = vec![0; BLOCK_LEN];
@@ -180,8 +205,21 @@ fn indexed(directory: &Directory, entries: &[Entry], shape: Shape) -> Vec<Vec<u8
 
 fn root(directory: &Directory, pointers: &[(u32, u32)], levels: u8) -> Vec<u8> {
     let mut block = vec![0; BLOCK_LEN];
-    let at = put(&mut block, 0, &Entry { name: b".", inode: directory.inode, kind: kind::DIRECTORY }, 12);
-    let dots = Entry { name: b"..", inode: directory.parent, kind: kind::DIRECTORY };
+    let at = put(
+        &mut block,
+        0,
+        &Entry {
+            name: b".",
+            inode: directory.inode,
+            kind: kind::DIRECTORY,
+        },
+        12,
+    );
+    let dots = Entry {
+        name: b"..",
+        inode: directory.parent,
+        kind: kind::DIRECTORY,
+    };
     put(&mut block, at, &dots, BLOCK_LEN - at);
     // Hash version (half_md4), length of this information, levels below the root.
     block[28] = 1;

@@ -43,7 +43,10 @@ pub(super) fn tree_blocks(extents: usize) -> u64 {
 /// A file's tree: the 60 bytes for its inode, and the blocks to write (`at` has as many as [`tree_blocks`] said).
 pub(super) fn tree(extents: &[Extent], at: &[u64], inode_seed: u32) -> ([u8; 60], Vec<(u64, Vec<u8>)>) {
     // Entries of the level at hand: first block within the file, and the entry itself.
-    let mut level: Vec<(u32, [u8; ENTRY])> = extents.iter().map(|extent| (extent.logical, leaf(extent))).collect();
+    let mut level: Vec<(u32, [u8; ENTRY])> = extents
+        .iter()
+        .map(|extent| (extent.logical, leaf(extent)))
+        .collect();
     let mut depth = 0;
     let mut blocks = Vec::new();
     let mut places = at.iter().copied();
@@ -95,5 +98,8 @@ fn index(logical: u32, block: u64) -> [u8; ENTRY] {
 /// Bytes of a file that are in `extent`, and where they begin.
 pub(super) fn bytes_of(extent: &Extent, size: u64) -> (u64, u64) {
     let start = u64::from(extent.logical) * BLOCK;
-    (start, (u64::from(extent.len) * BLOCK).min(size.saturating_sub(start)))
+    (
+        start,
+        (u64::from(extent.len) * BLOCK).min(size.saturating_sub(start)),
+    )
 }

@@ -21,6 +21,9 @@ const CONFIGURATION: &str = "\
     ext4 = {
         features = extent,has_journal
     }
+    default = {
+        blocksize = 4096
+    }
 ";
 
 /// The features of Debian bookworm's own ext4. GRUB 2.06 cannot read `metadata_csum_seed` (GRUB takes the file
@@ -39,9 +42,21 @@ const RESERVED: &str = "1";
 /// Makes an empty file system. `file` reads as zeros at `offset`, as a new sparse file does: inode tables and journal
 /// are left as they are there (the kernel clears the rest of the tables by itself on the first boot).
 pub(super) fn format(options: &Options, file: &File, offset: u64) -> Result<()> {
-    ensure!(options.bytes.is_multiple_of(BLOCK), "a file system of {} bytes: not whole blocks", options.bytes);
-    ensure!(options.bytes <= MAX_BYTES, "a file system of {} bytes: at most {MAX_BYTES} are made", options.bytes);
-    ensure!(options.label.len() <= 16, "the label `{}` is longer than ext4's 16 bytes", options.label);
+    ensure!(
+        options.bytes.is_multiple_of(BLOCK),
+        "a file system of {} bytes: not whole blocks",
+        options.bytes
+    );
+    ensure!(
+        options.bytes <= MAX_BYTES,
+        "a file system of {} bytes: at most {MAX_BYTES} are made",
+        options.bytes
+    );
+    ensure!(
+        options.label.len() <= 16,
+        "the label `{}` is longer than ext4's 16 bytes",
+        options.label
+    );
     let mut configuration = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
     configuration.write_all(CONFIGURATION.as_bytes())?;
     let extended = format!(
@@ -53,15 +68,27 @@ pub(super) fn format(options: &Options, file: &File, offset: u64) -> Result<()> 
         .env("MKE2FS_CONFIG", configuration.path())
         // Zero would mean the time of day.
         .env("E2FSPROGS_FAKE_TIME", options.epoch.max(1).to_string())
-        .args(["-q", "-F", "-t", "ext4", "-O", FEATURES, "-b", "4096", "-g", "32768", "-G", "16", "-I", "256"])
+        .args([
+            "-q", "-F", "-t", "ext4", "-T", "default", "-O", FEATURES, "-b", "4096", "-g", "32768", "-G",
+            "16", "-I", "256",
+        ])
         .args(["-e", "continue", "-o", "Linux", "-r", "1", "-m", RESERVED])
         .args(["-J", &format!("size={}", journal_mib(options.bytes))])
         .args(["-N", &options.inodes.to_string()])
-        .args(["-L", &options.label, "-U", &options.uuid.to_string(), "-E", &extended])
+        .args([
+            "-L",
+            &options.label,
+            "-U",
+            &options.uuid.to_string(),
+            "-E",
+            &extended,
+        ])
         // The very file that we have open, whatever its name is by now.
         .arg(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()))
         .arg((options.bytes / BLOCK).to_string());
-    command.output().context("cannot make an empty ext4 file system")?;
+    command
+        .output()
+        .context("cannot make an empty ext4 file system")?;
     Ok(())
 }
 

@@ -26,7 +26,10 @@ pub(super) fn half_md4(name: &[u8], seed: [u8; 16]) -> Hash {
         left = left.get(32..).unwrap_or_default();
     }
     let major = state[1] & !1;
-    Hash { major: if major == END { END - 2 } else { major }, minor: state[2] }
+    Hash {
+        major: if major == END { END - 2 } else { major },
+        minor: state[2],
+    }
 }
 
 /// The next 32 bytes as eight numbers, padded with how many bytes are left in all.
@@ -47,19 +50,32 @@ fn words(left: &[u8]) -> [u32; 8] {
 fn transform(state: &mut [u32; 4], input: &[u32; 8]) {
     type Mix = fn(u32, u32, u32) -> u32;
     let rounds: [(Mix, u32, [usize; 8], [u32; 4]); 3] = [
-        (|x, y, z| z ^ (x & (y ^ z)), 0, [0, 1, 2, 3, 4, 5, 6, 7], [3, 7, 11, 19]),
+        (
+            |x, y, z| z ^ (x & (y ^ z)),
+            0,
+            [0, 1, 2, 3, 4, 5, 6, 7],
+            [3, 7, 11, 19],
+        ),
         (
             |x, y, z| (x & y).wrapping_add((x ^ y) & z),
             0x5a82_7999,
             [1, 3, 5, 7, 0, 2, 4, 6],
             [3, 5, 9, 13],
         ),
-        (|x, y, z| x ^ y ^ z, 0x6ed9_eba1, [3, 7, 2, 6, 1, 5, 0, 4], [3, 9, 11, 15]),
+        (
+            |x, y, z| x ^ y ^ z,
+            0x6ed9_eba1,
+            [3, 7, 2, 6, 1, 5, 0, 4],
+            [3, 9, 11, 15],
+        ),
     ];
     let [mut a, mut b, mut c, mut d] = *state;
     for (mix, constant, order, shifts) in rounds {
         for (step, index) in order.into_iter().enumerate() {
-            let sum = a.wrapping_add(mix(b, c, d)).wrapping_add(input[index]).wrapping_add(constant);
+            let sum = a
+                .wrapping_add(mix(b, c, d))
+                .wrapping_add(input[index])
+                .wrapping_add(constant);
             (a, b, c, d) = (d, sum.rotate_left(shifts[step % 4]), b, c);
         }
     }

@@ -98,7 +98,10 @@ fn timestamp(seconds: i64) -> (u32, u32) {
     let low = -(1i64 << 31);
     let seconds = seconds.clamp(low, low + (1 << 34) - 1);
     let epoch = (seconds - i64::from(seconds as i32)) >> 32;
-    (seconds as u32, epoch as u32 & 3)
+    (
+        (seconds as i32).cast_unsigned(),
+        (epoch as i32).cast_unsigned() & 3,
+    )
 }
 
 /// A device's number in an inode's data: the old form if it fits, else the new one in the second word. `None` for

@@ -72,7 +72,11 @@ fn contents(place: &mut Place, spans: &[Span], blocks: &mut Blocks) -> Option<()
         let mut done = 0;
         while done < span.len {
             let run = blocks.take(u64::from((span.len - done).min(MAX_LEN)))?;
-            place.extents.push(Extent { logical: span.start + done, physical: run.start, len: run.len as u32 });
+            place.extents.push(Extent {
+                logical: span.start + done,
+                physical: run.start,
+                len: run.len as u32,
+            });
             done += run.len as u32;
         }
     }

@@ -82,11 +82,18 @@ pub(super) fn release_root(volume: &Volume, blocks: &mut Blocks) -> Result<()> {
     use std::os::unix::fs::FileExt;
     let mut bytes = [0; inode::SIZE];
     let at = volume.offset + volume.inode_table(0) * BLOCK + u64::from(ROOT - 1) * inode::SIZE as u64;
-    volume.file.read_exact_at(&mut bytes, at).context("cannot read the root inode")?;
+    volume
+        .file
+        .read_exact_at(&mut bytes, at)
+        .context("cannot read the root inode")?;
     // Its only extent: after the tree's header, block number in the entry's bytes 8 to 11, upper bits in 6 and 7.
     let entry = &bytes[0x28 + 12..0x28 + 24];
-    let block = u64::from(super::checksum::get16(entry, 6)) << 32 | u64::from(super::checksum::get32(entry, 8));
-    anyhow::ensure!(block != 0 && block < volume.blocks, "mke2fs made a root directory that is not known here");
+    let block =
+        u64::from(super::checksum::get16(entry, 6)) << 32 | u64::from(super::checksum::get32(entry, 8));
+    anyhow::ensure!(
+        block != 0 && block < volume.blocks,
+        "mke2fs made a root directory that is not known here"
+    );
     blocks.release(block);
     Ok(())
 }
@@ -96,11 +103,17 @@ fn write_metadata(item: &Item, place: &Place, volume: &Volume, writer: &mut Writ
     match &item.content {
         Content::Directory { parent, entries, .. } if item.inode != LOST_FOUND => {
             let seed = inode_seed(volume.seed, item.inode);
-            let directory =
-                dirs::Directory { inode: item.inode, parent: *parent, seed, hash_seed: volume.hash_seed };
+            let directory = dirs::Directory {
+                inode: item.inode,
+                parent: *parent,
+                seed,
+                hash_seed: volume.hash_seed,
+            };
             let mut contents = dirs::blocks(&directory, entries).into_iter();
             for extent in &place.extents {
-                for (block, bytes) in (extent.physical..extent.physical + u64::from(extent.len)).zip(&mut contents) {
+                for (block, bytes) in
+                    (extent.physical..extent.physical + u64::from(extent.len)).zip(&mut contents)
+                {
                     writer.put(block, &bytes)?;
                 }
             }
@@ -125,7 +138,9 @@ fn write_contents(
     writer: &mut Writer,
     told: &mut Told,
 ) -> Result<()> {
-    let Content::File { data, .. } = &item.content else { return Ok(()) };
+    let Content::File { data, .. } = &item.content else {
+        return Ok(());
+    };
     let mut copied = 0;
     for extent in &place.extents {
         let (start, len) = extents::bytes_of(extent, data.len());
@@ -135,7 +150,9 @@ fn write_contents(
             let chunk = (len - done).min(CHUNK);
             let block = extent.physical + done / BLOCK;
             writer
-                .fill(block, chunk as usize, |buffer| survey.tree.read_at(data, start + done, buffer))
+                .fill(block, chunk as usize, |buffer| {
+                    survey.tree.read_at(data, start + done, buffer)
+                })
                 .context("cannot copy its contents into the image")?;
             done += chunk;
             told.add(chunk);
@@ -188,7 +205,10 @@ fn write_inodes(
             // What mke2fs has put into the first blocks of the first table stays.
             let mut table = vec![0; used as usize * inode::SIZE];
             let at = volume.inode_table(group);
-            volume.file.read_exact_at(&mut table, volume.offset + at * BLOCK).context("cannot read inodes")?;
+            volume
+                .file
+                .read_exact_at(&mut table, volume.offset + at * BLOCK)
+                .context("cannot read inodes")?;
             for (item, place) in here {
                 table.extend_from_slice(&encode(item, place, volume, epoch));
             }
@@ -201,14 +221,21 @@ fn write_inodes(
     writer.flush()?;
     let root = root.context("the tree has no root directory")?;
     let at = volume.inode_table(0) * BLOCK + u64::from(ROOT - 1) * inode::SIZE as u64;
-    volume.file.write_all_at(&root, volume.offset + at).context("cannot write the root inode")
+    volume
+        .file
+        .write_all_at(&root, volume.offset + at)
+        .context("cannot write the root inode")
 }
 
 fn encode(item: &Item, place: &Place, volume: &Volume, epoch: i64) -> [u8; inode::SIZE] {
     let tree = || extents::tree(&place.extents, &place.tree, inode_seed(volume.seed, item.inode)).0;
     let (kind, flags, data) = match &item.content {
         Content::Directory { entries, .. } => {
-            let index = if dirs::is_indexed(entries) { inode::INDEXED } else { 0 };
+            let index = if dirs::is_indexed(entries) {
+                inode::INDEXED
+            } else {
+                0
+            };
             (mode::DIRECTORY, inode::EXTENTS | index, tree())
         }
         Content::File { .. } => (mode::FILE, inode::EXTENTS, tree()),
@@ -218,12 +245,22 @@ fn encode(item: &Item, place: &Place, volume: &Volume, epoch: i64) -> [u8; inode
             data[..target.len()].copy_from_slice(target);
             (mode::SYMLINK, 0, data)
         }
-        Content::Special { kind: kind::CHAR, data } => (mode::CHAR, 0, *data),
-        Content::Special { kind: kind::BLOCK, data } => (mode::BLOCK, 0, *data),
+        Content::Special {
+            kind: kind::CHAR,
+            data,
+        } => (mode::CHAR, 0, *data),
+        Content::Special {
+            kind: kind::BLOCK,
+            data,
+        } => (mode::BLOCK, 0, *data),
         Content::Special { data, .. } => (mode::FIFO, 0, *data),
     };
     // A directory with more subdirectories than can be counted says 1 (`dir_nlink`).
-    let links = if item.links > LINK_MAX { 1 } else { item.links as u16 };
+    let links = if item.links > LINK_MAX {
+        1
+    } else {
+        item.links as u16
+    };
     let inode = Inode {
         mode: kind | (item.node.mode & 0o7777) as u16,
         uid: item.node.uid,

@@ -41,12 +41,22 @@ pub(super) struct Item<'t> {
 
 /// What an inode stands for.
 pub(super) enum Content<'t> {
-    Directory { parent: u32, entries: Vec<Entry<'t>>, blocks: u64 },
-    File { data: &'t Data, spans: Vec<Span> },
+    Directory {
+        parent: u32,
+        entries: Vec<Entry<'t>>,
+        blocks: u64,
+    },
+    File {
+        data: &'t Data,
+        spans: Vec<Span>,
+    },
     ShortLink(&'t [u8]),
     LongLink(&'t [u8]),
     /// Devices and pipes: all is in the inode.
-    Special { kind: u8, data: [u8; 60] },
+    Special {
+        kind: u8,
+        data: [u8; 60],
+    },
 }
 
 /// Blocks of a file that are not a hole.
@@ -58,9 +68,16 @@ pub(super) struct Span {
 
 impl<'t> Survey<'t> {
     pub fn of(tree: &'t Tree) -> Result<Self> {
-        let mut survey = Self { tree, items: Vec::new(), need: Need { blocks: 0, inodes: 0 } };
+        let mut survey = Self {
+            tree,
+            items: Vec::new(),
+            need: Need { blocks: 0, inodes: 0 },
+        };
         let mut by_path: HashMap<&[u8], usize> = HashMap::new();
-        ensure!(tree.get("/").is_some_and(Node::is_directory), "the tree has no root directory");
+        ensure!(
+            tree.get("/").is_some_and(Node::is_directory),
+            "the tree has no root directory"
+        );
         for (path, node) in &tree.entries {
             if matches!(node.kind, Kind::Hardlink(_)) {
                 continue;
@@ -91,12 +108,19 @@ impl<'t> Survey<'t> {
             inode::device(major, minor).with_context(|| format!("Linux has no device number {major}:{minor}"))
         };
         let content = match &node.kind {
-            Kind::Directory => Content::Directory { parent: ROOT, entries: Vec::new(), blocks: 0 },
-            Kind::File(data) => Content::File { data, spans: spans(self.tree, data)? },
+            Kind::Directory => Content::Directory {
+                parent: ROOT,
+                entries: Vec::new(),
+                blocks: 0,
+            },
+            Kind::File(data) => Content::File {
+                data,
+                spans: spans(self.tree, data)?,
+            },
             Kind::Symlink(target) => match target.len() {
                 0 => bail!("a symbolic link without a target"),
                 1..=SHORT_LINK => Content::ShortLink(target),
-                ..=LONG_LINK => Content::LongLink(target),
+                60..=LONG_LINK => Content::LongLink(target),
                 len => bail!("a symbolic link of {len} bytes, ext4 holds up to {LONG_LINK}"),
             },
             Kind::CharDevice { major, minor } => special(kind::CHAR, device(*major, *minor)?),
@@ -105,10 +129,23 @@ impl<'t> Survey<'t> {
             // Left out by the caller.
             Kind::Hardlink(_) => bail!("a hard link has no inode of its own"),
         };
-        ensure!(inode != LOST_FOUND || node.is_directory(), "only a directory can have this name");
-        let attributes =
-            if inode == LOST_FOUND { Attributes::None } else { xattrs::encode(&node.xattrs)? };
-        Ok(Item { inode, path, node, links: 0, attributes, content })
+        ensure!(
+            inode != LOST_FOUND || node.is_directory(),
+            "only a directory can have this name"
+        );
+        let attributes = if inode == LOST_FOUND {
+            Attributes::None
+        } else {
+            xattrs::encode(&node.xattrs)?
+        };
+        Ok(Item {
+            inode,
+            path,
+            node,
+            links: 0,
+            attributes,
+            content,
+        })
     }
 
     /// Enters every name into its directory and counts the links.
@@ -120,7 +157,14 @@ impl<'t> Survey<'t> {
         }
         self.items[0].links += 1;
         if !by_path.contains_key(b"/lost+found".as_slice()) {
-            self.enter(0, Entry { name: b"lost+found", inode: LOST_FOUND, kind: kind::DIRECTORY })?;
+            self.enter(
+                0,
+                Entry {
+                    name: b"lost+found",
+                    inode: LOST_FOUND,
+                    kind: kind::DIRECTORY,
+                },
+            )?;
             self.items[0].links += 1;
         }
         for (path, node) in &self.tree.entries {
@@ -129,11 +173,20 @@ impl<'t> Survey<'t> {
                 Kind::Hardlink(target) => target.as_slice(),
                 _ => path.as_slice(),
             };
-            let at = by_path.get(target).filter(|at| target == path || !self.items[**at].node.is_directory());
+            let at = by_path
+                .get(target)
+                .filter(|at| target == path || !self.items[**at].node.is_directory());
             let at = *at.with_context(|| format!("{}: no file {} to link to", shown(path), shown(target)))?;
-            let above = *by_path.get(above).with_context(|| format!("{}: no directory above it", shown(path)))?;
+            let above = *by_path
+                .get(above)
+                .with_context(|| format!("{}: no directory above it", shown(path)))?;
             let name = name(path);
-            ensure!(name.len() <= 255, "{}: a name of {} bytes, ext4 holds up to 255", shown(path), name.len());
+            ensure!(
+                name.len() <= 255,
+                "{}: a name of {} bytes, ext4 holds up to 255",
+                shown(path),
+                name.len()
+            );
             let parent_inode = self.items[above].inode;
             let item = &mut self.items[at];
             item.links += 1;
@@ -151,18 +204,26 @@ impl<'t> Survey<'t> {
                 "{}: over {LINK_MAX} hard links to one file, more than ext4 can count",
                 shown(item.path)
             );
-            let entry = Entry { name, inode: item.inode, kind };
+            let entry = Entry {
+                name,
+                inode: item.inode,
+                kind,
+            };
             if kind == kind::DIRECTORY {
                 self.items[above].links += 1;
             }
-            self.enter(above, entry).with_context(|| format!("{} is below something else", shown(path)))?;
+            self.enter(above, entry)
+                .with_context(|| format!("{} is below something else", shown(path)))?;
         }
         Ok(())
     }
 
     fn enter(&mut self, directory: usize, entry: Entry<'t>) -> Result<()> {
         let Content::Directory { entries, .. } = &mut self.items[directory].content else {
-            bail!("{} is no directory", String::from_utf8_lossy(self.items[directory].path));
+            bail!(
+                "{} is no directory",
+                String::from_utf8_lossy(self.items[directory].path)
+            );
         };
         entries.push(entry);
         Ok(())
@@ -174,16 +235,23 @@ impl<'t> Survey<'t> {
             let blocks = match &mut item.content {
                 Content::Directory { entries, blocks, .. } => {
                     entries.sort_unstable_by_key(|entry| entry.name);
-                    *blocks = dirs::count(entries).with_context(|| String::from_utf8_lossy(item.path).into_owned())?;
+                    *blocks = dirs::count(entries)
+                        .with_context(|| String::from_utf8_lossy(item.path).into_owned())?;
                     if item.inode == LOST_FOUND {
                         // It stays as `mke2fs` made it: empty, with blocks to recover into.
-                        ensure!(entries.is_empty(), "/lost+found has files in it; it belongs to e2fsck");
+                        ensure!(
+                            entries.is_empty(),
+                            "/lost+found has files in it; it belongs to e2fsck"
+                        );
                         *blocks = 0;
                     }
                     *blocks
                 }
                 Content::File { spans, .. } => {
-                    let pieces = spans.iter().map(|span| span.len.div_ceil(extents::MAX_LEN) as usize).sum();
+                    let pieces = spans
+                        .iter()
+                        .map(|span| span.len.div_ceil(extents::MAX_LEN) as usize)
+                        .sum();
                     spans.iter().map(|span| u64::from(span.len)).sum::<u64>() + extents::tree_blocks(pieces)
                 }
                 Content::LongLink(_) => 1,
@@ -201,7 +269,14 @@ fn spans(tree: &Tree, data: &Data) -> Result<Vec<Span>> {
     let blocks = data.len().div_ceil(BLOCK);
     let blocks = u32::try_from(blocks).context("larger than the 16 TiB that ext4 can hold")?;
     if blocks < HOLE {
-        return Ok(if blocks == 0 { Vec::new() } else { vec![Span { start: 0, len: blocks }] });
+        return Ok(if blocks == 0 {
+            Vec::new()
+        } else {
+            vec![Span {
+                start: 0,
+                len: blocks,
+            }]
+        });
     }
     let mut spans: Vec<Span> = Vec::new();
     let mut buffer = vec![0; 64 * BLOCK_LEN];
@@ -212,14 +287,18 @@ fn spans(tree: &Tree, data: &Data) -> Result<Vec<Span>> {
         clic_host::cancel::check()?;
         let offset = u64::from(block) * BLOCK;
         let len = (data.len() - offset).min(buffer.len() as u64) as usize;
-        tree.read_at(data, offset, &mut buffer[..len]).context("cannot read its contents")?;
+        tree.read_at(data, offset, &mut buffer[..len])
+            .context("cannot read its contents")?;
         for bytes in buffer[..len].chunks(BLOCK_LEN) {
             if is_zero(bytes) {
                 zeros += 1;
             } else {
                 match spans.last_mut() {
                     Some(span) if zeros < HOLE => span.len += zeros + 1,
-                    None if zeros < HOLE => spans.push(Span { start: 0, len: block + 1 }),
+                    None if zeros < HOLE => spans.push(Span {
+                        start: 0,
+                        len: block + 1,
+                    }),
                     _ => spans.push(Span { start: block, len: 1 }),
                 }
                 zeros = 0;

@@ -18,11 +18,12 @@ const DESCRIPTOR: usize = 64;
 /// Blocks of a group: what one bitmap block can tell of.
 pub(super) const GROUP: u64 = 8 * BLOCK;
 
-/// `s_feature_compat`: has_journal, ext_attr, resize_inode, dir_index.
+/// `s_feature_compat`: the features `has_journal`, `ext_attr`, `resize_inode` and `dir_index`.
 const COMPAT: u32 = 0x3c;
-/// `s_feature_incompat`: filetype, extents, 64bit, flex_bg.
+/// `s_feature_incompat`: the features `filetype`, `extent`, `64bit` and `flex_bg`.
 const INCOMPAT: u32 = 0x2c2;
-/// `s_feature_ro_compat`: sparse_super, large_file, huge_file, dir_nlink, extra_isize, metadata_csum.
+/// `s_feature_ro_compat`: the features `sparse_super`, `large_file`, `huge_file`, `dir_nlink`, `extra_isize` and
+/// `metadata_csum`.
 const RO_COMPAT: u32 = 0x46b;
 
 /// Group flags: nothing of the inode table, or of the block bitmap, has been written.
@@ -54,7 +55,8 @@ impl<'f> Volume<'f> {
     /// Reads what `mke2fs` made; an error if that is not what was asked for.
     pub fn read(file: &'f File, offset: u64) -> Result<Self> {
         let mut superblock = vec![0; 1024];
-        file.read_exact_at(&mut superblock, offset + SUPERBLOCK).context("cannot read the superblock")?;
+        file.read_exact_at(&mut superblock, offset + SUPERBLOCK)
+            .context("cannot read the superblock")?;
         let features = [0x5c, 0x60, 0x64].map(|at| get32(&superblock, at));
         ensure!(
             get16(&superblock, 0x38) == 0xef53 && features == [COMPAT, INCOMPAT, RO_COMPAT],
@@ -62,10 +64,14 @@ impl<'f> Volume<'f> {
              e2fsprogs 1.43 to 1.47 are known to work",
             [COMPAT, INCOMPAT, RO_COMPAT]
         );
-        let layout = [get32(&superblock, 0x18), get32(&superblock, 0x20), get16(&superblock, 0x58).into()];
+        let layout = [
+            get32(&superblock, 0x18),
+            get32(&superblock, 0x20),
+            get16(&superblock, 0x58).into(),
+        ];
         ensure!(
             layout == [2, GROUP as u32, super::inode::SIZE as u32] && get16(&superblock, 0xfe) == 64,
-            "mke2fs made other block, group, inode or descriptor sizes than it was asked for"
+            "mke2fs made other block, group, inode or descriptor sizes than it was asked for: {layout:?}"
         );
         let blocks = u64::from(get32(&superblock, 0x150)) << 32 | u64::from(get32(&superblock, 0x04));
         let inodes_per_group = get32(&superblock, 0x28);
@@ -75,10 +81,20 @@ impl<'f> Volume<'f> {
         put32(&mut superblock, 0x160, 1);
         let groups = blocks.div_ceil(GROUP) as usize;
         let mut descriptors = vec![0; (groups * DESCRIPTOR).next_multiple_of(BLOCK_LEN)];
-        file.read_exact_at(&mut descriptors, offset + BLOCK).context("cannot read the group descriptors")?;
+        file.read_exact_at(&mut descriptors, offset + BLOCK)
+            .context("cannot read the group descriptors")?;
         descriptors.truncate(groups * DESCRIPTOR);
         let seed = volume_seed(&uuid);
-        Ok(Self { file, offset, superblock, descriptors, blocks, inodes_per_group, seed, hash_seed })
+        Ok(Self {
+            file,
+            offset,
+            superblock,
+            descriptors,
+            blocks,
+            inodes_per_group,
+            seed,
+            hash_seed,
+        })
     }
 
     pub fn groups(&self) -> usize {
@@ -97,8 +113,12 @@ impl<'f> Volume<'f> {
     /// Bytes that `df` shows as available when so many blocks are free: without those reserved for root, and
     /// without what the kernel keeps for itself (2 %, 4096 blocks at most: `ext4_calculate_resv_clusters`).
     pub fn available(&self, free_blocks: u64) -> u64 {
-        let reserved = u64::from(get32(&self.superblock, 0x154)) << 32 | u64::from(get32(&self.superblock, 0x08));
-        free_blocks.saturating_sub(reserved).saturating_sub((self.blocks / 50).min(4096)) * BLOCK
+        let reserved =
+            u64::from(get32(&self.superblock, 0x154)) << 32 | u64::from(get32(&self.superblock, 0x08));
+        free_blocks
+            .saturating_sub(reserved)
+            .saturating_sub((self.blocks / 50).min(4096))
+            * BLOCK
     }
 
     fn descriptor(&self, group: usize) -> &[u8] {
@@ -139,14 +159,20 @@ impl<'f> Volume<'f> {
     /// A group's blocks; the last one may be short.
     pub fn group_blocks(&self, group: usize) -> Run {
         let start = group as u64 * GROUP;
-        Run { start, len: GROUP.min(self.blocks - start) }
+        Run {
+            start,
+            len: GROUP.min(self.blocks - start),
+        }
     }
 
     /// Blocks at a group's beginning for a superblock, the descriptors and the room for more of them:
     /// `sparse_super` puts them in groups 0, 1 and powers of 3, 5 and 7.
     fn backup_blocks(&self, group: usize) -> u64 {
-        let power_of = |base: usize| std::iter::successors(Some(base), |n| n.checked_mul(base)).
-            take_while(|n| *n <= group).any(|n| n == group);
+        let power_of = |base: usize| {
+            std::iter::successors(Some(base), |n| n.checked_mul(base))
+                .take_while(|n| *n <= group)
+                .any(|n| n == group)
+        };
         if group > 1 && ![3, 5, 7].into_iter().any(power_of) {
             return 0;
         }
@@ -167,8 +193,11 @@ impl<'f> Volume<'f> {
             if get16(self.descriptor(group), 0x12) & BLOCK_UNINIT == 0 {
                 let mut bitmap = vec![0; BLOCK_LEN];
                 let at = self.offset + self.place(group, Field::BlockBitmap) * BLOCK;
-                self.file.read_exact_at(&mut bitmap, at).context("cannot read a block bitmap")?;
-                for index in (0..run.len).filter(|index| bitmap[(index / 8) as usize] >> (index % 8) & 1 == 1) {
+                self.file
+                    .read_exact_at(&mut bitmap, at)
+                    .context("cannot read a block bitmap")?;
+                for index in (0..run.len).filter(|index| bitmap[(index / 8) as usize] >> (index % 8) & 1 == 1)
+                {
                     blocks.mark(run.start + index);
                 }
             }
@@ -184,7 +213,13 @@ impl<'f> Volume<'f> {
 
     /// Tells a group of its blocks' state, and of `inodes` more inodes in a row, `directories` of them directories.
     /// Writes its bitmaps.
-    pub fn update_group(&mut self, group: usize, blocks: &Blocks, inodes: u32, directories: u32) -> Result<()> {
+    pub fn update_group(
+        &mut self,
+        group: usize,
+        blocks: &Blocks,
+        inodes: u32,
+        directories: u32,
+    ) -> Result<()> {
         let run = self.group_blocks(group);
         let free = blocks.free_in(run) as u16;
         if free != get16(self.descriptor(group), 0x0c) {
@@ -241,13 +276,19 @@ impl<'f> Volume<'f> {
             put32(&mut self.superblock, 0x3fc, sum);
             let start = self.offset + self.group_blocks(group).start * BLOCK;
             let inside = if group == 0 { SUPERBLOCK } else { 0 };
-            self.file.write_all_at(&self.superblock, start + inside).context("cannot write a superblock")?;
-            self.file.write_all_at(&self.descriptors, start + BLOCK).context("cannot write the descriptors")?;
+            self.file
+                .write_all_at(&self.superblock, start + inside)
+                .context("cannot write a superblock")?;
+            self.file
+                .write_all_at(&self.descriptors, start + BLOCK)
+                .context("cannot write the descriptors")?;
         }
         Ok(())
     }
 
     pub fn put_block(&self, block: u64, bytes: &[u8]) -> Result<()> {
-        self.file.write_all_at(bytes, self.offset + block * BLOCK).context("cannot write to the image")
+        self.file
+            .write_all_at(bytes, self.offset + block * BLOCK)
+            .context("cannot write to the image")
     }
 }

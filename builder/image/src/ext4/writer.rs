@@ -20,7 +20,12 @@ pub(super) struct Writer<'f> {
 
 impl<'f> Writer<'f> {
     pub fn new(file: &'f File, offset: u64) -> Self {
-        Self { file, offset, start: 0, buffer: Vec::with_capacity(BUFFER) }
+        Self {
+            file,
+            offset,
+            start: 0,
+            buffer: Vec::with_capacity(BUFFER),
+        }
     }
 
     /// Writes `bytes` at the beginning of a block; zeros fill its end.
@@ -51,7 +56,8 @@ impl<'f> Writer<'f> {
 
     /// Writes what is gathered.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.buffer, self.offset + self.start * BLOCK)?;
+        self.file
+            .write_all_at(&self.buffer, self.offset + self.start * BLOCK)?;
         self.buffer.clear();
         Ok(())
     }

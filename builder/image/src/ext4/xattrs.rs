@@ -54,11 +54,13 @@ pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Attributes> 
         attributes.push(attribute(name, value)?);
     }
     // The kernel looks entries up in this order.
-    attributes.sort_by(|a, b| {
-        (a.prefix, a.name.len(), &a.name).cmp(&(b.prefix, b.name.len(), &b.name))
-    });
+    attributes.sort_by(|a, b| (a.prefix, a.name.len(), &a.name).cmp(&(b.prefix, b.name.len(), &b.name)));
     // Entries end with four zero bytes.
-    let size: usize = attributes.iter().map(|a| entry_len(&a.name) + padded(a.value.len())).sum::<usize>() + 4;
+    let size: usize = attributes
+        .iter()
+        .map(|a| entry_len(&a.name) + padded(a.value.len()))
+        .sum::<usize>()
+        + 4;
     if 4 + size <= inode::XATTR_SPACE {
         let mut bytes = vec![0; inode::XATTR_SPACE];
         put32(&mut bytes, 0, MAGIC);
@@ -95,20 +97,32 @@ fn attribute(full: &[u8], value: &[u8]) -> Result<Attribute> {
         ACL_ACCESS | ACL_DEFAULT => full == *prefix,
         _ => full.len() > prefix.len() && full.starts_with(prefix),
     });
-    let Some((prefix, number)) = known else { bail!("ext4 cannot hold the attribute `{shown}`") };
+    let Some((prefix, number)) = known else {
+        bail!("ext4 cannot hold the attribute `{shown}`")
+    };
     let name = full[prefix.len()..].to_vec();
     ensure!(name.len() <= 255, "the attribute name `{shown}` is too long");
     let value = match *number {
-        ACL_ACCESS | ACL_DEFAULT => acl(value).with_context(|| format!("the attribute `{shown}` is no ACL"))?,
+        ACL_ACCESS | ACL_DEFAULT => {
+            acl(value).with_context(|| format!("the attribute `{shown}` is no ACL"))?
+        }
         _ => value.to_vec(),
     };
-    Ok(Attribute { prefix: *number, name, value })
+    Ok(Attribute {
+        prefix: *number,
+        name,
+        value,
+    })
 }
 
 /// System calls give ACLs in one format (version 2), ext4 keeps them in a shorter one (version 1): an id only
 /// where the entry is for a named user (tag 2) or group (tag 8).
 fn acl(value: &[u8]) -> Result<Vec<u8>> {
-    ensure!(value.len() >= 4 && get32(value, 0) == 2 && value.len() % 8 == 4, "{} bytes", value.len());
+    ensure!(
+        value.len() >= 4 && get32(value, 0) == 2 && value.len() % 8 == 4,
+        "{} bytes",
+        value.len()
+    );
     let mut short = 1u32.to_le_bytes().to_vec();
     for entry in value[4..].chunks_exact(8) {
         let with_id = matches!(get16(entry, 0), 2 | 8);
@@ -127,7 +141,15 @@ fn lay_out(bytes: &mut [u8], from: usize, attributes: &[Attribute], hashed: bool
         bytes[values..values + attribute.value.len()].copy_from_slice(&attribute.value);
         bytes[at] = attribute.name.len() as u8;
         bytes[at + 1] = attribute.prefix;
-        put16(bytes, at + 2, if attribute.value.is_empty() { 0 } else { values as u16 });
+        put16(
+            bytes,
+            at + 2,
+            if attribute.value.is_empty() {
+                0
+            } else {
+                values as u16
+            },
+        );
         put32(bytes, at + 8, attribute.value.len() as u32);
         if hashed {
             let hash = entry_hash(attribute);
