@@ -1,11 +1,35 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
-use std::path::PathBuf;
+mod bmap;
+mod compress;
+mod manifest;
+mod outputs;
 
-use anyhow::{Result, bail};
-use clic_host::Outcome;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
+use anyhow::{Context as _, Result, bail};
+use clic_host::{Log, Outcome, Progress, UserError};
+use clic_image::assemble::assemble;
+use clic_image::boot;
+use clic_image::embedded::ImageDescription;
+use clic_image::ids::Ids;
+use clic_image::layout::Layout;
+use clic_image::read::DiskImage;
+use clic_image::rules::{Expected, verify};
+use clic_image::tree::Tree;
+use clic_recipe::plan::TreeFile;
+use clic_recipe::{AuthorizedKeys, Plan};
+use clic_rootfs::{Mirrors, Resolution, Sandbox, TreeSpec};
+use clic_store::{Publishing, Store};
+use serde_json::json;
+
+use crate::build::manifest::Timings;
+use crate::build::outputs::Written;
 use crate::context::Context;
+use crate::output;
+use crate::progress::{Both, Logged};
 
 /// Build the image of a recipe for a board
 ///
@@ -32,13 +56,13 @@ pub struct Args {
     /// Debian mirror, e.g. http://mirror.example/debian
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
-    /// Mirror of Debian's security updates [default: found like the mirror]
+    /// Mirror of Debian's security updates, or `none` [default: found like the mirror]
     #[arg(long, value_name = "URL")]
     security_mirror: Option<String>,
     /// Open no socket: everything must be in the store already
     #[arg(long)]
     offline: bool,
-    /// Let the owner of this SSH public key log in as root. Recorded in the manifest
+    /// Let the owners of these SSH public keys log in as root. Recorded in the image and the manifest
     #[arg(long, value_name = "FILE")]
     authorized_key: Option<PathBuf>,
     /// Also write the image compressed with zstd (.img.zst)
@@ -50,11 +74,210 @@ pub struct Args {
     /// Threads for work that can be shared out [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Build everything again, whatever the store holds
+    /// Build everything again, whatever the store holds of earlier builds
     #[arg(long)]
+    #[allow(
+        dead_code,
+        reason = "every build does, as long as the store keeps no finished trees"
+    )]
     rebuild: bool,
 }
 
-pub fn run(_: &Args, _: &Context) -> Result<Outcome> {
-    bail!("building is not there yet")
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    let begun = Instant::now();
+    // Everything that can be wrong with the request is looked at before the store, a socket or `--out` is touched.
+    let options = clic_recipe::ResolveOptions {
+        authorized_keys: args.authorized_key.as_deref().map(authorized_keys).transpose()?,
+    };
+    let plan = clic_recipe::resolve(&context.tree()?, &args.recipe, &args.board, &options)?;
+    let mirrors = Mirrors::find(args.mirror.as_deref(), args.security_mirror.as_deref())?;
+    Sandbox::for_arch(plan.arch)?;
+    let store = clic_rootfs::with_host_proxies(context.store()?).offline(args.offline);
+
+    let name = format!("{}-{}", plan.recipe.name, plan.board.name);
+    let log = log(&store, &name)?;
+    let timings = Timings::default();
+    let logged = Both(Arc::new(Logged(log.clone())), Arc::new(timings.clone()));
+    let progress = Progress::new(Arc::new(Both(context.sink(), Arc::new(logged))));
+    let build = Build {
+        args,
+        name: &name,
+        plan: &plan,
+        mirrors: &mirrors,
+        store: &store,
+        log: &log,
+        progress,
+    };
+    let written =
+        build
+            .run(&timings)
+            .map_err(|error| match error.chain().any(|cause| cause.is::<UserError>()) {
+                true => error,
+                false => error.context(format!("{name} was not built (log: {})", log.path().display())),
+            })?;
+    report(&written, begun.elapsed().as_secs_f64(), context)?;
+    Ok(Outcome::Done)
+}
+
+fn authorized_keys(path: &Path) -> Result<AuthorizedKeys> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        UserError::new(format!(
+            "--authorized-key: cannot read {}: {error}",
+            path.display()
+        ))
+        .help("give a file of SSH public keys, such as ~/.ssh/id_ed25519.pub")
+    })?;
+    Ok(AuthorizedKeys {
+        name: path.to_owned(),
+        text,
+    })
+}
+
+/// The log of this build. The one before goes, unless a build still writes to it, which it may go on doing.
+fn log(store: &Store, name: &str) -> Result<Log> {
+    let path = store.room("logs")?.join(format!("{name}.log"));
+    let _ = std::fs::remove_file(&path);
+    Log::create(&path).map_err(|error| clic_store::space::io_error(error, &path))
+}
+
+struct Build<'a> {
+    args: &'a Args,
+    name: &'a str,
+    plan: &'a Plan,
+    mirrors: &'a Mirrors,
+    store: &'a Store,
+    log: &'a Log,
+    progress: Progress,
+}
+
+impl Build<'_> {
+    fn run(&self, timings: &Timings) -> Result<Written> {
+        let (plan, progress) = (self.plan, &self.progress);
+        let options = clic_rootfs::ResolveOptions::from_env()?;
+        let resolution = clic_rootfs::resolve(plan, self.mirrors, self.store, &options, self.log, progress)?;
+        // What is hopeless already is refused before it is downloaded.
+        Layout::estimate(&plan.disk, resolution.installed_size(), plan.image_size)?;
+        let debs = resolution.download(self.store, progress)?;
+
+        let epoch = i64::try_from(resolution.epoch).context("the archive's date is beyond all calendars")?;
+        let ids = Ids::derive(&fingerprint(plan, &resolution)?);
+        let own = boot::tree_files(plan, &ids, epoch)?;
+        let description = ImageDescription::new(plan, epoch, plan.files.iter().chain(&own));
+        let files: Vec<TreeFile> = plan.files.iter().chain(&own).cloned().collect();
+        let commands: Vec<Vec<String>> = boot::tree_commands(plan)
+            .into_iter()
+            .map(|command| command.argv)
+            .collect();
+        let spec = TreeSpec {
+            plan,
+            resolution: &resolution,
+            files: &files,
+            commands: &commands,
+            sources_list: &resolution.sources_list(),
+        };
+        let root = clic_rootfs::build(&spec, &debs, self.store, self.log, progress)?;
+        let tree = Tree::from_tar(root.tar())?;
+
+        let out = &self.args.out;
+        std::fs::create_dir_all(out).map_err(|error| clic_store::space::io_error(error, out))?;
+        let mut image = clic_store::publish(&out.join(format!("{}.img", self.name)))?;
+        let assembled = assemble(plan, &ids, &tree, epoch, image.file(), progress)?;
+        self.verify(&image, &description)?;
+        outputs::write(outputs::Job {
+            out,
+            name: self.name,
+            image,
+            assembled: &assembled,
+            plan,
+            resolution: &resolution,
+            description: &description,
+            timings,
+            zst: self.args.zst,
+            xz: self.args.xz,
+            threads: self.threads(),
+            progress,
+        })
+    }
+
+    /// Reads the image back with our own readers and holds it against the rules.
+    fn verify(&self, image: &Publishing, description: &ImageDescription) -> Result<()> {
+        let stage = self
+            .progress
+            .stage("verify", "Read the image back", "the image is new");
+        let violations = verify(
+            &DiskImage::open(image.path())?,
+            &Expected::planned(description.clone()),
+        )?;
+        if !violations.is_empty() {
+            let found: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            self.log.line(&found.join("\n"));
+            let what = if found.len() == 1 {
+                "a rule".into()
+            } else {
+                format!("{} rules", found.len())
+            };
+            bail!(
+                "the image breaks {what}, so it was thrown away\n{}",
+                found.join("\n")
+            );
+        }
+        stage.finish();
+        Ok(())
+    }
+
+    fn threads(&self) -> u32 {
+        let all =
+            || std::thread::available_parallelism().map_or(1, |all| u32::try_from(all.get()).unwrap_or(1));
+        self.args.jobs.map_or_else(all, u32::from)
+    }
+}
+
+/// What identifies an image: everything that decides its content, and nothing of where it was built.
+fn fingerprint(plan: &Plan, resolution: &Resolution) -> Result<Vec<u8>> {
+    let packages: Vec<_> = resolution
+        .packages
+        .iter()
+        .map(|package| (&package.name, &package.version, &package.sha256))
+        .collect();
+    let mut bytes = plan.fingerprint().to_vec();
+    bytes.extend(serde_json::to_vec(&(resolution.epoch, packages))?);
+    Ok(bytes)
+}
+
+fn report(written: &Written, seconds: f64, context: &Context) -> Result<()> {
+    let image = &written.image;
+    if context.json {
+        return output::json_line(&json!({
+            "event": "result",
+            "image": image.path,
+            "size": image.size,
+            "sha256": image.sha256,
+            "others": written.others,
+            "seconds": seconds,
+        }));
+    }
+    let style = context.out;
+    let mut rows = vec![
+        vec![
+            style.dim("image"),
+            format!(
+                "{} ({})",
+                style.bold(&image.path.display().to_string()),
+                output::size(image.size)
+            ),
+        ],
+        vec![style.dim("sha256"), image.sha256.clone()],
+    ];
+    for other in &written.others {
+        rows.push(vec![
+            style.dim("with"),
+            format!("{} ({})", other.path.display(), output::size(other.size)),
+        ]);
+    }
+    rows.push(vec![style.dim("time"), output::seconds(seconds)]);
+    rows.push(vec![
+        style.dim("next"),
+        format!("clic test {}", image.path.display()),
+    ]);
+    output::text(&output::table(&rows))
 }

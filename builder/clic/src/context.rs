@@ -1,12 +1,14 @@
 //! What every command shares: how to speak, and which tree is meant.
 
 use std::io::{IsTerminal, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clic_host::{Progress, Sink};
 use clic_recipe::{Report, Tree};
+use clic_rootfs::Sandbox;
+use clic_store::Store;
 
 use crate::args::{ColorWhen, Global};
 use crate::output::Style;
@@ -20,8 +22,6 @@ pub struct Context {
     pub json: bool,
     /// Only results and errors.
     pub quiet: bool,
-    /// How much more to say.
-    pub verbose: u8,
     /// Colours of standard error.
     pub style: Style,
     /// Colours of standard output.
@@ -50,7 +50,6 @@ impl Context {
             root: global.root.clone(),
             json: global.json,
             quiet: global.quiet,
-            verbose: global.verbose,
             style,
             out: Style::new(colors(global.color, stdout().is_terminal())),
             sink,
@@ -82,6 +81,12 @@ impl Context {
             None => Tree::find(&std::env::current_dir().context("cannot tell the current directory")?),
         };
         Ok(tree.map_err(Report::from)?)
+    }
+
+    /// The store of this run, at its usual place.
+    pub fn store(&self) -> Result<Store> {
+        let store = Store::open(&Store::default_dir()?)?;
+        Ok(store.remover(Arc::new(|dir: &Path| Sandbox::remove(dir))))
     }
 
     /// Columns of the terminal that standard error is. Elsewhere lines are not to be broken.

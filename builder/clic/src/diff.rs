@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clic_host::Outcome;
+use clic_image::diff::diff;
+use clic_image::read::DiskImage;
 
 use crate::context::Context;
+use crate::output;
 
 /// Compare two images: partitions, packages, files
 ///
@@ -19,6 +22,16 @@ pub struct Args {
     b: PathBuf,
 }
 
-pub fn run(_: &Args, _: &Context) -> Result<Outcome> {
-    bail!("comparing is not there yet")
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    let difference = diff(&DiskImage::open(&args.a)?, &DiskImage::open(&args.b)?)?;
+    if context.json {
+        output::json(&difference)?;
+    } else {
+        output::text(&difference.text())?;
+    }
+    Ok(if difference.identical {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
 }

@@ -3,10 +3,10 @@
 mod debian;
 mod emulation;
 mod namespaces;
-mod tools;
+pub mod tools;
 
 use anyhow::Result;
-use clic_host::Outcome;
+use clic_host::{Outcome, UserError};
 use serde::Serialize;
 use serde_json::json;
 
@@ -59,6 +59,17 @@ impl Finding {
         Self::new(id, title, State::Fair, detail)
     }
 
+    /// What a room says it lacks: its help is the command that mends it.
+    fn of_error(id: &str, title: &str, error: &anyhow::Error) -> Self {
+        match error.chain().find_map(|cause| cause.downcast_ref::<UserError>()) {
+            Some(UserError { what, help }) => Self {
+                mend: help.clone(),
+                ..Self::new(id, title, State::Missing, what.clone())
+            },
+            None => Self::new(id, title, State::Missing, format!("{error:#}")),
+        }
+    }
+
     fn missing(id: &str, title: &str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
         Self {
             mend: Some(mend.into()),
@@ -80,10 +91,10 @@ pub fn run(context: &Context) -> Result<Outcome> {
     namespaces::look(&mut findings);
     tools::look(&mut findings);
     emulation::look(&mut findings)?;
-    debian::look(&mut findings);
+    let mirrors = debian::look(&mut findings);
     let ready = findings.iter().all(|finding| finding.state != State::Missing);
     if context.json {
-        output::json(&json!({ "ready": ready, "findings": findings }))?;
+        output::json(&json!({ "ready": ready, "findings": findings, "mirror": mirrors }))?;
     } else {
         show(&findings, context)?;
     }

@@ -56,7 +56,7 @@ impl Failure {
             Kind::Cancelled
         } else if error.chain().any(is_request) {
             Kind::Request
-        } else if error.downcast_ref::<output::ReaderGone>().is_some() {
+        } else if error.chain().any(reader_gone) {
             Kind::ReaderGone
         } else {
             Kind::Work
@@ -141,6 +141,14 @@ impl Failure {
 
 fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<UserError>() || cause.is::<Report>()
+}
+
+/// Also inside of an [`std::io::Error`], whose own cause the chain leaves out.
+fn reader_gone(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = cause
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    cause.is::<output::ReaderGone>() || inner.is_some_and(|inner| inner.is::<output::ReaderGone>())
 }
 
 #[cfg(test)]

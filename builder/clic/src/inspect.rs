@@ -1,11 +1,15 @@
 //! `clic inspect`: what is in an image, without mounting it.
 
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clic_host::Outcome;
+use clic_image::inspect::{Found, inspect, inspect_path};
+use clic_image::read::DiskImage;
 
 use crate::context::Context;
+use crate::output;
 
 /// Show partitions, boot chain, packages and files of an image
 ///
@@ -25,6 +29,26 @@ pub struct Args {
     path: Option<String>,
 }
 
-pub fn run(_: &Args, _: &Context) -> Result<Outcome> {
-    bail!("inspecting is not there yet")
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    let image = DiskImage::open(&args.image)?;
+    let Some(path) = &args.path else {
+        let inspection = inspect(&image)?;
+        if context.json {
+            output::json(&inspection)?;
+        } else {
+            output::text(&inspection.text())?;
+        }
+        return Ok(Outcome::Done);
+    };
+    match inspect_path(&image, path)? {
+        Found::Directory(listing) if context.json => output::json(&listing)?,
+        Found::Directory(listing) => output::text(&listing.text())?,
+        // With --json as well: a file's bytes are a result of their own, and may be no text.
+        Found::File(file) => {
+            let mut out = BufWriter::with_capacity(1 << 16, output::Out);
+            file.copy(&mut out)?;
+            out.flush()?;
+        }
+    }
+    Ok(Outcome::Done)
 }

@@ -26,6 +26,22 @@ pub fn bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Standard output for whoever wants a writer. A closed pipe is [`ReaderGone`] here too.
+pub struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match io::stdout().lock().write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(io::Error::other(ReaderGone)),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().lock().flush()
+    }
+}
+
 /// Writes text to standard output, ending with a newline.
 pub fn text(text: &str) -> Result<()> {
     let newline = if text.is_empty() || text.ends_with('\n') {

@@ -1,38 +1,220 @@
 //! `clic test`: boots an image in QEMU and judges it.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use clic_host::Outcome;
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use clic_host::{Outcome, Progress, UserError};
+use clic_image::read::DiskImage;
+use clic_image::rules::{Expected, Violation, verify};
+use clic_vm::{AccelChoice, Case, Report, Status, Target, TestOptions};
+use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::output;
 
 /// Boot an image in QEMU and say whether it is good
 ///
-/// The image itself is never changed: a throwaway copy boots. Exits 1 when a check does not pass.
+/// Reads the image back and holds it against the rules that every image must keep, then boots a throwaway copy on
+/// each machine of its board, waits for the system's own verdict, and runs the checks that its overlays declare.
+/// The image itself is never changed. Exits 1 when anything does not pass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   clic test out/minimal-x86-pc.img
   clic test out/minimal-x86-pc.img --machine bios --keep
-  clic test out/minimal-raspberry-pi.img --junit junit.xml")]
+  clic test out/minimal-raspberry-pi.img --junit junit.xml --json")]
 pub struct Args {
     /// The image
     image: PathBuf,
     /// Only this machine: bios, uefi-x64, uefi-ia32 or raspi3b. May be given again [default: all of the board's]
-    #[arg(short, long, value_name = "NAME")]
-    machine: Vec<String>,
+    #[arg(short, long, value_name = "NAME", value_parser = machine)]
+    machine: Vec<Target>,
     /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Where the serial logs and pictures of the screen go [default: IMAGE.test/ beside the image]
+    /// Where serial logs and pictures of the screen go [default: beside the image]
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
-    /// Keep the serial logs and pictures of boots that passed too
+    /// Keep the serial log, the screen and the copy of machines that passed too
     #[arg(long)]
     keep: bool,
+    /// Boot the image even when it breaks a rule: that alone makes it no good
+    #[arg(long)]
+    boot_anyway: bool,
+    /// Seconds from power-on after which a boot counts as hung [default: what the image says]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
+    /// What runs the guest's instructions: auto (KVM where it works), kvm, tcg
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "WHAT"
+    )]
+    accel: Accelerator,
+    /// Machines that run at the same time
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
 }
 
-pub fn run(_: &Args, _: &Context) -> Result<Outcome> {
-    bail!("testing is not there yet")
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Accelerator {
+    #[default]
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+fn machine(name: &str) -> Result<Target, String> {
+    Target::ALL
+        .into_iter()
+        .find(|target| target.name() == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = Target::ALL.iter().map(|target| target.name()).collect();
+            format!("there is no machine {name}; machines are {}", names.join(", "))
+        })
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    let progress = context.progress();
+    // A name that cannot be written to should not be found out after ten minutes of booting.
+    let junit = args.junit.as_deref().map(writable).transpose()?;
+    let beside = args
+        .image
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let options = TestOptions {
+        keep: args.keep,
+        timeout: args.timeout,
+        accel: match args.accel {
+            Accelerator::Auto => AccelChoice::Auto,
+            Accelerator::Kvm => AccelChoice::Kvm,
+            Accelerator::Tcg => AccelChoice::Tcg,
+        },
+        machines: args.machine.clone(),
+        jobs: usize::from(args.jobs),
+        ..TestOptions::new(args.logs.as_deref().unwrap_or(beside))
+    };
+    let (rules, kept) = rules(&args.image, &progress)?;
+    let report = if kept || args.boot_anyway {
+        let mut report = clic_vm::test(&args.image, &context.store()?, &options, &progress)?;
+        report.image_cases.splice(0..0, rules);
+        report
+    } else {
+        context.say("The image breaks a rule, so it is not booted (--boot-anyway does).");
+        unbooted(&args.image, rules)?
+    };
+    if let Some(path) = junit {
+        let mut file = clic_store::publish(path)?;
+        file.file().write_all(report.junit()?.as_bytes())?;
+        file.commit()?;
+    }
+    show(&report, context)?;
+    Ok(if report.passed() {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
+}
+
+/// The rules that `clic build` holds its images against, as cases of the report, and whether all are kept.
+fn rules(path: &Path, progress: &Progress) -> Result<(Vec<Case>, bool)> {
+    let image = DiskImage::open(path)?;
+    let expected = Expected::of(&image)?;
+    let stage = progress.stage("verify", "Read the image back", "before it boots");
+    let begun = Instant::now();
+    let violations = verify(&image, &expected)?;
+    let time = begun.elapsed();
+    stage.finish();
+    if violations.is_empty() {
+        return Ok((vec![Case::new("every rule is kept", time, Ok(()))], true));
+    }
+    let case = |violation: Violation| {
+        let message = format!("{}\nhelp: {}", violation.what, violation.help);
+        Case::new(format!("rule {}", violation.rule), Duration::ZERO, Err(message))
+    };
+    Ok((violations.into_iter().map(case).collect(), false))
+}
+
+/// The report on an image that was not booted.
+fn unbooted(path: &Path, cases: Vec<Case>) -> Result<Report> {
+    let image = DiskImage::open(path)?;
+    let name = image
+        .description()?
+        .map(|image| format!("{}-{}", image.recipe.name, image.board.name));
+    let sha256 = clic_store::sha256_of(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(Report {
+        image: path.to_owned(),
+        name: name.unwrap_or_default(),
+        sha256,
+        image_cases: cases,
+        machines: Vec::new(),
+    })
+}
+
+/// The file's directory must be there; the file itself is written in the end.
+fn writable(path: &Path) -> Result<&Path> {
+    clic_store::publish(path)
+        .map_err(|error| UserError::new(format!("cannot write {}: {error:#}", path.display())))
+        .context("--junit")?;
+    Ok(path)
+}
+
+fn show(report: &Report, context: &Context) -> Result<()> {
+    if context.json {
+        let mut result = json!({ "event": "result", "passed": report.passed() });
+        if let (Value::Object(result), Value::Object(report)) = (&mut result, serde_json::to_value(report)?) {
+            result.extend(report);
+        }
+        output::json_line(&result)?;
+    } else {
+        output::text(&report.text())?;
+    }
+    if !report.passed() {
+        eprintln!(
+            "{} {} is not good",
+            context.style.bad("error:"),
+            report.image.display()
+        );
+        for line in failures(report) {
+            eprintln!("  {line}");
+        }
+    }
+    Ok(())
+}
+
+/// What failed, once more and by itself: the table above it may be long.
+fn failures(report: &Report) -> Vec<String> {
+    let image = report.image_cases.iter().map(|case| ("image", case));
+    let machines = report
+        .machines
+        .iter()
+        .flat_map(|machine| machine.cases.iter().map(|case| (machine.name.name(), case)));
+    let mut lines = Vec::new();
+    for (place, case) in image
+        .chain(machines)
+        .filter(|(_, case)| case.status == Status::Failed)
+    {
+        lines.push(format!("{place}: {}", case.name));
+        lines.extend(
+            case.message
+                .iter()
+                .flat_map(|text| text.lines())
+                .map(|line| format!("  {line}")),
+        );
+    }
+    for machine in &report.machines {
+        lines.extend(
+            machine
+                .log
+                .iter()
+                .map(|log| format!("{}: console in {}", machine.name, log.display())),
+        );
+    }
+    lines
 }

@@ -279,3 +279,31 @@ fn the_pipelines_build_all_that_the_tree_ships() {
         }
     }
 }
+
+/// What the README teaches must be right.
+#[test]
+fn the_readmes_recipe_is_valid() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["recipes", "boards", "overlays"] {
+        said(
+            Command::new("cp")
+                .arg("-r")
+                .arg(root().join(part))
+                .arg(dir.path()),
+            0,
+        );
+    }
+    let shelf = dir.path().join("overlays/shelf");
+    std::fs::create_dir_all(shelf.join("files/srv/shelf")).unwrap();
+    std::fs::write(shelf.join("files/srv/shelf/index.html"), "<h1>{{ title }}</h1>\n").unwrap();
+    std::fs::write(dir.path().join("recipes/library.toml"), blocks[0]).unwrap();
+    std::fs::write(shelf.join("overlay.toml"), blocks[1]).unwrap();
+    let (stdout, _) = said(clic(&["check", "library", "--root"]).arg(dir.path()), 0);
+    assert!(stdout.contains("library on raspberry-pi"), "{stdout}");
+}

@@ -1,6 +1,9 @@
 //! Where packages come from and where they are kept: mirror, keys, disk space.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use clic_rootfs::Mirrors;
+use clic_store::{Store, space};
 
 use super::{Finding, install};
 use crate::output;
@@ -11,9 +14,30 @@ const ROOM_WANTED: u64 = 10_000_000_000;
 /// Bytes below which a build of the smallest recipe fails.
 const ROOM_NEEDED: u64 = 4_000_000_000;
 
-pub fn look(findings: &mut Vec<Finding>) {
+/// The mirror that builds would use, for `--json`.
+pub fn look(findings: &mut Vec<Finding>) -> Option<Mirrors> {
+    let mirrors = Mirrors::find(None, None);
+    findings.push(mirror(&mirrors));
     findings.push(keyring());
     findings.push(disk_space());
+    mirrors.ok()
+}
+
+fn mirror(mirrors: &anyhow::Result<Mirrors>) -> Finding {
+    const ID: &str = "mirror";
+    const TITLE: &str = "Debian mirror";
+    match mirrors {
+        Ok(Mirrors {
+            main,
+            security: Some(security),
+        }) => Finding::good(ID, TITLE, format!("{main}, {security}")),
+        Ok(Mirrors { main, security: None }) => Finding::fair(
+            ID,
+            TITLE,
+            format!("{main}; none for security updates (--security-mirror names one)"),
+        ),
+        Err(error) => Finding::of_error(ID, TITLE, error),
+    }
 }
 
 fn keyring() -> Finding {
@@ -33,14 +57,13 @@ fn keyring() -> Finding {
 fn disk_space() -> Finding {
     const ID: &str = "disk-space";
     const TITLE: &str = "Disk space";
-    let store = store();
-    let existing = store
-        .ancestors()
-        .find(|dir| dir.is_dir())
-        .unwrap_or(Path::new("/"));
-    let free = match rustix::fs::statvfs(existing) {
-        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
-        Err(error) => return Finding::fair(ID, TITLE, format!("{}: {error}", existing.display())),
+    let store = match Store::default_dir() {
+        Ok(store) => store,
+        Err(error) => return Finding::of_error(ID, TITLE, &error),
+    };
+    let free = match space::free(&store) {
+        Ok(free) => free,
+        Err(error) => return Finding::fair(ID, TITLE, format!("{}: {error}", store.display())),
     };
     let detail = format!("{} free for the store at {}", output::size(free), store.display());
     if free < ROOM_NEEDED {
@@ -60,16 +83,4 @@ fn disk_space() -> Finding {
     } else {
         Finding::good(ID, TITLE, detail)
     }
-}
-
-fn store() -> PathBuf {
-    let dir = |key: &str| {
-        std::env::var_os(key)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    dir("CLIC_CACHE")
-        .or_else(|| Some(dir("XDG_CACHE_HOME")?.join("clic")))
-        .or_else(|| Some(dir("HOME")?.join(".cache/clic")))
-        .unwrap_or_else(|| PathBuf::from("/"))
 }

@@ -1,5 +1,6 @@
 //! The programs that builds and tests start, and the Debian packages that bring them.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -63,8 +64,16 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-pub fn look(findings: &mut Vec<Finding>) {
+pub(super) fn look(findings: &mut Vec<Finding>) {
     findings.extend(TOOLS.iter().map(look_at));
+}
+
+/// Versions of all tools that are there, by name.
+pub fn versions() -> BTreeMap<&'static str, String> {
+    let found = TOOLS.iter().filter_map(|tool| Some((tool, find(tool.program)?)));
+    found
+        .map(|(tool, path)| (tool.program, version(tool, &path)))
+        .collect()
 }
 
 fn look_at(tool: &Tool) -> Finding {
