@@ -29,6 +29,8 @@ pub(crate) struct TestImage {
     pub description: ImageDescription,
     /// debugfs commands for what a plain user's tree cannot say.
     pub debugfs: Vec<String>,
+    /// Further options of mke2fs.
+    pub mke2fs: Vec<String>,
     /// Whether the description goes into the tree.
     pub described: bool,
 }
@@ -97,6 +99,7 @@ impl TestImage {
             dir,
             description,
             debugfs: vec![],
+            mke2fs: vec![],
             described: true,
         }
     }
@@ -335,8 +338,13 @@ impl TestImage {
         let size = format!("{}k", ROOT_SIZE / 1024);
         let mke2fs = Cmd::new("mke2fs")
             .clean_env()
-            .args(["-q", "-F", "-t", "ext4", "-U", ROOT_UUID, "-d"]);
-        run(mke2fs.arg(&tree).arg(to).arg(size));
+            .args(["-q", "-F", "-t", "ext4", "-U", ROOT_UUID]);
+        run(mke2fs
+            .args(&self.mke2fs)
+            .arg("-d")
+            .arg(tree.as_os_str())
+            .arg(to)
+            .arg(size));
         let mut commands = String::new();
         own(&tree, &tree, &mut commands);
         for command in &self.debugfs {
@@ -352,11 +360,11 @@ impl TestImage {
 
     /// Stands in for grub-install.
     fn boot_loader(&self, image: &Path) {
-        let mut code = vec![0x90; 440];
-        code[0x180..0x185].copy_from_slice(b"GRUB ");
-        code[0x5c..0x64].copy_from_slice(&2048_u64.to_le_bytes());
-        code[0x64] = 0xff;
-        patch(image, 0, &code);
+        let mut boot = vec![0x90; 440];
+        boot[0x180..0x185].copy_from_slice(b"GRUB ");
+        boot[0x5c..0x64].copy_from_slice(&2048_u64.to_le_bytes());
+        boot[0x64] = 0xff;
+        patch(image, 0, &boot);
         patch(image, 446, &[0x80]);
         let mut core = fs::read(self.path("/usr/lib/clic/boot/core.img")).unwrap();
         core[500..508].copy_from_slice(&2049_u64.to_le_bytes());
@@ -399,7 +407,7 @@ fn own(top: &Path, at: &Path, commands: &mut String) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         let name = path.strip_prefix(top).unwrap().display().to_string();
-        commands.push_str(&format!("sif \"/{name}\" uid 0\nsif \"/{name}\" gid 0\n"));
+        commands.extend(["sif \"/", &name, "\" uid 0\nsif \"/", &name, "\" gid 0\n"]);
         if path.symlink_metadata().unwrap().is_dir() {
             own(top, &path, commands);
         }

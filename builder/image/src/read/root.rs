@@ -1,7 +1,7 @@
 //! The root file system of an image, by `ext4-view`. Symbolic links are resolved here and inside the image:
 //! nothing in it can lead to the machine that reads it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 use clic_host::UserError;
@@ -25,6 +25,8 @@ const MAX_ENTRIES: usize = 10_000_000;
 pub struct Root {
     fs: Ext4,
     name: String,
+    /// Bytes of the partition.
+    size: u64,
 }
 
 /// An entry of the root file system. Link counts, device numbers and extended attributes are not read.
@@ -173,8 +175,9 @@ impl Root {
                 .help("build or download the image again")
         };
         plausible(&window).map_err(broken)?;
+        let size = window.len();
         let fs = Ext4::load(Box::new(window)).map_err(|error| broken(error.to_string()))?;
-        Ok(Self { fs, name })
+        Ok(Self { fs, name, size })
     }
 
     /// The file system's UUID.
@@ -289,24 +292,36 @@ impl Root {
         }
     }
 
-    /// Copies the bytes of the regular file that `path` leads to; how many. A [`UserError`] when there is none.
-    pub fn copy(&self, path: impl AsRef<[u8]>, to: &mut impl Write) -> Result<u64> {
+    /// Opens the regular file that `path` leads to. A [`UserError`] when there is none.
+    pub fn open_file(&self, path: impl AsRef<[u8]>) -> Result<RootFile> {
         let path = path.as_ref();
         let entry = self.stat_target(path)?.ok_or_else(|| self.missing(path))?;
         if entry.kind != EntryKind::File {
             let what = format!("{}: {} is a {}", self.name, lossy(path), entry.kind);
             return Err(UserError::new(what).help("give the path of a file").into());
         }
+        // Nothing in a package has a hole of that size; reading it would take for ever.
+        if entry.size > self.size {
+            return Err(self.damaged(path, "it is larger than its file system"));
+        }
         let at =
             Path::try_from(entry.path.as_slice()).map_err(|error| self.damaged(path, &error.to_string()))?;
-        let mut file = self.fs.open(at).map_err(|error| self.error(path, &error))?;
+        let file = self.fs.open(at).map_err(|error| self.error(path, &error))?;
+        Ok(RootFile {
+            file,
+            place: format!("{}: {}", self.name, lossy(path)),
+        })
+    }
+
+    /// Copies the bytes of the regular file that `path` leads to; how many. A [`UserError`] when there is none.
+    pub fn copy(&self, path: impl AsRef<[u8]>, to: &mut impl Write) -> Result<u64> {
+        let path = path.as_ref();
+        let mut file = self.open_file(path)?;
         let mut buffer = vec![0; 64 << 10];
         let mut copied = 0;
         loop {
             clic_host::cancel::check()?;
-            let len = file
-                .read_bytes(&mut buffer)
-                .map_err(|error| self.error(path, &error))?;
+            let len = file.fill(&mut buffer)?;
             if len == 0 {
                 return Ok(copied);
             }
@@ -346,18 +361,8 @@ impl Root {
 
     /// The first `len` bytes of the regular file that `path` leads to, or as many as there are.
     pub fn head(&self, path: impl AsRef<[u8]>, len: usize) -> Result<Vec<u8>> {
-        let path = path.as_ref();
-        let real = self.resolve(path)?.ok_or_else(|| self.missing(path))?;
-        let at = Path::try_from(real.as_slice()).map_err(|error| self.damaged(path, &error.to_string()))?;
-        let mut file = self.fs.open(at).map_err(|error| self.error(path, &error))?;
         let mut bytes = vec![0; len];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match file.read_bytes(rest).map_err(|error| self.error(path, &error))? {
-                0 => break,
-                more => filled += more,
-            }
-        }
+        let filled = self.open_file(path)?.fill(&mut bytes)?;
         bytes.truncate(filled);
         Ok(bytes)
     }
@@ -445,6 +450,40 @@ impl Root {
             }
             other => self.damaged(path, &other.to_string()),
         }
+    }
+}
+
+/// An open regular file of a root file system.
+pub struct RootFile {
+    file: ext4_view::File,
+    place: String,
+}
+
+impl RootFile {
+    /// Fills `buf`, or as much of it as there are bytes left; how many.
+    pub fn fill(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_bytes(rest) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) => {
+                    let what = format!("{}: the ext4 file system is damaged: {error}", self.place);
+                    return Err(UserError::new(what)
+                        .help("build or download the image again")
+                        .into());
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl Read for RootFile {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.file
+            .read_bytes(buf)
+            .map_err(|error| std::io::Error::other(format!("{}: {error}", self.place)))
     }
 }
 

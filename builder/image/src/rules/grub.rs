@@ -8,14 +8,14 @@ use super::{Context, Findings, MAX_TEXT, system};
 use crate::read::{EntryKind, Root, SECTOR};
 
 /// Largest EFI binary that is read, in bytes; GRUB's are a few MB at most.
-pub(super) const MAX_EFI: u64 = 32 << 20;
+pub(crate) const MAX_EFI: u64 = 32 << 20;
 
 /// Where the boot loaders that the tree made are kept in it.
 const KEPT: &str = "/usr/lib/clic/boot";
 
 const REBUILD: &str = "build the image again; if it stays, the image room writes the boot loader wrongly";
 
-fn le(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
+pub(crate) fn le(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let part = bytes.get(at..at.checked_add(len)?)?;
     Some(
         part.iter()
@@ -163,7 +163,7 @@ pub(super) fn uefi(cx: &Context, out: &mut Findings) -> Result<()> {
 }
 
 /// The machine of an EFI application; `None` for anything else.
-fn pe_machine(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn pe_machine(bytes: &[u8]) -> Option<u64> {
     let header = usize::try_from(le(bytes, 0x3c, 4)?).ok()?;
     let signature = bytes.get(header..header.checked_add(4)?)?;
     let subsystem = le(bytes, header.checked_add(24 + 68)?, 2)?;
@@ -253,7 +253,7 @@ fn initramfs(root: &Root, path: &str, initrd: &str, out: &mut Findings) -> Resul
 }
 
 /// A path without the device in front: `($root)/vmlinuz`.
-fn plain(path: &str) -> String {
+pub(crate) fn plain(path: &str) -> String {
     match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
         Some((_, path)) => path.to_owned(),
         None => path.to_owned(),
@@ -262,15 +262,15 @@ fn plain(path: &str) -> String {
 
 /// A command of a GRUB script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Command {
-    words: Vec<String>,
+pub(crate) struct Command {
+    pub words: Vec<String>,
     /// The conditions that it is under, each as words: `[ -e /vmlinuz.old ]`.
     under: Vec<Vec<String>>,
 }
 
 impl Command {
     /// Whether it may run: not when it is under a test for a file that is not there.
-    fn runs(&self, root: &Root) -> Result<bool> {
+    pub fn runs(&self, root: &Root) -> Result<bool> {
         for condition in &self.under {
             let words: Vec<&str> = condition.iter().map(String::as_str).collect();
             if let ["[" | "test", "-e" | "-f" | "-s", path, ..] = words.as_slice()
@@ -295,7 +295,7 @@ struct Parser {
     open: Vec<(&'static str, usize, Option<Vec<String>>)>,
 }
 
-fn parse(text: &[u8]) -> Result<Vec<Command>, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Command>, String> {
     let text = std::str::from_utf8(text).map_err(|_| "it is no text".to_owned())?;
     if text.contains('\0') {
         return Err("it has zero bytes in it".into());

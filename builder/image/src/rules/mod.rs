@@ -16,9 +16,9 @@ mod clean;
 mod disk;
 mod elf;
 mod files;
-mod grub;
+pub(crate) mod grub;
 mod identity;
-mod raspi;
+pub(crate) mod raspi;
 mod secrets;
 mod system;
 
@@ -172,20 +172,18 @@ impl Expected {
 
     /// What the image says of itself. A [`UserError`] when it says nothing.
     pub fn of(image: &DiskImage) -> Result<Self> {
-        match image.description()? {
-            Some(description) => Ok(Self {
-                description: description.clone(),
-            }),
-            None => {
-                let what = format!(
-                    "{} was not built by CLIC!: it has no description",
-                    image.path().display()
-                );
-                Err(UserError::new(what)
-                    .help("give an image that `clic build` wrote")
-                    .into())
-            }
-        }
+        let Some(description) = image.description()? else {
+            let what = format!(
+                "{} was not built by CLIC!: it has no description",
+                image.path().display()
+            );
+            return Err(UserError::new(what)
+                .help("give an image that `clic build` wrote")
+                .into());
+        };
+        Ok(Self {
+            description: description.clone(),
+        })
     }
 }
 

@@ -165,14 +165,14 @@ fn copied(cx: &Context, fat: &Fat, name: &str, what: &str, out: &mut Findings) -
 /// What we need to know of a config.txt (Raspberry Pi documentation, "config.txt"). Conditional sections are all read:
 /// what any board loads must be there.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Config {
-    kernels: Vec<String>,
-    initramfs: Vec<String>,
+pub(crate) struct Config {
+    pub kernels: Vec<String>,
+    pub initramfs: Vec<String>,
     arm_64bit: bool,
 }
 
 impl Config {
-    fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut config = Self::default();
         for line in text
             .lines()

@@ -159,7 +159,7 @@ pub(super) fn units(cx: &Context, out: &mut Findings) -> Result<()> {
                 );
             }
             UnitState::Enabled if masked => {
-                out.add(format!("unit {} is masked, planned was enabled", unit.name), help)
+                out.add(format!("unit {} is masked, planned was enabled", unit.name), help);
             }
             UnitState::Enabled if !enabled => {
                 out.add(

@@ -1,0 +1,534 @@
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::inspect::inspect;
+use crate::testimage::{FAT_UUID, ROOT_UUID, TestImage, patch};
+
+/// Where [`TestImage`] has its partitions, in bytes.
+const X86_ROOT: u64 = 42 << 20;
+const FIRMWARE: u64 = 4 << 20;
+const RASPI_ROOT: u64 = 44 << 20;
+
+fn refused(path: &Path) -> UserError {
+    match DiskImage::open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error.downcast::<UserError>().unwrap(),
+    }
+}
+
+/// Numbers that look random and are the same in every run (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Reads all that there is; errors are fine when they are the user's kind, panics are not.
+fn exercise(path: &Path) -> Result<()> {
+    let image = DiskImage::open(path)?;
+    let inspected = inspect(&image).map(|inspection| inspection.text());
+    for partition in image
+        .partitions()
+        .iter()
+        .filter(|partition| partition.holds("fat"))
+    {
+        let fat = image.fat(partition)?;
+        fat.label();
+        for entry in fat.walk()?.iter().filter(|entry| !entry.directory) {
+            fat.sha256(&entry.path)?;
+        }
+    }
+    let root = image.root()?;
+    root.walk("/", &mut |entry| {
+        match entry.kind {
+            EntryKind::File => drop(root.sha256(&entry.path)),
+            EntryKind::Symlink => drop(root.stat_target(&entry.path)),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    inspected?;
+    Ok(())
+}
+
+fn only_user_errors(result: Result<()>, what: &str) {
+    if let Err(error) = result {
+        let known = error.chain().any(<dyn std::error::Error>::is::<UserError>);
+        assert!(known, "{what}: {error:?}");
+    }
+}
+
+#[test]
+fn what_is_no_image_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let missing = refused(&dir.path().join("none.img"));
+    assert!(
+        missing.what.contains("none.img: No such file or directory"),
+        "{missing}"
+    );
+    assert!(
+        refused(dir.path())
+            .what
+            .ends_with("is a directory, not a disk image")
+    );
+    assert!(
+        refused(&file("empty.img", b""))
+            .what
+            .ends_with("empty.img is empty")
+    );
+    assert!(
+        refused(&file("short.img", b"x"))
+            .what
+            .ends_with("short.img is no disk image: it has only 1 bytes")
+    );
+    let zst = refused(&file("a.img.zst", b"\x28\xb5\x2f\xfdxxxxxxxx"));
+    assert!(
+        zst.what
+            .ends_with("a.img.zst is compressed with zstd, not a raw disk image"),
+        "{zst}"
+    );
+    let path = dir.path().join("a.img");
+    assert_eq!(
+        zst.help.unwrap(),
+        format!("decompress it first: zstd -d {0}.zst -o {0}", path.display())
+    );
+    let xz = refused(&file("a.img.xz", b"\xfd7zXZ\0xxxxxxxx"));
+    assert!(xz.help.unwrap().starts_with("decompress it first: xz -dk "));
+    assert!(
+        refused(&file("a.gz", b"\x1f\x8bxxxxxxx"))
+            .what
+            .contains("compressed with gzip")
+    );
+    assert!(
+        refused(&file("a.qcow2", b"QFI\xfbxxxxxx"))
+            .what
+            .contains("a qcow2 image")
+    );
+    let text = refused(&file("text.img", &b"hello\n".repeat(1000)));
+    assert!(
+        text.what
+            .ends_with("text.img is no disk image: it has neither a GPT nor an MBR"),
+        "{text}"
+    );
+    let zeros = refused(&file("zeros.img", &vec![0; 1 << 16]));
+    assert!(zeros.what.contains("neither a GPT nor an MBR"), "{zeros}");
+    let mut mbr = vec![0; 1 << 16];
+    mbr[510..512].copy_from_slice(&[0x55, 0xaa]);
+    assert!(
+        refused(&file("mbr.img", &mbr))
+            .what
+            .ends_with("has a partition table without partitions")
+    );
+    assert!(
+        refused(Path::new("/dev/null"))
+            .what
+            .ends_with("is no regular file")
+    );
+}
+
+#[test]
+fn random_bytes_are_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("random.img");
+    for seed in 1..200 {
+        let mut random = Random(seed);
+        let len = random.below(1 << 16) as usize;
+        let mut bytes = random.bytes(len);
+        // Some of them pretend to be something.
+        if seed % 3 == 0 && len > 1024 {
+            bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        }
+        if seed % 6 == 0 && len > 1024 {
+            bytes[512..520].copy_from_slice(b"EFI PART");
+        }
+        fs::write(&path, &bytes).unwrap();
+        only_user_errors(exercise(&path), &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn partitions_and_file_systems_are_found() {
+    let test = TestImage::raspi();
+    let image = DiskImage::open(&test.build()).unwrap();
+    let facts: Vec<(&str, u64, &str, &str)> = image
+        .partitions()
+        .iter()
+        .map(|p| {
+            (
+                p.name.as_str(),
+                p.offset(),
+                p.entry.kind.as_str(),
+                p.fs.as_ref().unwrap().uuid.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        facts,
+        [
+            ("firmware", FIRMWARE, "0x0c", FAT_UUID),
+            ("root", RASPI_ROOT, "0x83", ROOT_UUID)
+        ]
+    );
+    assert_eq!(image.table().id, "0x12345678");
+    assert_eq!(image.partitions()[1].entry.uuid, "12345678-02");
+    assert_eq!(
+        image.fat(&image.partitions()[0]).unwrap().label().as_deref(),
+        Some("BOOT")
+    );
+    assert_eq!(image.root().unwrap().uuid(), ROOT_UUID);
+    assert_eq!(image.description().unwrap().unwrap(), &test.description);
+    let entry = image
+        .root()
+        .unwrap()
+        .stat("/usr/lib/systemd/systemd")
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (entry.kind, entry.mode, entry.uid, entry.gid, entry.size),
+        (EntryKind::File, 0o755, 0, 0, 64)
+    );
+}
+
+#[test]
+fn links_stay_inside() {
+    let test = TestImage::raspi();
+    test.link("/a", "../../../etc/hostname");
+    test.link("/b", "/a/x");
+    test.link("/c", "c2");
+    test.link("/c2", "c");
+    test.link("/etc/up", "../etc/../../vmlinuz");
+    let image = DiskImage::open(&test.build()).unwrap();
+    let root = image.root().unwrap();
+    assert_eq!(root.resolve("/a").unwrap().unwrap(), b"/etc/hostname");
+    assert_eq!(
+        root.resolve("//etc/./up").unwrap().unwrap(),
+        b"/boot/vmlinuz-6.1-arm64"
+    );
+    assert_eq!(root.resolve("/..").unwrap().unwrap(), b"/");
+    for nowhere in [
+        "/b",
+        "/c",
+        "/none",
+        "/etc/hostname/x",
+        "/none/../etc",
+        "/\0",
+        "/x\u{ff}",
+    ] {
+        assert_eq!(root.resolve(nowhere).unwrap(), None, "{nowhere}");
+    }
+    assert_eq!(root.resolve(format!("/{}", "x".repeat(5000))).unwrap(), None);
+    assert_eq!(root.stat("/a").unwrap().unwrap().kind, EntryKind::Symlink);
+    assert_eq!(root.read_link("/a").unwrap().unwrap(), b"../../../etc/hostname");
+    let error = root.read("/boot/vmlinuz-6.1-arm64", 100).unwrap_err().to_string();
+    assert!(
+        error.ends_with("/boot/vmlinuz-6.1-arm64 has 4096 bytes, more than 100"),
+        "{error}"
+    );
+    let mut paths = Vec::new();
+    root.walk("/usr/lib", &mut |entry| {
+        paths.push(entry.display());
+        Ok(())
+    })
+    .unwrap();
+    assert!(
+        paths.is_sorted() && paths[0] == "/usr/lib" && paths.len() > 4,
+        "{paths:?}"
+    );
+}
+
+#[test]
+fn truncated_images_are_told() {
+    for (test, partitions) in [(TestImage::x86(), 3), (TestImage::raspi(), 2)] {
+        let path = test.build();
+        let whole = fs::metadata(&path).unwrap().len();
+        let cut = path.with_file_name("cut.img");
+        let mut random = Random(7);
+        let last = whole - (1 << 20);
+        let mut lengths: Vec<u64> = vec![1, 511, 512, 1024, 17408, last - 1, last - 512];
+        lengths.extend((0..40).map(|_| random.below(last)));
+        for len in lengths {
+            fs::copy(&path, &cut).unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&cut)
+                .unwrap()
+                .set_len(len)
+                .unwrap();
+            let error = refused(&cut);
+            if len > 17408 {
+                assert!(error.what.contains("cut.img is truncated: "), "{len}: {error}");
+                assert!(error.help.is_some());
+            }
+        }
+        if partitions == 3 {
+            // Only the backup is cut off: every partition is whole.
+            fs::copy(&path, &cut).unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&cut)
+                .unwrap()
+                .set_len(whole - 512)
+                .unwrap();
+            let error = refused(&cut);
+            assert!(error.what.ends_with(&format!(
+                "its GPT is for {whole} bytes, the file has {}",
+                whole - 512
+            )));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_table_is_told() {
+    let problems = |changes: &[(u64, &[u8])], grow: u64| {
+        let test = TestImage::x86();
+        let path = test.build();
+        for (at, bytes) in changes {
+            patch(&path, *at, bytes);
+        }
+        let len = fs::metadata(&path).unwrap().len();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(len + grow)
+            .unwrap();
+        let image = DiskImage::open(&path).unwrap();
+        assert_eq!(image.partitions().len(), 3);
+        image.table().problems.clone()
+    };
+    let end = (67 << 20) - 512;
+    assert_eq!(problems(&[], 0), [""; 0]);
+    assert_eq!(
+        problems(&[(512 + 56, b"x")], 0),
+        ["the GPT header at sector 1: its CRC is wrong (read from the backup)"]
+    );
+    assert_eq!(
+        problems(&[(512, b"x")], 0),
+        ["the GPT header at sector 1: there is none (read from the backup)"]
+    );
+    assert_eq!(
+        problems(&[(1024 + 56, b"x")], 0),
+        [
+            "the GPT header at sector 1: its table at sector 2: partition table CRC mismatch (read from the backup)"
+        ]
+    );
+    assert_eq!(
+        problems(&[(end, b"x")], 0),
+        ["the backup GPT header at sector 137215: there is none"]
+    );
+    assert_eq!(
+        problems(&[], 1 << 20),
+        ["the backup GPT header is at sector 137215, not at the image's end (sector 139263)"]
+    );
+    assert_eq!(problems(&[(510, &[0, 0])], 0), ["sector 0 has no protective MBR"]);
+    assert_eq!(
+        problems(&[(450, &[0x83])], 0),
+        ["the protective MBR has no entry of type 0xee from sector 1"]
+    );
+    let test = TestImage::raspi();
+    let path = test.build();
+    // The second partition begins inside of the first.
+    patch(&path, 446 + 16 + 8, &9000_u32.to_le_bytes());
+    let image = DiskImage::open(&path).unwrap();
+    assert_eq!(
+        image.table().problems,
+        ["partitions 1 and 2 overlap at sector 9000"]
+    );
+    patch(&path, 446 + 8, &0_u32.to_le_bytes());
+    let problems = DiskImage::open(&path).unwrap().table().problems.clone();
+    assert!(problems[0].starts_with("partition 1 (sectors 0 to 81919) leaves the usable sectors 1 to "));
+    patch(&path, 446 + 12, &u32::MAX.to_le_bytes());
+    assert!(
+        refused(&path)
+            .what
+            .contains("is truncated: partition 1 ends at byte")
+    );
+}
+
+/// Spoils bytes near `at` in many ways, one at a time, and reads everything after each.
+fn spoil(path: &Path, places: &[(u64, u64)], rounds: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut random = Random(0x5eed);
+    for round in 0..rounds {
+        let (start, len) = places[random.below(places.len() as u64) as usize];
+        let mut saved = Vec::new();
+        for _ in 0..=random.below(4) {
+            let at = start + random.below(len);
+            let mut old = vec![0; 1 + random.below(8) as usize];
+            file.read_exact_at(&mut old, at).unwrap();
+            let new = match random.below(4) {
+                0 => vec![0xff; old.len()],
+                1 => vec![0; old.len()],
+                2 => old.iter().map(|byte| byte.wrapping_add(1)).collect(),
+                _ => random.bytes(old.len()),
+            };
+            file.write_all_at(&new, at).unwrap();
+            saved.push((at, old));
+        }
+        only_user_errors(exercise(path), &format!("round {round}"));
+        for (at, old) in saved.iter().rev() {
+            file.write_all_at(old, *at).unwrap();
+        }
+    }
+    exercise(path).unwrap();
+}
+
+#[test]
+fn damaged_tables_do_not_panic() {
+    let test = TestImage::x86();
+    spoil(
+        &test.build(),
+        &[
+            (0, 1536),
+            (440, 72),
+            (512, 92),
+            (1024, 384),
+            ((67 << 20) - 512, 92),
+        ],
+        150,
+    );
+}
+
+#[test]
+fn damaged_fats_do_not_panic() {
+    let test = TestImage::raspi();
+    let path = test.build();
+    let image = DiskImage::open(&path).unwrap();
+    let boot = image.window(&image.partitions()[0]).bytes(0, 512).unwrap();
+    let word = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
+    let (reserved, per_fat) = (word(14) * 512, (word(36) | word(38) << 16) * 512);
+    let data = FIRMWARE + reserved + 2 * per_fat;
+    let places = [
+        (FIRMWARE, 90),
+        (FIRMWARE + reserved, 200),
+        (data, 2048),
+        (data, 64 * 512),
+    ];
+    spoil(&path, &places, 300);
+}
+
+#[test]
+fn impossible_clusters_do_not_panic() {
+    let test = TestImage::raspi();
+    let path = test.build();
+    let image = DiskImage::open(&path).unwrap();
+    let window = image.window(&image.partitions()[0]);
+    let boot = window.bytes(0, 512).unwrap();
+    let word = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
+    let tables = word(14) * 512;
+    let root = tables + 2 * word(36) * 512;
+    let entries = window.bytes(root, 8192).unwrap();
+    let config = (0..8192)
+        .step_by(32)
+        .find(|at| entries[*at..].starts_with(b"CONFIG  TXT"))
+        .unwrap();
+    let cluster = u64::from(u16::from_le_bytes([entries[config + 26], entries[config + 27]]));
+    for impossible in [
+        1_u32,
+        2,
+        0x0fff_fff6,
+        0x1000_0001,
+        0x4000_0002,
+        0x8000_0000,
+        0xffff_ffff,
+    ] {
+        let [a, b, c, d] = impossible.to_le_bytes();
+        let entry = FIRMWARE + root + config as u64;
+        patch(&path, entry + 20, &[c, d]);
+        patch(&path, entry + 26, &[a, b]);
+        only_user_errors(exercise(&path), &format!("a file at cluster {impossible:#x}"));
+        patch(&path, entry + 20, &[0, 0]);
+        patch(&path, entry + 26, &(cluster as u16).to_le_bytes());
+        // A file of two clusters whose second one is impossible.
+        patch(&path, entry + 28, &1000_u32.to_le_bytes());
+        patch(&path, FIRMWARE + tables + cluster * 4, &[a, b, c, d]);
+        only_user_errors(exercise(&path), &format!("a chain to cluster {impossible:#x}"));
+    }
+}
+
+#[test]
+fn a_fat_that_goes_in_a_circle_has_an_end() {
+    let test = TestImage::raspi();
+    let path = test.build();
+    let image = DiskImage::open(&path).unwrap();
+    let boot = image.window(&image.partitions()[0]).bytes(0, 512).unwrap();
+    let reserved = u64::from(u16::from_le_bytes([boot[14], boot[15]])) * 512;
+    // The root directory's only cluster follows itself, and all of its entries are deleted ones.
+    let per_fat = u64::from(u16::from_le_bytes([boot[36], boot[37]])) * 512;
+    patch(&path, FIRMWARE + reserved + 8, &2_u32.to_le_bytes());
+    patch(&path, FIRMWARE + reserved + 2 * per_fat, &[0xe5; 512]);
+    let image = DiskImage::open(&path).unwrap();
+    let error = image
+        .fat(&image.partitions()[0])
+        .unwrap()
+        .list("/")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("a chain of clusters leads back to itself"),
+        "{error}"
+    );
+}
+
+#[test]
+fn damaged_ext4s_do_not_panic() {
+    for options in [
+        &["-O", "^metadata_csum,^has_journal"][..],
+        &["-b", "1024", "-O", "^metadata_csum,^64bit"],
+        &[],
+    ] {
+        let mut test = TestImage::x86();
+        test.mke2fs = options.iter().map(|option| (*option).to_owned()).collect();
+        let path = test.build();
+        spoil(
+            &path,
+            &[
+                (X86_ROOT + 1024, 1024),
+                (X86_ROOT + 4096, 4096),
+                (X86_ROOT, 1 << 20),
+                (X86_ROOT, 4 << 20),
+            ],
+            150,
+        );
+    }
+}
+
+#[test]
+fn a_huge_file_and_a_huge_link_are_damage() {
+    let mut test = TestImage::x86();
+    test.link("/etc/long", &"x".repeat(100));
+    test.debugfs.push("sif /etc/os-release size 0x10000000".into());
+    test.debugfs.push("sif /etc/long size 0x10000000000".into());
+    let image = DiskImage::open(&test.build()).unwrap();
+    let root = image.root().unwrap();
+    let error = root.sha256("/etc/os-release").unwrap_err().to_string();
+    assert!(
+        error.contains("damaged at /etc/os-release: it is larger than its file system"),
+        "{error}"
+    );
+    let error = root.resolve("/etc/long").unwrap_err().to_string();
+    assert!(
+        error.contains("damaged at /etc/long: its target is too long"),
+        "{error}"
+    );
+}
