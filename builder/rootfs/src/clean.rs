@@ -158,6 +158,11 @@ pub const RULES: &[Rule] = &[
     rule("/etc/hostname", Do::Remove, "the build host's name"),
     rule("/etc/resolv.conf", Do::Remove, "the build host's name servers"),
     rule(
+        "/etc/.resolv.conf.systemd-resolved.bak",
+        Do::Remove,
+        "the build host's name servers, kept by systemd-resolved's package",
+    ),
+    rule(
         "/etc/machine-id",
         Do::Truncate,
         "made on the device at first boot",
@@ -269,6 +274,9 @@ mod tests {
         for path in paths {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             let directory = path.ends_with('/');
             header.set_entry_type(if directory {
                 tar::EntryType::Directory

@@ -185,6 +185,9 @@ mod tests {
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Directory);
         header.set_mode(0o755);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(0);
         builder.append_data(&mut header, "./", std::io::empty()).unwrap();
         drop(builder);

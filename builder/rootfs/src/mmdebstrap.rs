@@ -259,12 +259,22 @@ fn steps(spec: &TreeSpec<'_>, files: &Path) -> Vec<Step> {
     }
     steps.push(Step {
         what: "making the initramfs".into(),
-        script: "if [ -x \"$root/usr/sbin/update-initramfs\" ]; then in_tree update-initramfs -c -k all; fi"
-            .into(),
+        script: INITRAMFS.into(),
         help: None,
     });
     steps
 }
+
+/// The kernel's package has made /vmlinuz, but with `INITRD=No` no /initrd.img: its tool is asked once more.
+const INITRAMFS: &str = "\
+if [ -x \"$root/usr/sbin/update-initramfs\" ]; then
+    in_tree update-initramfs -c -k all
+    for image in \"$root\"/boot/initrd.img-*; do
+        version=${image##*/initrd.img-}
+        [ ! -x \"$root/usr/bin/linux-update-symlinks\" ] || [ ! -e \"$root/boot/vmlinuz-$version\" ] ||
+            in_tree linux-update-symlinks upgrade \"$version\" \"/boot/vmlinuz-$version\"
+    done
+fi";
 
 fn customize_script(steps: &[Step], epoch: u64) -> String {
     let mut script = String::from(

@@ -83,13 +83,23 @@ impl TarTree {
             entries: BTreeMap::new(),
             contents: Vec::new(),
         };
+        // Raw: the crate's own reading of PAX records stops at a newline in a value, which a capability may hold.
         let mut archive = Archive::new(file);
+        let mut extra = Extra::default();
         for entry in archive
             .entries_with_seek()
             .with_context(|| path.display().to_string())?
+            .raw(true)
         {
             let mut entry = entry.with_context(|| format!("{} is no whole tar file", path.display()))?;
-            tree.add(&mut entry).with_context(|| {
+            if extra
+                .take(&mut entry)
+                .with_context(|| format!("{}: an extended header", path.display()))?
+            {
+                continue;
+            }
+            let extra = std::mem::take(&mut extra);
+            tree.add(&entry, extra).with_context(|| {
                 format!(
                     "{}: entry {}",
                     path.display(),
@@ -105,18 +115,25 @@ impl TarTree {
         Ok(tree)
     }
 
-    fn add(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<()> {
-        let path = clean_path(&entry.path_bytes())?;
-        let mut xattrs = Vec::new();
-        if let Some(extensions) = entry.pax_extensions()? {
-            for extension in extensions {
-                let extension = extension?;
-                if let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(XATTR)) {
-                    xattrs.push((name.to_owned(), extension.value_bytes().to_owned()));
-                }
-            }
-        }
-        xattrs.sort();
+    fn add(&mut self, entry: &tar::Entry<'_, impl Read>, mut extra: Extra) -> Result<()> {
+        let path = clean_path(
+            &extra
+                .path
+                .take()
+                .unwrap_or_else(|| entry.path_bytes().into_owned()),
+        )?;
+        let link_of = |extra: &mut Extra| -> Result<Vec<u8>> {
+            let link = extra
+                .link
+                .take()
+                .or_else(|| entry.link_name_bytes().map(std::borrow::Cow::into_owned));
+            link.context("a link without a target")
+        };
+        ensure!(
+            extra.size.is_none_or(|size| size == entry.size()),
+            "a file of 8 GiB or more is not expected"
+        );
+        extra.xattrs.sort();
         let header = entry.header();
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -131,9 +148,9 @@ impl TarTree {
                 Kind::File(self.contents.len() - 1)
             }
             EntryType::Directory => Kind::Directory,
-            EntryType::Symlink => Kind::Symlink(link_of(entry)?),
+            EntryType::Symlink => Kind::Symlink(link_of(&mut extra)?),
             EntryType::Link => {
-                let target = clean_path(&link_of(entry)?)?;
+                let target = clean_path(&link_of(&mut extra)?)?;
                 // All names of one inode have the same properties: those of the first.
                 let first = self
                     .entries
@@ -153,10 +170,10 @@ impl TarTree {
         let entry = Entry {
             kind,
             mode: header.mode()? & 0o7777,
-            uid: header.uid()?,
-            gid: header.gid()?,
-            mtime: header.mtime()?,
-            xattrs,
+            uid: extra.uid.map_or_else(|| header.uid(), Ok)?,
+            gid: extra.gid.map_or_else(|| header.gid(), Ok)?,
+            mtime: extra.mtime.map_or_else(|| header.mtime(), Ok)?,
+            xattrs: extra.xattrs,
         };
         self.entries.insert(path, entry);
         Ok(())
@@ -404,11 +421,82 @@ fn clean_path(path: &[u8]) -> Result<Vec<u8>> {
     Ok(names.join(&b'/'))
 }
 
-fn link_of(entry: &tar::Entry<'_, impl Read>) -> Result<Vec<u8>> {
-    Ok(entry
-        .link_name_bytes()
-        .context("a link without a target")?
-        .into_owned())
+/// What extended headers say of the entry after them.
+#[derive(Debug, Default)]
+struct Extra {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    mtime: Option<u64>,
+    xattrs: Vec<(String, Vec<u8>)>,
+}
+
+impl Extra {
+    /// Reads an extended header; `false` if `entry` is none.
+    fn take(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<bool> {
+        let kind = entry.header().entry_type();
+        if !matches!(
+            kind,
+            EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
+        ) {
+            return Ok(false);
+        }
+        // Paths and attributes: the kernel allows 4 KiB and 64 KiB.
+        ensure!(entry.size() < 1 << 20, "it is larger than any honest one");
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        let without_nul = |mut bytes: Vec<u8>| {
+            bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+            bytes
+        };
+        match kind {
+            EntryType::GNULongName => self.path = Some(without_nul(bytes)),
+            EntryType::GNULongLink => self.link = Some(without_nul(bytes)),
+            EntryType::XHeader => self.records(&bytes)?,
+            // Comments on the whole archive.
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn records(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let parse = || {
+                let blank = bytes.iter().position(|byte| *byte == b' ')?;
+                let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
+                let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
+                let equals = record.iter().position(|byte| *byte == b'=')?;
+                Some((
+                    length,
+                    std::str::from_utf8(&record[..equals]).ok()?,
+                    &record[equals + 1..],
+                ))
+            };
+            let (length, key, value) = parse().context("a PAX record that cannot be read")?;
+            let number = || {
+                // Times may have a fraction.
+                let text = std::str::from_utf8(value).ok()?.split('.').next()?;
+                text.parse().ok()
+            };
+            match key {
+                "path" => self.path = Some(value.to_vec()),
+                "linkpath" => self.link = Some(value.to_vec()),
+                "size" => self.size = Some(number().context("a PAX size that is no number")?),
+                "uid" => self.uid = number(),
+                "gid" => self.gid = number(),
+                "mtime" => self.mtime = number(),
+                _ => {
+                    if let Some(name) = key.strip_prefix(XATTR) {
+                        self.xattrs.push((name.to_owned(), value.to_vec()));
+                    }
+                }
+            }
+            bytes = &bytes[length..];
+        }
+        Ok(())
+    }
 }
 
 /// Puts `value` into a header's field; of a longer one, its beginning.
