@@ -127,8 +127,9 @@ pub fn size_for(tree: &Tree, free_bytes: u64, extra_inodes: u64) -> Result<Geome
 }
 
 /// Makes a file system with the tree in it at byte `offset` of `file`, which is open for reading and writing and
-/// reads as zeros there (a new, sparse file). Progress is counted in bytes of contents. [`NoRoom`] if it is too
-/// small.
+/// reads as zeros there (a new, sparse file). [`NoRoom`] if it is too small.
+///
+/// `stage` advances by [`Tree::content_bytes`] in all; its total is the caller's to tell, who may have more to write.
 pub fn write(tree: &Tree, options: &Options, file: &File, offset: u64, stage: &Stage) -> Result<Stats> {
     let survey = Survey::of(tree)?;
     format::format(options, file, offset)?;

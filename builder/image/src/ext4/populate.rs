@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use clic_host::{Stage, Unit, cancel};
+use clic_host::{Stage, cancel};
 
 use super::alloc::Blocks;
 use super::checksum::inode_seed;
@@ -43,7 +43,6 @@ pub(super) fn populate(
     offset: u64,
     stage: &Stage,
 ) -> Result<Stats> {
-    stage.total(Unit::Bytes, survey.tree.content_bytes());
     let mut volume = Volume::read(file, offset)?;
     let mut blocks = volume.blocks_in_use()?;
     release_root(&volume, &mut blocks)?;
