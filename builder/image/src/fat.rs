@@ -8,6 +8,7 @@ mod names;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail};
@@ -45,7 +46,7 @@ pub struct Volume {
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
     /// Bytes of a cluster.
     pub cluster: u64,
@@ -53,6 +54,9 @@ pub struct Stats {
     pub clusters: u64,
     /// Clusters in use.
     pub used: u64,
+    /// Bytes of the image, from the volume's first one on, that a medium must have as they are, zeros included: boot
+    /// sectors, both tables (zeros there say which clusters are free) and the clusters in use.
+    pub in_use: Range<u64>,
 }
 
 /// A volume's shape, in sectors unless said otherwise.
@@ -199,10 +203,12 @@ pub fn write(
         writer.put(start * SECTOR, &boot)?;
         writer.put((start + FS_INFO_SECTOR) * SECTOR, &info)?;
     }
+    let end = geometry.at(FIRST_CLUSTER) + used * geometry.cluster_bytes();
     Ok(Stats {
         cluster: geometry.cluster_bytes(),
         clusters: geometry.clusters,
         used,
+        in_use: offset..offset + end,
     })
 }
 

@@ -106,7 +106,7 @@ pub fn loader(plan: &Plan, ids: &Ids, tree: &Tree, layout: &Layout) -> Result<Lo
 }
 
 /// The partition with the root file system.
-fn root(plan: &Plan) -> Result<&Partition> {
+pub(crate) fn root(plan: &Plan) -> Result<&Partition> {
     let found = plan
         .disk
         .partitions
