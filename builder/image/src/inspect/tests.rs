@@ -169,3 +169,72 @@ fn paths_are_printed_and_listed() {
         "the image has no file system called boot\n  help: it has: firmware, root"
     );
 }
+
+#[test]
+fn it_agrees_with_mdir_debugfs_and_dpkg_query() {
+    let image = TestImage::raspi();
+    image.package_status("nginx", "1.22.1-9", "install ok installed");
+    image.package_status("gone", "1", "deinstall ok config-files");
+    let image = open(&image);
+    let run = |cmd: Cmd| String::from_utf8(cmd.clean_env().output().unwrap()).unwrap();
+
+    let firmware = &image.partitions()[0];
+    let place = format!("{}@@{}", image.path().display(), firmware.offset());
+    let theirs = run(Cmd::new("mdir").args(["-b", "-/", "-i", &place, "::/"]));
+    let mut theirs: Vec<&str> = theirs
+        .lines()
+        .map(|line| line.trim_start_matches("::").trim_end_matches('/'))
+        .collect();
+    theirs.sort_unstable();
+    let ours: Vec<String> = image
+        .fat(firmware)
+        .unwrap()
+        .walk()
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.path)
+        .collect();
+    assert_eq!(ours, theirs);
+
+    let place = format!(
+        "{}?offset={}",
+        image.path().display(),
+        image.partitions()[1].offset()
+    );
+    for path in [
+        "/usr/lib/systemd/systemd",
+        "/etc/hostname",
+        "/vmlinuz",
+        "/var/log",
+    ] {
+        let theirs = run(Cmd::new("debugfs").args(["-R", &format!("stat {path}"), &place]));
+        let entry = image.root().unwrap().stat(path).unwrap().unwrap();
+        let words: Vec<&str> = theirs.split_whitespace().collect();
+        let after = |name: &str| words[words.iter().position(|word| *word == name).unwrap() + 1];
+        assert_eq!(after("Mode:"), format!("{:04o}", entry.mode), "{path}");
+        assert_eq!(
+            (after("User:"), after("Group:")),
+            (&*entry.uid.to_string(), &*entry.gid.to_string())
+        );
+        assert_eq!(after("Size:"), entry.size.to_string(), "{path}");
+        let time = theirs
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("mtime: 0x"))
+            .unwrap();
+        assert_eq!(
+            i64::from_str_radix(&time[..8], 16).unwrap(),
+            entry.mtime,
+            "{path}"
+        );
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("status"), bytes(&image, "/var/lib/dpkg/status")).unwrap();
+    std::fs::create_dir(dir.path().join("info")).unwrap();
+    let format = "--showformat=${Package} ${Version} ${Architecture} ${Status}\\n";
+    let admin = format!("--admindir={}", dir.path().display());
+    let theirs = run(Cmd::new("dpkg-query").args([&admin, "-W", format]));
+    let line = |p: &Package| format!("{} {} {} {}\n", p.name, p.version, p.architecture, p.status);
+    let ours: String = inspect(&image).unwrap().packages.iter().map(line).collect();
+    assert_eq!(ours, theirs);
+}
