@@ -387,20 +387,21 @@ fn complaints(finished: &clic_host::process::Finished) -> String {
 fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let said_so = said.to_owned();
-    // A clear answer about the content first: an unreachable mirror also "does not have a Release file".
+    // A clear answer about the content first: an unreachable mirror also "is not signed" and "does not have a
+    // Release file".
     if has(&["is not valid yet", "is expired", "has expired"]) {
         return ArchiveError::Expired { said: said_so };
     }
-    if has(&[
+    let bad = [
         "NO_PUBKEY",
         "BADSIG",
         "EXPKEYSIG",
         "REVKEYSIG",
-        "is not signed",
         "couldn't be verified",
-        "clearsigned file",
+        "Clearsigned file",
         "NODATA",
-    ]) {
+    ];
+    if has(&bad) || (has(&["is not signed"]) && !has(&["Failed to fetch"])) {
         return ArchiveError::Signature { said: said_so };
     }
     let answered = has(&["404 ", "410 ", "File not found"]);
@@ -515,5 +516,12 @@ mod tests {
         let said =
             "E: Release file for http://h/debian/dists/bookworm/InRelease is expired (invalid since 3d).";
         assert!(matches!(explain(said, &lines, 1), ArchiveError::Expired { .. }));
+        let said = "E: Failed to fetch http://h/debian/dists/x/InRelease  400  Bad Request\nE: The repository 'http://h/debian x InRelease' is not signed.";
+        assert!(matches!(
+            explain(said, &lines, 1),
+            ArchiveError::Unreachable { .. }
+        ));
+        let said = "E: The repository 'file:/srv/debian x Release' is not signed.";
+        assert!(matches!(explain(said, &lines, 1), ArchiveError::Signature { .. }));
     }
 }

@@ -506,7 +506,7 @@ fn unknown_packages(
         }
         let near = nearest(name, index.stanzas.keys().copied());
         if !near.is_empty() {
-            help.push(format!("did you mean {}?", near.join(", ")));
+            help.push(format!("{name}: did you mean {}?", near.join(", ")));
         }
     }
     let error = UserError::new(what);

@@ -269,4 +269,22 @@ mod tests {
         );
         assert!(line.contains(" --kill-child "), "{line}");
     }
+
+    #[test]
+    fn root_inside_and_what_it_leaves_can_be_removed() {
+        let sandbox = Sandbox::new().expect("this test needs user namespaces: see `clic doctor`");
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        let script = r#"mkdir -m 700 "$1" && touch "$1/file" && chown -R 33:33 "$1" && id -u"#;
+        let said = sandbox
+            .cmd("sh")
+            .args(["-c", script, "sh"])
+            .arg(&tree)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&said).trim(), "0");
+        assert!(tree.exists());
+        Sandbox::remove(&tree).unwrap();
+        assert!(!tree.exists());
+    }
 }
