@@ -642,4 +642,53 @@ mod tests {
         assert_eq!(list_name("file:/srv/a_b"), "_srv_a%5fb");
         assert_eq!(list_name("file:///srv/debian"), "_srv_debian");
     }
+
+    /// What resolving `minimal` against this mirror says.
+    fn refused(mirror: &Path) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tree = clic_recipe::Tree::open(&root).unwrap();
+        let options = clic_recipe::ResolveOptions::default();
+        let plan = clic_recipe::resolve(&tree, "minimal", "x86-pc", &options).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let log = Log::create(&dir.path().join("log")).unwrap();
+        let mirrors = Mirrors {
+            main: format!("file:{}", mirror.display()),
+            security: None,
+        };
+        let options = ResolveOptions::default();
+        let error = resolve(&plan, &mirrors, &store, &options, &log, &Progress::silent()).unwrap_err();
+        assert!(
+            !error.is::<UserError>(),
+            "a mirror's fault is not the request's: {error}"
+        );
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn a_directory_that_is_no_mirror() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = refused(dir.path());
+        assert!(
+            error.starts_with("the Debian mirror has no suite bookworm for this: file:/"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_archive_that_debian_did_not_sign() {
+        let dir = tempfile::tempdir().unwrap();
+        for suite in ["bookworm", "bookworm-updates"] {
+            let dists = dir.path().join("dists").join(suite);
+            std::fs::create_dir_all(&dists).unwrap();
+            let release =
+                format!("Origin: Debian\nSuite: {suite}\nDate: Sat, 11 Jul 2026 10:16:37 UTC\nSHA256:\n");
+            std::fs::write(dists.join("Release"), release).unwrap();
+        }
+        let error = refused(dir.path());
+        assert!(
+            error.starts_with("the Debian mirror's signature is not good:"),
+            "{error}"
+        );
+    }
 }
