@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::terminal::{Plain, undouble};
+
 /// Last lines that are kept for messages.
 const KEPT: usize = 12;
 
-/// Longest line that is looked at, in bytes. What is longer is no message of a boot.
-const LONGEST: usize = 4096;
+/// What an initramfs' shell prints for its user. What failed stands before it.
+const SHELL: [&str; 3] = ["BusyBox", "Enter 'help'", "(initramfs)"];
 
 /// Why a machine did not come up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,7 +247,9 @@ impl Console {
             || line.contains("systemd[1]: Failed to start up manager")
         {
             self.found(Cause::SystemdStopped(line.to_owned()));
-        } else if line.starts_with("systemd[1]: Detected architecture") || line.starts_with("Welcome to ") {
+        } else if self.phase == Phase::Kernel
+            && (line.starts_with("systemd[1]: Detected architecture") || line.starts_with("Welcome to "))
+        {
             self.phase = Phase::System;
         }
     }
@@ -273,11 +277,9 @@ impl Console {
                 .last
                 .iter()
                 .rev()
-                .find(|line| !line.contains("BusyBox") && !line.contains("(initramfs)"));
-            let why = why.filter(|line| !line.starts_with("Enter 'help'")).cloned();
-            self.found(Cause::Initramfs(
-                why.unwrap_or_else(|| "it opened a shell".into()),
-            ));
+                .find(|line| !SHELL.iter().any(|text| line.contains(text)));
+            let why = why.map_or_else(|| "it opened a shell".into(), Clone::clone);
+            self.found(Cause::Initramfs(why));
         }
     }
 
@@ -313,87 +315,5 @@ fn without_time(line: &str) -> &str {
     }
 }
 
-/// `eerrrroorr::` as `error:`. A UEFI whose console is the serial port, and GRUB writing to both that console
-/// and the port itself, print every character twice.
-fn undouble(line: &str) -> Option<String> {
-    let chars: Vec<char> = line.chars().collect();
-    let (pairs, rest) = chars.as_chunks::<2>();
-    let doubled = pairs.len() >= 3 && rest.is_empty() && pairs.iter().all(|[a, b]| a == b);
-    // A line of one character only (`======`) is an ornament.
-    let ornament = chars.iter().all(|c| Some(c) == chars.first());
-    (doubled && !ornament).then(|| pairs.iter().map(|[a, _]| *a).collect())
-}
-
-/// Turns a terminal's bytes into lines of text.
-#[derive(Debug, Default)]
-struct Plain {
-    line: Vec<u8>,
-    escape: Escape,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Escape {
-    #[default]
-    None,
-    /// After ESC.
-    Begun,
-    /// Within `ESC [ ...`.
-    Csi,
-    /// Within `ESC ] ...`, which ends with BEL or `ESC \`.
-    Osc,
-}
-
-impl Plain {
-    fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
-        let mut lines = Vec::new();
-        for byte in bytes {
-            let ends_line = match (self.escape, byte) {
-                (Escape::None, 0x1b) => {
-                    self.escape = Escape::Begun;
-                    false
-                }
-                (Escape::Begun, b'[') => {
-                    self.escape = Escape::Csi;
-                    false
-                }
-                (Escape::Begun, b']') => {
-                    self.escape = Escape::Osc;
-                    false
-                }
-                (Escape::Begun, _) | (Escape::Osc, 0x07) => {
-                    self.escape = Escape::None;
-                    false
-                }
-                (Escape::Osc, 0x1b) => {
-                    self.escape = Escape::Begun;
-                    false
-                }
-                (Escape::Csi, 0x40..=0x7e) => {
-                    self.escape = Escape::None;
-                    // The cursor goes elsewhere (H, f) or the screen is cleared (J): another line begins.
-                    matches!(byte, b'H' | b'f' | b'J')
-                }
-                (Escape::Csi | Escape::Osc, _) => false,
-                (Escape::None, b'\n' | b'\r') => true,
-                (Escape::None, 0x08) => {
-                    self.line.pop();
-                    false
-                }
-                (Escape::None, byte) => {
-                    if *byte == b'\t' || *byte >= 0x20 {
-                        self.line.push(*byte);
-                    }
-                    self.line.len() >= LONGEST
-                }
-            };
-            if ends_line && !self.line.is_empty() {
-                lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned());
-            }
-        }
-        lines
-    }
-
-    fn pending(&self) -> String {
-        String::from_utf8_lossy(&self.line).into_owned()
-    }
-}
+#[cfg(test)]
+mod tests;

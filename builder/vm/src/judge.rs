@@ -14,6 +14,9 @@ use crate::report::{Case, Verdict};
 /// After a failure has been seen, the console is followed this much longer: a panic's trace comes after its headline.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
+/// How long the agent may be later than the console in telling of emergency mode.
+const AGENT_LATE: Duration = Duration::from_secs(20);
+
 /// How long one question for the system's state waits for a change.
 const STATE_WAIT: u64 = 10;
 
@@ -125,6 +128,7 @@ fn failed(guest: &Guest, cause: Cause, time: Duration, checks: &[Check]) -> Judg
 /// Waits for `running` or `degraded`; an error of type [`Cause`] when it does not come.
 fn wait(guest: &mut Guest, timeout: Duration, stage: &Stage) -> Result<String> {
     let mut phase = None;
+    let mut emergency_seen = None;
     loop {
         guest.pump()?;
         let now = guest.console().phase();
@@ -137,9 +141,10 @@ fn wait(guest: &mut Guest, timeout: Duration, stage: &Stage) -> Result<String> {
             });
         }
         match guest.cause() {
-            // The agent knows more.
+            // The agent knows more, and may be about to start.
             Some(Cause::Emergency(_)) if guest.met() => return Err(emergency(guest)?.into()),
-            Some(Cause::Emergency(_)) if guest.elapsed() < timeout => {}
+            Some(Cause::Emergency(_))
+                if emergency_seen.get_or_insert_with(Instant::now).elapsed() < AGENT_LATE => {}
             Some(cause) => return Err(cause.into()),
             None => {}
         }

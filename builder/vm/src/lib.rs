@@ -15,6 +15,7 @@ pub mod qemu;
 pub mod qmp;
 pub mod raspi;
 pub mod report;
+mod terminal;
 mod test;
 
 pub use accel::{Accel, AccelChoice};

@@ -42,15 +42,17 @@ pub struct TestOptions {
 }
 
 impl TestOptions {
-    /// Everything that the image says, one machine at a time, results in `out_dir`.
+    /// Everything that the image says, as many machines at a time as there are pairs of processors (each machine has
+    /// two), results in `out_dir`.
     pub fn new(out_dir: impl Into<PathBuf>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             out_dir: out_dir.into(),
             keep: false,
             timeout: None,
             accel: AccelChoice::Auto,
             machines: Vec::new(),
-            jobs: 1,
+            jobs: (processors / 2).max(1),
             extra_checks: Vec::new(),
         }
     }
