@@ -222,11 +222,11 @@ pub(crate) fn why(messages: &str) -> Option<String> {
             what.into()
         });
     }
-    let lines = messages
+    let mut lines = messages
         .lines()
         .filter(|line| !line.contains("warning:") && !line.trim().is_empty());
     lines
-        .last()
+        .next_back()
         .map(|line| line.trim_start_matches("qemu-system-x86_64: ").to_owned())
 }
 

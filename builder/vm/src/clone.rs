@@ -95,24 +95,28 @@ fn copy_sparse(mut from: File, to: &Path) -> Result<()> {
 
 /// Writes the agent into the ext4 file system at byte `offset` of `disk`, by debugfs of e2fsprogs.
 fn insert_agent(disk: &Path, offset: u64, dir: &Path) -> Result<()> {
-    let mut commands = String::new();
-    // `mkdir` of what is there already fails, and may: what counts is looked at afterwards.
-    for path in ["/etc/systemd/system", "/etc/systemd/system/sysinit.target.wants"] {
-        commands += &format!("mkdir {path}\n");
-    }
+    // `mkdir` and `rm` may fail: what counts is looked at afterwards.
+    let mut commands = vec![
+        "mkdir /etc/systemd/system".to_owned(),
+        "mkdir /etc/systemd/system/sysinit.target.wants".to_owned(),
+    ];
     for (name, content, path) in [
         ("agent.sh", agent::SCRIPT, agent::SCRIPT_PATH),
         ("agent.service", agent::UNIT, agent::UNIT_PATH),
     ] {
         std::fs::write(dir.join(name), content).map_err(|error| space::io_error(error, &dir.join(name)))?;
-        commands += &format!("rm {path}\nwrite {name} {path}\n");
-        commands += &format!("sif {path} mode 0100644\nsif {path} uid 0\nsif {path} gid 0\n");
+        commands.push(format!("rm {path}"));
+        commands.push(format!("write {name} {path}"));
+        for field in ["mode 0100644", "uid 0", "gid 0"] {
+            commands.push(format!("sif {path} {field}"));
+        }
     }
-    commands += &format!(
-        "rm {0}\nsymlink {0} ../clic-test-agent.service\n",
+    commands.push(format!("rm {}", agent::WANTS_PATH));
+    commands.push(format!(
+        "symlink {} ../clic-test-agent.service\n",
         agent::WANTS_PATH
-    );
-    std::fs::write(dir.join("agent.debugfs"), commands)?;
+    ));
+    std::fs::write(dir.join("agent.debugfs"), commands.join("\n"))?;
     let name = disk
         .file_name()
         .context("a clone without a name")?

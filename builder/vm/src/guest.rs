@@ -153,7 +153,8 @@ impl Guest {
     /// Whether a connection through [`Guest::port`] has reached the guest's program. QEMU itself accepts connections
     /// whether or not anything listens in the guest.
     pub fn connected(&mut self, guest: u16) -> Result<bool> {
-        Ok(established(&self.qmp.monitor("info usernet", MONITOR)?, guest))
+        let network = self.qmp.monitor("info usernet", MONITOR);
+        Ok(established(&self.alive(network)?, guest))
     }
 
     /// Looks at all channels once. A cause, once found, stays.
@@ -222,7 +223,8 @@ impl Guest {
                 }
                 Some("SHUTDOWN") => self.shutdown = true,
                 Some("STOP") => {
-                    let status = self.qmp.call("query-status", json!({}), MONITOR)?;
+                    let status = self.qmp.call("query-status", &json!({}), MONITOR);
+                    let status = self.alive(status)?;
                     let status = status["status"].as_str().unwrap_or_default();
                     if ["internal-error", "io-error"].contains(&status) {
                         let why = accel::why(&self.messages()).unwrap_or_default();
@@ -234,6 +236,20 @@ impl Guest {
             }
         }
         Ok(())
+    }
+
+    /// What QEMU answered. That it does not is the machine's failure (a [`Cause`]), not ours.
+    fn alive<T>(&mut self, answer: Result<T>) -> Result<T> {
+        answer.or_else(|error| {
+            cancel::check()?;
+            let ended = self.qemu.try_wait()?.is_some();
+            Err(if ended {
+                self.quit_cause()
+            } else {
+                Cause::Qemu(format!("{error:#}"))
+            }
+            .into())
+        })
     }
 
     fn quit_cause(&self) -> Cause {
@@ -353,7 +369,7 @@ impl Guest {
     /// Takes a picture of the screen, a PNG. QEMU can since 7.1.
     pub fn screenshot(&mut self) -> Result<PathBuf> {
         let arguments = json!({ "filename": file::SCREEN, "format": "png" });
-        self.qmp.call("screendump", arguments, MONITOR)?;
+        self.qmp.call("screendump", &arguments, MONITOR)?;
         Ok(self.dir.join(file::SCREEN))
     }
 }

@@ -39,10 +39,10 @@ pub struct Judged {
 /// Waits until the guest is up or known not to come up, then runs `checks`. `timeout` counts from power-on to the
 /// verdict.
 pub fn judge(guest: &mut Guest, timeout: Duration, checks: &[Check], stage: &Stage) -> Result<Judged> {
-    let state = wait(guest, timeout, stage);
+    let up = wait(guest, timeout, stage);
     let time = guest.elapsed();
-    let state = match state {
-        Ok(state) => state,
+    let mut units = match up {
+        Ok(units) => units,
         Err(error) => {
             let cause = error.downcast::<Cause>()?;
             // What comes now only completes the log.
@@ -56,13 +56,8 @@ pub fn judge(guest: &mut Guest, timeout: Duration, checks: &[Check], stage: &Sta
         }
     };
     let mut cases = vec![Case::new(BOOTS, time, Ok(()))];
-    stage.message(format!("{state} after {:.0} s", time.as_secs_f64()));
+    stage.message(format!("up after {:.0} s", time.as_secs_f64()));
     stage.advance(1);
-    let mut units = if state == "degraded" {
-        failed_units(guest)?
-    } else {
-        Vec::new()
-    };
     for check in checks {
         stage.message(check.name.clone());
         cases.push(checks::run(guest, check)?);
@@ -107,15 +102,13 @@ fn refined(guest: &Guest, cause: Cause) -> Cause {
 }
 
 fn failed(guest: &Guest, cause: Cause, time: Duration, checks: &[Check]) -> Judged {
-    let mut message = cause.to_string();
+    let mut message = vec![cause.to_string()];
     let lines = guest.console().last_lines();
     if !lines.is_empty() {
-        message += "\nlast lines of the console:";
-        for line in lines {
-            message += &format!("\n  {}", line.trim_end());
-        }
+        message.push("last lines of the console:".into());
+        message.extend(lines.iter().map(|line| format!("  {}", line.trim_end())));
     }
-    let mut cases = vec![Case::new(BOOTS, time, Err(message))];
+    let mut cases = vec![Case::new(BOOTS, time, Err(message.join("\n")))];
     let names = std::iter::once(NO_UNIT_FAILED).chain(checks.iter().map(|check| check.name.as_str()));
     cases.extend(names.map(|name| Case::skipped(name, "the machine did not boot")));
     Judged {
@@ -125,8 +118,8 @@ fn failed(guest: &Guest, cause: Cause, time: Duration, checks: &[Check]) -> Judg
     }
 }
 
-/// Waits for `running` or `degraded`; an error of type [`Cause`] when it does not come.
-fn wait(guest: &mut Guest, timeout: Duration, stage: &Stage) -> Result<String> {
+/// Waits until the system says that it is up; the units that failed. An error of type [`Cause`] when it does not come up.
+fn wait(guest: &mut Guest, timeout: Duration, stage: &Stage) -> Result<Vec<FailedUnit>> {
     let mut phase = None;
     let mut emergency_seen = None;
     loop {
@@ -159,7 +152,8 @@ fn wait(guest: &mut Guest, timeout: Duration, stage: &Stage) -> Result<String> {
             );
             let answer = guest.run(&command, STATE_WAIT + 20)?;
             match answer.text().as_str() {
-                state @ ("running" | "degraded") => return Ok(state.to_owned()),
+                "running" => return Ok(Vec::new()),
+                "degraded" => return failed_units(guest),
                 "maintenance" => return Err(emergency(guest)?.into()),
                 "stopping" => return Err(Cause::PoweredOff("the system is shutting down".into()).into()),
                 // Starting, or systemd does not listen yet.
@@ -235,14 +229,12 @@ fn parse_units(text: &str) -> Vec<FailedUnit> {
 /// Names first, then what each said.
 fn tell(units: &[FailedUnit]) -> String {
     let names: Vec<&str> = units.iter().map(|unit| unit.name.as_str()).collect();
-    let mut text = format!("failed: {}", names.join(", "));
+    let mut lines = vec![format!("failed: {}", names.join(", "))];
     for unit in units {
-        text += &format!("\n{}:", unit.name);
-        for line in &unit.journal {
-            text += &format!("\n  {line}");
-        }
+        lines.push(format!("{}:", unit.name));
+        lines.extend(unit.journal.iter().map(|line| format!("  {line}")));
     }
-    text
+    lines.join("\n")
 }
 
 #[cfg(test)]

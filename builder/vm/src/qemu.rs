@@ -168,12 +168,14 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
     ]);
     add(&["-chardev", "socket,id=agent,fd=1", "-serial", "chardev:agent"]);
     // `restrict`: a boot test never depends on the internet, nor reaches it.
-    let forwards: String = setup
-        .ports
-        .iter()
-        .map(|port| format!(",hostfwd=tcp:127.0.0.1:0-:{port}"))
-        .collect();
-    add(&["-netdev", &format!("user,id=net,restrict=on{forwards}")]);
+    let mut network = vec!["user,id=net,restrict=on".to_owned()];
+    network.extend(
+        setup
+            .ports
+            .iter()
+            .map(|port| format!("hostfwd=tcp:127.0.0.1:0-:{port}")),
+    );
+    add(&["-netdev", &network.join(",")]);
     if setup.target == Target::Raspi3b {
         let boot = setup.raspi.context("a Raspberry Pi without its boot files")?;
         let path = |path: &Path| path.display().to_string();

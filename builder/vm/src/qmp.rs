@@ -37,11 +37,11 @@ impl Qmp {
 
     /// Leaves the greeting behind; commands are accepted afterwards.
     pub fn open(&mut self, within: Duration) -> Result<()> {
-        self.call("qmp_capabilities", json!({}), within).map(drop)
+        self.call("qmp_capabilities", &json!({}), within).map(drop)
     }
 
     /// Runs a command of the protocol; what it returns.
-    pub fn call(&mut self, command: &str, arguments: Value, within: Duration) -> Result<Value> {
+    pub fn call(&mut self, command: &str, arguments: &Value, within: Duration) -> Result<Value> {
         let id = self.next;
         self.next += 1;
         let request = json!({ "execute": command, "arguments": arguments, "id": id });
@@ -80,7 +80,7 @@ impl Qmp {
 
     /// Runs a command of QEMU's monitor for people; what it prints.
     pub fn monitor(&mut self, line: &str, within: Duration) -> Result<String> {
-        let text = self.call("human-monitor-command", json!({ "command-line": line }), within)?;
+        let text = self.call("human-monitor-command", &json!({ "command-line": line }), within)?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
@@ -137,7 +137,7 @@ mod tests {
             )
             .unwrap();
         let answer = qmp
-            .call("query-status", json!({}), Duration::from_secs(5))
+            .call("query-status", &json!({}), Duration::from_secs(5))
             .unwrap();
         assert_eq!(answer["status"], "running");
         let events: Vec<String> = qmp
@@ -158,10 +158,10 @@ mod tests {
             )
             .unwrap();
         let error = qmp
-            .call("screendump", json!({}), Duration::from_secs(5))
+            .call("screendump", &json!({}), Duration::from_secs(5))
             .unwrap_err();
         assert_eq!(error.to_string(), "QEMU refused screendump: no such thing");
         drop(theirs);
-        assert!(qmp.call("quit", json!({}), Duration::from_secs(5)).is_err());
+        assert!(qmp.call("quit", &json!({}), Duration::from_secs(5)).is_err());
     }
 }

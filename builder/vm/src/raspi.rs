@@ -49,7 +49,7 @@ impl Config {
                     "all" => (model, other) = (true, true),
                     "pi3" => model = true,
                     name if name.starts_with("pi") || name.starts_with("cm") || name == "none" => {
-                        model = false
+                        model = false;
                     }
                     // Monitors, serial numbers, GPIO levels: never true in QEMU.
                     _ => other = false,

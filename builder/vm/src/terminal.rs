@@ -38,50 +38,37 @@ impl Plain {
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for byte in bytes {
-            let ends_line = match (self.escape, byte) {
-                (Escape::None, 0x1b) => {
-                    self.escape = Escape::Begun;
-                    false
-                }
-                (Escape::Begun, b'[') => {
-                    self.escape = Escape::Csi;
-                    false
-                }
-                (Escape::Begun, b']') => {
-                    self.escape = Escape::Osc;
-                    false
-                }
-                (Escape::Begun, _) | (Escape::Osc, 0x07) => {
-                    self.escape = Escape::None;
-                    false
-                }
-                (Escape::Osc, 0x1b) => {
-                    self.escape = Escape::Begun;
-                    false
-                }
-                (Escape::Csi, 0x40..=0x7e) => {
-                    self.escape = Escape::None;
-                    // The cursor goes elsewhere (H, f) or the screen is cleared (J): another line begins.
-                    matches!(byte, b'H' | b'f' | b'J')
-                }
-                (Escape::Csi | Escape::Osc, _) => false,
-                (Escape::None, b'\n' | b'\r') => true,
-                (Escape::None, 0x08) => {
-                    self.line.pop();
-                    false
-                }
-                (Escape::None, byte) => {
-                    if *byte == b'\t' || *byte >= 0x20 {
-                        self.line.push(*byte);
-                    }
-                    self.line.len() >= LONGEST
-                }
-            };
+            let ends_line = self.byte(*byte);
             if ends_line && !self.line.is_empty() {
                 lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned());
             }
         }
         lines
+    }
+
+    /// Takes one byte; whether it ends the line.
+    fn byte(&mut self, byte: u8) -> bool {
+        let was = self.escape;
+        self.escape = match (was, byte) {
+            (Escape::None | Escape::Osc, 0x1b) => Escape::Begun,
+            (Escape::Begun, b'[') => Escape::Csi,
+            (Escape::Begun, b']') => Escape::Osc,
+            (Escape::Begun, _) | (Escape::Osc, 0x07) | (Escape::Csi, 0x40..=0x7e) => Escape::None,
+            (same, _) => same,
+        };
+        match (was, byte) {
+            // The cursor goes elsewhere (H, f) or the screen is cleared (J): another line begins.
+            (Escape::Csi, b'H' | b'f' | b'J') | (Escape::None, b'\n' | b'\r') => true,
+            (Escape::None, 0x08) => {
+                self.line.pop();
+                false
+            }
+            (Escape::None, b'\t' | 0x20..) => {
+                self.line.push(byte);
+                self.line.len() >= LONGEST
+            }
+            _ => false,
+        }
     }
 
     /// The line that has no end yet.

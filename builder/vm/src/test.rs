@@ -165,7 +165,12 @@ fn look(
         at += len as u64;
         stage.set(at);
     }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .concat();
     stage.finish();
     Ok((vec![case], sha256))
 }
