@@ -1,32 +1,33 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
-mod bmap;
-mod compress;
-mod manifest;
 mod outputs;
+mod timings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
 use clic_image::boot;
+use clic_image::compress::Compression;
 use clic_image::embedded::ImageDescription;
 use clic_image::ids::Ids;
 use clic_image::layout::Layout;
+use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
 use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
+use clic_rootfs::mirror::without_login;
 use clic_rootfs::{Mirrors, Resolution, Sandbox, TreeSpec};
 use clic_store::{Publishing, Store};
 use serde_json::json;
 
-use crate::build::manifest::Timings;
-use crate::build::outputs::Written;
+use crate::build::outputs::{Outputs, Written};
+use crate::build::timings::Timings;
 use crate::context::Context;
 use crate::output;
 use crate::progress::{Both, Logged};
@@ -74,6 +75,7 @@ pub struct Args {
     /// Threads for work that can be shared out [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    // Every build does, as long as the store keeps no finished trees.
     /// Build everything again, whatever the store holds of earlier builds
     #[arg(long)]
     #[allow(
@@ -106,6 +108,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         mirrors: &mirrors,
         store: &store,
         log: &log,
+        begun,
         progress,
     };
     let written =
@@ -147,6 +150,7 @@ struct Build<'a> {
     mirrors: &'a Mirrors,
     store: &'a Store,
     log: &'a Log,
+    begun: Instant,
     progress: Progress,
 }
 
@@ -182,25 +186,82 @@ impl Build<'_> {
         std::fs::create_dir_all(out).map_err(|error| clic_store::space::io_error(error, out))?;
         let mut image = clic_store::publish(&out.join(format!("{}.img", self.name)))?;
         let assembled = assemble(plan, &ids, &tree, epoch, image.file(), progress)?;
-        self.verify(&image, &description)?;
-        outputs::write(outputs::Job {
-            out,
-            name: self.name,
-            image,
-            assembled: &assembled,
+        self.verify(&image, description)?;
+
+        let (mut outputs, scan) = Outputs::new(out, self.name, image, &assembled.in_use, progress)?;
+        for (wanted, form) in [(self.args.zst, Compression::Zst), (self.args.xz, Compression::Xz)] {
+            if wanted {
+                outputs.compress(form, self.threads(), progress)?;
+            }
+        }
+        let releases = resolution.releases.iter().map(release).collect();
+        let packages = resolution.packages.iter().map(package).collect();
+        let manifest = Manifest::new(
             plan,
-            resolution: &resolution,
-            description: &description,
-            timings,
-            zst: self.args.zst,
-            xz: self.args.xz,
-            threads: self.threads(),
-            progress,
-        })
+            &ids,
+            epoch,
+            &assembled,
+            &scan,
+            releases,
+            packages,
+            &files,
+            self.how(timings),
+        )?;
+        outputs.add("manifest.json", manifest.to_json()?.as_bytes())?;
+        outputs.commit()
+    }
+
+    /// The part of the manifest that decides no byte of the image.
+    fn how(&self, timings: &Timings) -> manifest::Build {
+        let Args {
+            offline,
+            zst,
+            xz,
+            jobs,
+            rebuild,
+            ..
+        } = self.args;
+        let flags = [
+            ("--offline", offline),
+            ("--zst", zst),
+            ("--xz", xz),
+            ("--rebuild", rebuild),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter(|(_, set)| **set)
+            .map(|(name, _)| (name, String::new()));
+        let mirror = [
+            ("--mirror", &self.args.mirror),
+            ("--security-mirror", &self.args.security_mirror),
+        ];
+        // A login in the address is nobody else's business.
+        let mirror = mirror
+            .into_iter()
+            .filter_map(|(name, url)| Some((name, without_login(url.as_deref()?))));
+        let jobs = jobs.iter().map(|jobs| ("--jobs", jobs.to_string()));
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        manifest::Build {
+            clic: env!("CARGO_PKG_VERSION").to_owned(),
+            tools: crate::doctor::tools::versions(),
+            host_kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            host_arch: std::env::consts::ARCH.to_owned(),
+            started: i64::try_from(started.saturating_sub(self.begun.elapsed().as_secs()))
+                .unwrap_or_default(),
+            stages: timings.stages(),
+            options: flags
+                .chain(mirror)
+                .chain(jobs)
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        }
     }
 
     /// Reads the image back with our own readers and holds it against the rules.
-    fn verify(&self, image: &Publishing, description: &ImageDescription) -> Result<()> {
+    fn verify(&self, image: &Publishing, description: ImageDescription) -> Result<()> {
         let stage = self
             .progress
             .stage("verify", "Read the image back", "the image is new");
@@ -242,6 +303,24 @@ fn fingerprint(plan: &Plan, resolution: &Resolution) -> Result<Vec<u8>> {
     let mut bytes = plan.fingerprint().to_vec();
     bytes.extend(serde_json::to_vec(&(resolution.epoch, packages))?);
     Ok(bytes)
+}
+
+fn release(release: &clic_rootfs::Release) -> manifest::Release {
+    manifest::Release {
+        path: format!("dists/{}/InRelease", release.suite),
+        date: i64::try_from(release.date).unwrap_or(i64::MAX),
+        sha256: release.sha256.clone(),
+    }
+}
+
+fn package(package: &clic_rootfs::Package) -> manifest::Package {
+    manifest::Package {
+        name: package.name.clone(),
+        arch: package.arch.clone(),
+        version: package.version.clone(),
+        sha256: package.sha256.clone(),
+        size: package.size,
+    }
 }
 
 fn report(written: &Written, seconds: f64, context: &Context) -> Result<()> {

@@ -1,41 +1,17 @@
 //! The files that a build leaves: image, block map, checksums, manifest, compressed forms. They get their names
 //! together, once all of them are whole.
 
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clic_host::{Progress, Stage, Unit, cancel};
-use clic_image::assemble::Assembled;
-use clic_image::embedded::ImageDescription;
-use clic_recipe::Plan;
-use clic_rootfs::Resolution;
+use clic_host::Progress;
+use clic_image::bmap;
+use clic_image::compress::Compression;
+use clic_image::scan::{Scan, checksum_line, scan};
+use clic_store::space::io_error;
 use clic_store::{Publishing, publish, sha256_of};
 use serde::Serialize;
-
-use super::bmap::block_map;
-use super::compress;
-use super::manifest::{ImageFile, Manifest, Timings};
-
-/// What is to be written.
-pub struct Job<'a> {
-    pub out: &'a Path,
-    pub name: &'a str,
-    /// The image, verified, under its temporary name.
-    pub image: Publishing,
-    pub assembled: &'a Assembled,
-    pub plan: &'a Plan,
-    pub resolution: &'a Resolution,
-    pub description: &'a ImageDescription,
-    pub timings: &'a Timings,
-    pub zst: bool,
-    pub xz: bool,
-    /// Threads for compressing, at least 1.
-    pub threads: u32,
-    pub progress: &'a Progress,
-}
 
 /// What was written.
 pub struct Written {
@@ -55,139 +31,154 @@ pub struct OutputFile {
     pub sha256: String,
 }
 
-pub fn write(mut job: Job<'_>) -> Result<Written> {
-    let bytes = job.assembled.layout.bytes();
-    let stage = job.progress.stage(
-        "checksums",
-        "Checksums and block map",
-        "the image keeps every rule",
-    );
-    let in_use: u64 = job
-        .assembled
-        .in_use
-        .iter()
-        .map(|range| range.end - range.start)
-        .sum();
-    stage.total(Unit::Bytes, in_use);
-    let map = block_map(job.image.file(), bytes, &job.assembled.in_use, &stage)?;
-    stage.message("the whole image");
-    let sha256 =
-        sha256_of(job.image.path()).with_context(|| format!("reading {}", job.image.path().display()))?;
-    stage.finish();
+/// The files on their way, all under temporary names.
+pub struct Outputs<'a> {
+    out: &'a Path,
+    name: &'a str,
+    image: Publishing,
+    sha256: String,
+    others: Vec<(Publishing, String)>,
+}
 
-    let mut files = Vec::new();
-    let threads = job.threads;
-    if job.zst {
-        files.push(job.compressed("zst", |from, to| compress::zstd(from, bytes, to, threads))?);
+impl<'a> Outputs<'a> {
+    /// Takes a finished, verified image, and reads it through. `in_use` are the byte ranges that a medium must have.
+    pub fn new(
+        out: &'a Path,
+        name: &'a str,
+        mut image: Publishing,
+        in_use: &[std::ops::Range<u64>],
+        progress: &Progress,
+    ) -> Result<(Self, Scan)> {
+        let stage = progress.stage("checksum", "Checksum and block map", "the image keeps every rule");
+        let scan = scan(image.file(), in_use, &stage)?;
+        stage.finish();
+        let mut outputs = Self {
+            out,
+            name,
+            image,
+            sha256: scan.sha256.clone(),
+            others: Vec::new(),
+        };
+        outputs.add("bmap", bmap::xml(&scan).as_bytes())?;
+        Ok((outputs, scan))
     }
-    if job.xz {
-        files.push(job.compressed("xz", |from, to| compress::xz(from, to, threads))?);
-    }
-    // Writing to a String cannot fail.
-    let mut sums = format!("{sha256}  {}.img\n", job.name);
-    for (file, sha256) in &files {
-        let _ = writeln!(sums, "{sha256}  {}", file_name(file.dest()));
-    }
-    let image_name = format!("{}.img", job.name);
-    let image = ImageFile {
-        file: &image_name,
-        size: bytes,
-        sha256: &sha256,
-    };
-    let layout = &job.assembled.layout;
-    let manifest = Manifest::new(
-        job.plan,
-        job.resolution,
-        job.description,
-        layout,
-        image,
-        job.timings,
-    );
-    let mut manifest = serde_json::to_vec_pretty(&manifest)?;
-    manifest.push(b'\n');
-    for (extension, content) in [
-        ("bmap", map.as_bytes()),
-        ("manifest.json", &manifest),
-        ("sha256", sums.as_bytes()),
-    ] {
-        let mut file = publish(&job.out.join(format!("{}.{extension}", job.name)))?;
+
+    /// A file beside the image: RECIPE-BOARD.`extension`.
+    pub fn add(&mut self, extension: &str, content: &[u8]) -> Result<()> {
+        let mut file = publish(&self.path(extension))?;
         file.file()
             .write_all(content)
-            .map_err(|error| clic_store::space::io_error(error, file.dest()))?;
-        let sha256 = sha256_of(file.path())?;
-        files.push((file, sha256));
+            .map_err(|error| io_error(error, file.dest()))?;
+        self.push(file)
     }
 
-    // The image last: where it is, the rest is.
-    let mut others = Vec::new();
-    for (file, sha256) in files {
-        others.push(commit(file, sha256)?);
+    /// A compressed form of the image.
+    pub fn compress(&mut self, form: Compression, workers: u32, progress: &Progress) -> Result<()> {
+        let extension = form.extension();
+        let title = format!("Compress (.{extension})");
+        let stage = progress.stage(extension, &title, &format!("--{extension}"));
+        let mut file = publish(&self.path(&format!("img.{extension}")))?;
+        let dest = file.dest().to_owned();
+        form.write(self.image.file(), file.file(), workers, &stage)
+            .with_context(|| format!("cannot write {}", dest.display()))?;
+        stage.finish();
+        self.push(file)
     }
-    Ok(Written {
-        image: commit(job.image, sha256)?,
-        others,
-    })
+
+    /// Writes the checksums and gives all files their names: the image last, so that where it is, the rest is.
+    pub fn commit(mut self) -> Result<Written> {
+        let images = self
+            .others
+            .iter()
+            .filter(|(file, _)| file_name(file).contains(".img."));
+        let mut sums = checksum_line(&self.sha256, &format!("{}.img", self.name));
+        sums.extend(images.map(|(file, sha256)| checksum_line(sha256, &file_name(file))));
+        self.add("sha256", sums.as_bytes())?;
+        let others = self.others.into_iter().map(|(file, sha256)| commit(file, sha256));
+        let others = others.collect::<Result<Vec<OutputFile>>>()?;
+        Ok(Written {
+            image: commit(self.image, self.sha256)?,
+            others,
+        })
+    }
+
+    fn path(&self, extension: &str) -> PathBuf {
+        self.out.join(format!("{}.{extension}", self.name))
+    }
+
+    fn push(&mut self, file: Publishing) -> Result<()> {
+        let sha256 = sha256_of(file.path()).map_err(|error| io_error(error, file.dest()))?;
+        self.others.push((file, sha256));
+        Ok(())
+    }
+}
+
+fn file_name(file: &Publishing) -> String {
+    file.dest()
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn commit(file: Publishing, sha256: String) -> Result<OutputFile> {
     let path = file.dest().to_owned();
     file.commit()?;
     let size = std::fs::metadata(&path)
-        .with_context(|| format!("looking at {}", path.display()))?
+        .map_err(|error| io_error(error, &path))?
         .len();
     Ok(OutputFile { path, size, sha256 })
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Job<'_> {
-    /// A compressed form of the image, and its hash.
-    fn compressed(
-        &mut self,
-        extension: &str,
-        pack: impl FnOnce(&mut dyn Read, &mut dyn Write) -> io::Result<()>,
-    ) -> Result<(Publishing, String)> {
-        let stage = self.progress.stage(
-            extension,
-            &format!("Compress (.{extension})"),
-            &format!("--{extension}"),
-        );
-        stage.total(Unit::Bytes, self.assembled.layout.bytes());
-        let mut to = publish(&self.out.join(format!("{}.img.{extension}", self.name)))?;
-        let dest = to.dest().to_owned();
-        self.image.file().seek(SeekFrom::Start(0))?;
-        let mut from = Metered {
-            file: self.image.file(),
-            stage: &stage,
+    #[test]
+    fn names_appear_together_and_checksums_are_those_of_the_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut image = publish(&dir.path().join("a-b.img")).unwrap();
+        image.file().write_all(&[1; 8192]).unwrap();
+        let (mut outputs, scan) = Outputs::new(
+            dir.path(),
+            "a-b",
+            image,
+            std::slice::from_ref(&(0..8192)),
+            &Progress::silent(),
+        )
+        .unwrap();
+        assert_eq!(scan.size, 8192);
+        outputs
+            .compress(Compression::Zst, 1, &Progress::silent())
+            .unwrap();
+        outputs.add("manifest.json", b"{}\n").unwrap();
+        let visible = || {
+            let names = std::fs::read_dir(dir.path()).unwrap().flatten();
+            let mut names: Vec<String> = names
+                .map(|entry| entry.file_name().into_string().unwrap())
+                .collect();
+            names.retain(|name| !name.starts_with('.'));
+            names.sort();
+            names
         };
-        let mut buffered = BufWriter::with_capacity(1 << 20, to.file());
-        let packed = pack(&mut from, &mut buffered).and_then(|()| buffered.flush());
-        drop(buffered);
-        // A cancelled read comes out of the compressor as some error of its own.
-        cancel::check()?;
-        packed.map_err(|error| clic_store::space::io_error(error, &dest))?;
-        let sha256 = sha256_of(to.path()).with_context(|| format!("reading {}", dest.display()))?;
-        stage.finish();
-        Ok((to, sha256))
-    }
-}
-
-/// Reads the image, tells how far it is, and stops when it is told to.
-struct Metered<'a> {
-    file: &'a mut File,
-    stage: &'a Stage,
-}
-
-impl Read for Metered<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        cancel::check().map_err(io::Error::other)?;
-        let len = self.file.read(buffer)?;
-        self.stage.advance(len as u64);
-        Ok(len)
+        assert!(visible().is_empty());
+        let written = outputs.commit().unwrap();
+        assert_eq!(
+            visible(),
+            [
+                "a-b.bmap",
+                "a-b.img",
+                "a-b.img.zst",
+                "a-b.manifest.json",
+                "a-b.sha256"
+            ]
+        );
+        assert_eq!((written.image.size, written.others.len()), (8192, 4));
+        let sums = std::fs::read_to_string(dir.path().join("a-b.sha256")).unwrap();
+        let names: Vec<&str> = sums
+            .lines()
+            .map(|line| line.split("  ").nth(1).unwrap())
+            .collect();
+        assert_eq!(names, ["a-b.img", "a-b.img.zst"]);
     }
 }

@@ -69,10 +69,10 @@ pub(super) fn look(findings: &mut Vec<Finding>) {
 }
 
 /// Versions of all tools that are there, by name.
-pub fn versions() -> BTreeMap<&'static str, String> {
+pub fn versions() -> BTreeMap<String, String> {
     let found = TOOLS.iter().filter_map(|tool| Some((tool, find(tool.program)?)));
     found
-        .map(|(tool, path)| (tool.program, version(tool, &path)))
+        .map(|(tool, path)| (tool.program.to_owned(), version(tool, &path)))
         .collect()
 }
 
