@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +21,14 @@ const TAIL: usize = 15;
 /// Where [`Cmd::clean_env`] looks for programs: the system's directories, with those for administrators, which an
 /// ordinary user's `PATH` lacks on Debian.
 pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a program is that [`Cmd::clean_env`] would start.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let executable = |file: &PathBuf| {
+        std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    SYSTEM_PATH.split(':').map(|dir| Path::new(dir).join(program)).find(executable)
+}
 
 /// A program to run, with its arguments.
 #[derive(Debug)]
@@ -86,7 +96,7 @@ impl Cmd {
 
     /// Runs in `dir`.
     #[must_use]
-    pub fn current_dir(mut self, dir: impl AsRef<std::path::Path>) -> Self {
+    pub fn current_dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
         self
     }

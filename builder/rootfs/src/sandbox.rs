@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clic_host::process::find;
 use clic_host::{Cmd, UserError};
 use clic_recipe::plan::Arch;
 
@@ -145,65 +146,106 @@ fn effective_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Which part of the host is in the way, most basic first.
+/// A part of the host that is in the way of an ordinary user's sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Stable kebab-case name.
+    pub id: &'static str,
+    /// What it is about, for lists.
+    pub title: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// The command that mends it.
+    pub mend: String,
+}
+
+/// Everything known that may be in the way, most basic first. Nothing is tried, and some hosts make up for what is named
+/// here (an AppArmor profile): ask when [`Sandbox::new`] has failed.
+pub fn obstacles() -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    let mut add = |id, title, what: String, mend: String| {
+        found.push(Obstacle {
+            id,
+            title,
+            what,
+            mend,
+        })
+    };
+    let switches = [
+        (
+            "kernel/apparmor_restrict_unprivileged_userns",
+            1,
+            "AppArmor keeps ordinary users from user namespaces",
+            "0",
+        ),
+        (
+            "kernel/unprivileged_userns_clone",
+            0,
+            "user namespaces are switched off for ordinary users",
+            "1",
+        ),
+        (
+            "user/max_user_namespaces",
+            0,
+            "no user namespaces are allowed",
+            "15000",
+        ),
+    ];
+    for (key, bad, what, good) in switches {
+        let value = std::fs::read_to_string(Path::new("/proc/sys").join(key));
+        if value.is_ok_and(|value| value.trim().parse() == Ok(bad)) {
+            let key = key.replace('/', ".");
+            let mend =
+                format!("echo {key}={good} | sudo tee /etc/sysctl.d/60-clic.conf && sudo sysctl --system");
+            add("user-namespaces", "User namespaces", what.to_owned(), mend);
+        }
+    }
+    let absent: Vec<&str> = ["unshare", "newuidmap", "newgidmap"]
+        .into_iter()
+        .filter(|name| find(name).is_none())
+        .collect();
+    if !absent.is_empty() {
+        let what = format!("{} is not there", absent.join(", "));
+        let mend = "sudo apt-get install --yes --no-install-recommends uidmap util-linux".to_owned();
+        add("id-map-tools", "newuidmap, newgidmap", what, mend);
+    }
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (uids, gids) = (read("/etc/subuid"), read("/etc/subgid"));
+    let user = user();
+    if !effective_root() && (!has_range(&uids, &user) || !has_range(&gids, &user)) {
+        let first = first_free(&uids).max(first_free(&gids));
+        let last = first.saturating_add(IDS - 1);
+        let name = &user.0;
+        add(
+            "subordinate-ids",
+            "Subordinate ids",
+            format!("{name} has no range of {IDS} subordinate ids in /etc/subuid and /etc/subgid"),
+            format!("sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {name}"),
+        );
+    }
+    found
+}
+
+/// Which part of the host is in the way.
 fn diagnose(said: &str, root: bool) -> UserError {
-    let sysctl = |key: &str| {
-        std::fs::read_to_string(Path::new("/proc/sys").join(key))
-            .ok()
-            .and_then(|text| text.trim().parse::<u64>().ok())
-    };
-    let set = |key: &str, value: &str| {
-        format!("echo {key}={value} | sudo tee /etc/sysctl.d/60-clic.conf && sudo sysctl --system")
-    };
     let what = "an unprivileged sandbox cannot be made";
     if root {
         return UserError::new(format!("{what}: {said}"))
             .help("in a container, its runtime must allow new namespaces");
     }
-    if sysctl("kernel/apparmor_restrict_unprivileged_userns") == Some(1) && !said.contains("newuidmap") {
-        return UserError::new(format!(
-            "{what}: AppArmor keeps ordinary users from user namespaces ({said})"
-        ))
-        .help(set("kernel.apparmor_restrict_unprivileged_userns", "0"));
+    // What newuidmap complains about is not AppArmor's doing.
+    let of_ids = said.contains("newuidmap") || said.contains("newgidmap");
+    let first = obstacles()
+        .into_iter()
+        .find(|obstacle| !of_ids || obstacle.id != "user-namespaces");
+    match first {
+        Some(obstacle) => {
+            UserError::new(format!("{what}: {} ({said})", obstacle.what)).help(obstacle.mend)
+        }
+        None => UserError::new(format!("{what}: {said}")).help(
+            "in a container, its runtime must allow user namespaces (seccomp, AppArmor); `clic doctor` says more",
+        ),
     }
-    if sysctl("kernel/unprivileged_userns_clone") == Some(0) {
-        return UserError::new(format!(
-            "{what}: user namespaces are switched off for ordinary users"
-        ))
-        .help(set("kernel.unprivileged_userns_clone", "1"));
-    }
-    if sysctl("user/max_user_namespaces") == Some(0) {
-        return UserError::new(format!("{what}: no user namespaces are allowed"))
-            .help(set("user.max_user_namespaces", "15000"));
-    }
-    let found = |name: &str| {
-        ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"]
-            .iter()
-            .any(|dir| Path::new(dir).join(name).exists())
-    };
-    if !found("unshare") || !found("newuidmap") || !found("newgidmap") {
-        return UserError::new(format!(
-            "{what}: unshare, newuidmap or newgidmap is not there ({said})"
-        ))
-        .help("sudo apt-get install uidmap util-linux");
-    }
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let (uids, gids) = (read("/etc/subuid"), read("/etc/subgid"));
-    let user = user();
-    if !has_range(&uids, &user) || !has_range(&gids, &user) {
-        let first = first_free(&uids).max(first_free(&gids));
-        let last = first.saturating_add(IDS - 1);
-        let name = &user.0;
-        return UserError::new(format!(
-            "{what}: {name} has no range of {IDS} subordinate ids in /etc/subuid and /etc/subgid"
-        ))
-        .help(format!(
-            "sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {name}"
-        ));
-    }
-    UserError::new(format!("{what}: {said}")).help(
-        "in a container, its runtime must allow user namespaces (seccomp, AppArmor); `clic doctor` says more",
-    )
 }
 
 /// Name and number of the user that we are.

@@ -1,19 +1,20 @@
 //! Other machines on this one: QEMU's boards, their firmware, KVM, and arm64 programs.
 
 use anyhow::Result;
+use clic_host::process::find;
 use clic_host::{Cmd, UserError};
 use clic_recipe::plan::Arch;
 use clic_rootfs::Sandbox;
 use clic_vm::Target;
 use clic_vm::qemu::Firmware;
 
-use super::{Finding, install, tools};
+use super::{Finding, install};
 
 pub fn look(findings: &mut Vec<Finding>) -> Result<()> {
     for target in Target::ALL {
         let (program, package) = target.program();
         // A missing QEMU has its own line already.
-        if tools::find(program).is_some() {
+        if find(program).is_some() {
             findings.push(machine(target, program, package)?);
         }
     }

@@ -1,11 +1,10 @@
 //! The programs that builds and tests start, and the Debian packages that bring them.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clic_host::Cmd;
-use clic_host::process::SYSTEM_PATH;
+use clic_host::process::find;
 
 use super::{Finding, install};
 
@@ -91,19 +90,6 @@ fn look_at(tool: &Tool) -> Finding {
             install(&[tool.package]),
         ),
     }
-}
-
-/// Where a program is, as builds and tests look for it: not in the user's own `PATH`.
-pub fn find(program: &str) -> Option<PathBuf> {
-    SYSTEM_PATH
-        .split(':')
-        .map(|dir| Path::new(dir).join(program))
-        .find(|file| is_executable(file))
-}
-
-fn is_executable(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 fn version(tool: &Tool, path: &Path) -> String {
