@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod sandbox;
 mod tarball;
 pub mod tree;
+mod unknown;
 
 pub use control::show_date;
 pub use mirror::Mirrors;
