@@ -21,7 +21,7 @@ pub struct Report {
     pub name: String,
     /// SHA-256 of the image that was tested, lower-case hex.
     pub sha256: String,
-    /// What can be said of the image without booting it.
+    /// What can be said of the image without booting it. Left empty here; the caller may know something.
     pub image_cases: Vec<Case>,
     /// Each machine that it was booted on.
     pub machines: Vec<MachineReport>,
