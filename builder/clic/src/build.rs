@@ -29,6 +29,7 @@ use serde_json::json;
 use crate::build::outputs::{Outputs, Written};
 use crate::build::timings::Timings;
 use crate::context::Context;
+use crate::failure::is;
 use crate::output;
 use crate::progress::{Both, Logged};
 
@@ -45,6 +46,7 @@ Examples:
 
 The Debian mirror is --mirror, else CLIC_DEBIAN_MIRROR, else this machine's own apt sources.
 An image is written to a disk or card with e.g. `bmaptool copy IMAGE /dev/sdX`, or with dd.")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
     recipe: String,
@@ -54,7 +56,7 @@ pub struct Args {
     /// Where the image goes
     #[arg(short, long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
-    /// Debian mirror, e.g. http://mirror.example/debian
+    /// Debian mirror: the directory that holds dists/ and pool/
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
     /// Mirror of Debian's security updates, or `none` [default: found like the mirror]
@@ -94,7 +96,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let plan = clic_recipe::resolve(&context.tree()?, &args.recipe, &args.board, &options)?;
     let mirrors = Mirrors::find(args.mirror.as_deref(), args.security_mirror.as_deref())?;
     Sandbox::for_arch(plan.arch)?;
-    let store = clic_rootfs::with_host_proxies(context.store()?).offline(args.offline);
+    let store = clic_rootfs::with_host_proxies(Context::store()?).offline(args.offline);
 
     let name = format!("{}-{}", plan.recipe.name, plan.board.name);
     let log = log(&store, &name)?;
@@ -111,13 +113,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         begun,
         progress,
     };
-    let written =
-        build
-            .run(&timings)
-            .map_err(|error| match error.chain().any(|cause| cause.is::<UserError>()) {
-                true => error,
-                false => error.context(format!("{name} was not built (log: {})", log.path().display())),
-            })?;
+    let written = build.run(&timings).map_err(|error| {
+        if error.chain().any(is::<UserError>) {
+            return error;
+        }
+        error.context(format!("{name} was not built (log: {})", log.path().display()))
+    })?;
     report(&written, begun.elapsed().as_secs_f64(), context)?;
     Ok(Outcome::Done)
 }
@@ -265,10 +266,7 @@ impl Build<'_> {
         let stage = self
             .progress
             .stage("verify", "Read the image back", "the image is new");
-        let violations = verify(
-            &DiskImage::open(image.path())?,
-            &Expected::planned(description.clone()),
-        )?;
+        let violations = verify(&DiskImage::open(image.path())?, &Expected::planned(description))?;
         if !violations.is_empty() {
             let found: Vec<String> = violations.iter().map(ToString::to_string).collect();
             self.log.line(&found.join("\n"));

@@ -83,14 +83,14 @@ impl Context {
         Ok(tree.map_err(Report::from)?)
     }
 
-    /// The store of this run, at its usual place.
-    pub fn store(&self) -> Result<Store> {
+    /// The store, at its usual place.
+    pub fn store() -> Result<Store> {
         let store = Store::open(&Store::default_dir()?)?;
         Ok(store.remover(Arc::new(|dir: &Path| Sandbox::remove(dir))))
     }
 
     /// Columns of the terminal that standard error is. Elsewhere lines are not to be broken.
-    pub fn width(&self) -> usize {
+    pub fn width() -> usize {
         const UNBROKEN: usize = 1000;
         rustix::termios::tcgetwinsize(stderr()).map_or(UNBROKEN, |size| usize::from(size.ws_col).max(40))
     }

@@ -52,7 +52,7 @@ pub struct Failure {
 impl Failure {
     /// Judges an error by what its chain holds.
     pub fn of(error: anyhow::Error) -> Self {
-        let kind = if cancel::requested() || error.chain().any(|cause| cause.is::<Cancelled>()) {
+        let kind = if cancel::requested() || error.chain().any(is::<Cancelled>) {
             Kind::Cancelled
         } else if error.chain().any(is_request) {
             Kind::Request
@@ -93,7 +93,7 @@ impl Failure {
                     .iter()
                     .any(|problem| problem.position().is_some()) =>
             {
-                let rendered = report.render(context.width(), context.style.colors());
+                let rendered = report.render(Context::width(), context.style.colors());
                 let above: Vec<String> = self
                     .error
                     .chain()
@@ -139,8 +139,13 @@ impl Failure {
     }
 }
 
+/// Whether a link of an error's chain is a `T`.
+pub fn is<T: std::error::Error + 'static>(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<T>()
+}
+
 fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<UserError>() || cause.is::<Report>()
+    is::<UserError>(cause) || is::<Report>(cause)
 }
 
 /// Also inside of an [`std::io::Error`], whose own cause the chain leaves out.
@@ -148,7 +153,7 @@ fn reader_gone(cause: &(dyn std::error::Error + 'static)) -> bool {
     let inner = cause
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);
-    cause.is::<output::ReaderGone>() || inner.is_some_and(|inner| inner.is::<output::ReaderGone>())
+    is::<output::ReaderGone>(cause) || inner.is_some_and(|inner| is::<output::ReaderGone>(inner))
 }
 
 #[cfg(test)]

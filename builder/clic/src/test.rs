@@ -32,6 +32,7 @@ pub struct Args {
     /// Only this machine: bios, uefi-x64, uefi-ia32 or raspi3b. May be given again [default: all of the board's]
     #[arg(short, long, value_name = "NAME", value_parser = machine)]
     machine: Vec<Target>,
+    #[allow(clippy::doc_markdown, reason = "what people read in --help")]
     /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -102,7 +103,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     };
     let (rules, kept) = rules(&args.image, &progress)?;
     let report = if kept || args.boot_anyway {
-        let mut report = clic_vm::test(&args.image, &context.store()?, &options, &progress)?;
+        let mut report = clic_vm::test(&args.image, &Context::store()?, &options, &progress)?;
         report.image_cases.splice(0..0, rules);
         report
     } else {

@@ -230,10 +230,10 @@ fn colours_only_where_they_are_wanted() {
             String::from_utf8_lossy(&output.stderr)
         )
     };
-    assert!(!check(&["doctor"], None).contains(escape), "colours in a pipe");
-    assert!(!check(&["doctor"], Some("1")).contains(escape));
-    assert!(check(&["doctor", "--color", "always"], None).contains(escape));
-    assert!(!check(&["doctor", "--color", "never"], None).contains(escape));
+    assert!(!check(&["check"], None).contains(escape), "colours in a pipe");
+    assert!(!check(&["check"], Some("1")).contains(escape));
+    assert!(check(&["check", "--color", "always"], None).contains(escape));
+    assert!(!check(&["check", "--color", "never"], None).contains(escape));
 }
 
 #[test]
