@@ -249,6 +249,12 @@ fn steps(spec: &TreeSpec<'_>, files: &Path) -> Vec<Step> {
             ),
         });
     }
+    // Before the commands: its hooks fill /boot/firmware, which the Raspberry Pi's command empties.
+    steps.push(Step {
+        what: "making the initramfs".into(),
+        script: INITRAMFS.into(),
+        help: None,
+    });
     for command in spec.commands {
         let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
         steps.push(Step {
@@ -257,11 +263,6 @@ fn steps(spec: &TreeSpec<'_>, files: &Path) -> Vec<Step> {
             help: None,
         });
     }
-    steps.push(Step {
-        what: "making the initramfs".into(),
-        script: INITRAMFS.into(),
-        help: None,
-    });
     steps
 }
 
