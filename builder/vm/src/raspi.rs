@@ -138,13 +138,13 @@ impl Boot {
         })?;
         let fat = image.fat(partition)?;
         let text = |path: &str| -> Result<String> {
-            Ok(String::from_utf8_lossy(&fat.read(path, MAX_TEXT)?).into_owned())
+            Ok(String::from_utf8_lossy(&fat.read(&absolute(path), MAX_TEXT)?).into_owned())
         };
         let config = Config::parse(&text("config.txt")?);
         let dtb = config.device_trees();
         let mut found = None;
         for name in &dtb {
-            if fat.entry(name)?.is_some() {
+            if fat.entry(&absolute(name))?.is_some() {
                 found = Some(name);
                 break;
             }
@@ -167,7 +167,13 @@ impl Boot {
     }
 }
 
+/// `config.txt` names files from the partition's top, the reader from `/`.
+fn absolute(name: &str) -> String {
+    format!("/{}", name.trim_start_matches('/'))
+}
+
 fn copy(fat: &Fat, from: &str, to: PathBuf) -> Result<PathBuf> {
+    let from = &absolute(from);
     if let Some(entry) = fat.entry(from)?
         && entry.size > MAX_FILE
     {
