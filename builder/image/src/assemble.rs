@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use clic_host::{Progress, Unit, cancel};
+use clic_host::{Progress, Unit, UserError, cancel};
 use clic_recipe::plan::{Filesystem, PartitionSize, Plan, Table};
 
 use crate::ext4;
@@ -33,7 +33,7 @@ pub struct Assembled {
 /// 1970. The same plan, ids, tree and epoch give the same bytes.
 ///
 /// # Errors
-/// A [`clic_host::UserError`] when the image would be larger than the recipe allows, or a partition is too small for
+/// A [`UserError`] when the image would be larger than the recipe allows, or a partition is too small for
 /// what belongs into it; an error that names what is missing in the tree for the board to start.
 pub fn assemble(
     plan: &Plan,
@@ -70,8 +70,14 @@ pub fn assemble(
         bytes: place.bytes(),
         inodes: geometry.inodes,
     };
-    let root = ext4::write(tree, &options, out, place.offset(), &stage)
-        .with_context(|| format!("writing partition {:?}", place.name))?;
+    let root = ext4::write(tree, &options, out, place.offset(), &stage).map_err(|error| match error
+        .downcast::<ext4::NoRoom>(
+    ) {
+        Ok(no_room) => UserError::new(format!("partition {:?} is too small: {no_room}", place.name))
+            .help("give it a larger size in the board's [disk], or size = \"fit\"")
+            .into(),
+        Err(error) => error.context(format!("writing partition {:?}", place.name)),
+    })?;
     let mut in_use = root.in_use.clone();
 
     let mut volumes = BTreeMap::new();
@@ -158,6 +164,160 @@ fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::tests::plan;
+    use crate::tree::Node;
+    use clic_host::Cmd;
+    use clic_recipe::plan::Boot;
+    use tempfile::NamedTempFile;
+
+    /// A tree with nothing but what each board's loader takes from it.
+    fn tree(boot: Boot) -> Tree {
+        let mut tree = Tree::new();
+        let mut put = |path: &str, bytes: Vec<u8>| tree.insert(path, Node::file(bytes, 0o644, 5)).unwrap();
+        match boot {
+            Boot::Grub => {
+                let mut boot_image = vec![0x11; 512];
+                boot_image[510..].copy_from_slice(&[0x55, 0xaa]);
+                put("/usr/lib/grub/i386-pc/boot.img", boot_image);
+                let mut core = vec![0x22; 1024];
+                core[500..512].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0x20, 0x08]);
+                put("/usr/lib/clic/boot/core.img", core);
+                put("/usr/lib/clic/boot/bootx64.efi", b"x64".to_vec());
+                put("/usr/lib/clic/boot/bootia32.efi", b"ia32".to_vec());
+            }
+            Boot::RaspiFirmware => {
+                for name in [
+                    "bootcode.bin",
+                    "start.elf",
+                    "fixup.dat",
+                    "start4.elf",
+                    "fixup4.dat",
+                ] {
+                    put(&format!("/usr/lib/raspi-firmware/{name}"), name.into());
+                }
+                put("/boot/vmlinuz-6.1", b"kernel".to_vec());
+                put("/boot/initrd.img-6.1", b"initrd".to_vec());
+                for model in [
+                    "2837-rpi-3-b",
+                    "2837-rpi-3-b-plus",
+                    "2837-rpi-zero-2-w",
+                    "2711-rpi-4-b",
+                ] {
+                    put(
+                        &format!("/usr/lib/linux-image-6.1/broadcom/bcm{model}.dtb"),
+                        model.into(),
+                    );
+                }
+            }
+        }
+        tree
+    }
+
+    fn assembled(plan: &Plan, tree: &Tree) -> Result<(NamedTempFile, Assembled)> {
+        let image = NamedTempFile::new()?;
+        let ids = Ids::derive(b"assemble");
+        let assembled = assemble(
+            plan,
+            &ids,
+            tree,
+            1_700_000_000,
+            image.as_file(),
+            &Progress::silent(),
+        )?;
+        Ok((image, assembled))
+    }
+
+    fn mtype(image: &NamedTempFile, assembled: &Assembled, path: &str) -> Vec<u8> {
+        let place = assembled.layout.holding(Filesystem::Fat32).unwrap();
+        let at = format!("{}@@{}", image.path().display(), place.offset());
+        Cmd::new("mtype")
+            .arg("-i")
+            .arg(at)
+            .arg(format!("::{path}"))
+            .clean_env()
+            .output()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_pc_starts_three_ways() {
+        let (plan, tree) = (plan(Boot::Grub), tree(Boot::Grub));
+        let (image, assembled) = assembled(&plan, &tree).unwrap();
+        assert_eq!(mtype(&image, &assembled, "EFI/BOOT/BOOTX64.EFI"), b"x64");
+        assert_eq!(mtype(&image, &assembled, "EFI/BOOT/BOOTIA32.EFI"), b"ia32");
+        let bytes = std::fs::read(image.path()).unwrap();
+        assert_eq!(bytes.len() as u64, assembled.layout.bytes());
+        // Boot code that loads sector 2048, where the core image is, whose list says that the rest follows.
+        assert_eq!(bytes[..4], [0x11; 4]);
+        assert_eq!(
+            bytes[0x5c..0x68],
+            [0, 8, 0, 0, 0, 0, 0, 0, 0xff, 0x11, 0x90, 0x90]
+        );
+        let core = &bytes[2048 * 512..][..1024];
+        assert_eq!(core[500..512], [1, 8, 0, 0, 0, 0, 0, 0, 1, 0, 0x20, 0x08]);
+        assert_eq!(core[512..], [0x22; 512]);
+        assert_eq!(assembled.in_use[0], 0..(1 << 20) + 1024);
+        assert_eq!(assembled.in_use.last().unwrap().end, bytes.len() as u64);
+        assert!(
+            assembled.root.available >= 64 << 20,
+            "the free space that was asked for"
+        );
+    }
+
+    #[test]
+    fn a_raspberry_pi_finds_kernel_and_settings() {
+        let (plan, tree) = (plan(Boot::RaspiFirmware), tree(Boot::RaspiFirmware));
+        let (image, assembled) = assembled(&plan, &tree).unwrap();
+        assert_eq!(mtype(&image, &assembled, "vmlinuz-6.1"), b"kernel");
+        let config = String::from_utf8(mtype(&image, &assembled, "config.txt")).unwrap();
+        assert!(config.contains("\nkernel=vmlinuz-6.1\n"), "{config}");
+        assert_eq!(assembled.layout.partition("firmware").unwrap().first, 8192);
+    }
+
+    #[test]
+    fn twice_the_same_bytes() {
+        for boot in [Boot::Grub, Boot::RaspiFirmware] {
+            let (plan, tree) = (plan(boot), tree(boot));
+            let read = || std::fs::read(assembled(&plan, &tree).unwrap().0.path()).unwrap();
+            assert!(read() == read());
+        }
+    }
+
+    #[test]
+    fn an_image_over_its_limit_is_refused_before_it_is_written() {
+        let plan = Plan {
+            image_size: Some(80 << 20),
+            ..plan(Boot::Grub)
+        };
+        let error = assembled(&plan, &tree(Boot::Grub))
+            .unwrap_err()
+            .downcast::<UserError>()
+            .unwrap();
+        assert!(error.what.starts_with("the image needs 1"), "{error}");
+        assert!(
+            error.what.contains("the recipe allows 80.0 MiB\n  bios  "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_fixed_root_that_is_too_small_says_what_is_missing() {
+        let mut plan = plan(Boot::Grub);
+        plan.disk.partitions[2].size = PartitionSize::Fixed(16 << 20);
+        let mut tree = tree(Boot::Grub);
+        tree.insert("/big", Node::file(vec![1; 20 << 20], 0o644, 0))
+            .unwrap();
+        let error = assembled(&plan, &tree)
+            .unwrap_err()
+            .downcast::<UserError>()
+            .unwrap();
+        assert!(
+            error
+                .what
+                .starts_with("partition \"root\" is too small: the files do not fit"),
+            "{error}"
+        );
+    }
 
     #[test]
     #[allow(clippy::single_range_in_vec_init)] // ranges are what is compared
