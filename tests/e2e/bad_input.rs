@@ -45,7 +45,7 @@ fn a_wrong_type_is_shown_with_its_line() {
                 "suite = 12",
             )
         },
-        &["recipes/minimal.toml:", "string", "suite = 12"],
+        &["recipes/minimal.toml:4:9", "text in quotes", "suite = 12"],
     );
 }
 
@@ -85,7 +85,7 @@ fn a_parameter_of_the_wrong_type_is_shown() {
         "minimal",
         "x86-pc",
         |tree| parameter(tree, "hostname = 7"),
-        &["recipes/minimal.toml:", "hostname", "string"],
+        &["recipes/minimal.toml:", "hostname", "text"],
     );
 }
 
@@ -266,8 +266,8 @@ fn an_image_size_that_cannot_hold_the_partitions_is_refused() {
         |tree| {
             edit(
                 &tree.join("recipes/minimal.toml"),
-                "[image]",
-                "[image]\nsize = \"100M\"",
+                "size = \"4G\"",
+                "size = \"100M\"",
             )
         },
         &["recipes/minimal.toml:", "100M"],
@@ -281,8 +281,8 @@ fn an_image_size_that_cannot_hold_the_packages_is_refused() {
     let tree = copy_tree(dir.path());
     edit(
         &tree.join("recipes/minimal.toml"),
-        "[image]",
-        "[image]\nsize = \"700M\"",
+        "size = \"4G\"",
+        "size = \"700M\"",
     );
     let out = dir.path().join("out");
     let mut command = clic(["build", "minimal", "--board", "x86-pc", "--out"]);
@@ -338,7 +338,7 @@ fn what_is_no_image_is_refused_by_test_inspect_and_diff() {
         .collect();
     let cases = [
         (write("empty.img", b""), "empty"),
-        (write("garbage.img", &garbage), "partition table"),
+        (write("garbage.img", &garbage), "neither a GPT nor an MBR"),
         (write("short.img", &garbage[..100]), "short.img"),
         (
             write("packed.img", &[0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]),
