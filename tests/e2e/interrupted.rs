@@ -180,25 +180,32 @@ fn a_mirror_that_does_not_answer_is_a_failure_that_says_so() {
     run(command.arg(dir.path().join("out"))).fails(1, &[&mirror]);
 }
 
-/// Runs `clic` with some of the host taken away, by a mount in a namespace of its own.
-fn without(setup: &str, cache: &Path, args: &[&str]) -> Command {
+/// Who `clic` is in [`within`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum As {
+    /// The user who runs the tests, with no ids but his own.
+    Myself,
+    /// Root of the namespace, with its subordinate ids: what the sandbox of a build needs.
+    Root,
+}
+
+/// Runs `clic` with some of the host taken away, by `setup`: mounts in a namespace of its own.
+fn within(setup: &str, who: As, cache: &Path, args: &[&str]) -> Command {
     let inner = clic_with(cache, args);
     let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount"]);
     let (uid, gid) = (
         rustix::process::getuid().as_raw(),
         rustix::process::getgid().as_raw(),
     );
-    let again = format!("exec unshare --user --map-user={uid} --map-group={gid} -- \"$@\"");
-    command.args([
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "--",
-        "sh",
-        "-ec",
-        &format!("{setup}\n{again}"),
-        "sh",
-    ]);
+    let again = match who {
+        As::Myself => format!("unshare --user --map-user={uid} --map-group={gid} --"),
+        As::Root => {
+            command.arg("--map-auto");
+            String::new()
+        }
+    };
+    command.args(["--", "sh", "-ec", &format!("{setup}\nexec {again} \"$@\""), "sh"]);
     command.arg(inner.get_program()).args(inner.get_args());
     for (key, value) in inner.get_envs() {
         if let Some(value) = value {
@@ -217,8 +224,9 @@ fn without_subordinate_ids_the_command_that_mends_it_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out").display().to_string();
     let args = ["build", "minimal", "--board", "x86-pc", "--out", &out];
-    let mut command = without(
+    let mut command = within(
         "mount --bind /dev/null /etc/subuid; mount --bind /dev/null /etc/subgid",
+        As::Myself,
         &dir.path().join("cache"),
         &args,
     );
@@ -231,7 +239,7 @@ fn without_any_known_mirror_the_ways_to_name_one_are_said() {
     let out = dir.path().join("out").display().to_string();
     let args = ["build", "minimal", "--board", "x86-pc", "--out", &out];
     let hide = "mount -t tmpfs none /etc/apt/sources.list.d; if [ -e /etc/apt/sources.list ]; then mount --bind /dev/null /etc/apt/sources.list; fi";
-    let mut command = without(hide, &dir.path().join("cache"), &args);
+    let mut command = within(hide, As::Myself, &dir.path().join("cache"), &args);
     command.env_remove("CLIC_DEBIAN_MIRROR");
     run(&mut command).fails(2, &["--mirror", "CLIC_DEBIAN_MIRROR"]);
 }
@@ -244,12 +252,13 @@ fn a_full_disk_is_said_with_how_much_was_needed() {
     let out = dir.path().join("out").display().to_string();
     // Room for apt's lists, not for the packages.
     let small = format!("mount -t tmpfs -o size=160m none {}", cache.display());
-    let mut command = without(
+    let mut command = within(
         &small,
+        As::Root,
         &cache,
         &["build", "minimal", "--board", "x86-pc", "--out", &out],
     );
-    run(&mut command).fails(1, &["needed", "free"]);
+    run(&mut command).fails(1, &["disk full", " needs ", " MB free"]);
 }
 
 /// A mirror in between that spoils packages: retried, then a failure that names the package; what was good is
