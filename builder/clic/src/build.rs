@@ -30,6 +30,7 @@ use crate::build::outputs::{Outputs, Written};
 use crate::build::timings::Timings;
 use crate::context::Context;
 use crate::failure::is;
+use crate::mirror::MirrorArgs;
 use crate::output;
 use crate::progress::{Both, Logged};
 
@@ -56,15 +57,8 @@ pub struct Args {
     /// Where the image goes
     #[arg(short, long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
-    /// Debian mirror: the directory that holds dists/ and pool/
-    #[arg(long, value_name = "URL")]
-    mirror: Option<String>,
-    /// Mirror of Debian's security updates, or `none` [default: found like the mirror]
-    #[arg(long, value_name = "URL")]
-    security_mirror: Option<String>,
-    /// Open no socket: everything must be in the store already
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    from: MirrorArgs,
     /// Let the owners of these SSH public keys log in as root. Recorded in the image and the manifest
     #[arg(long, value_name = "FILE")]
     authorized_key: Option<PathBuf>,
@@ -94,9 +88,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         authorized_keys: args.authorized_key.as_deref().map(authorized_keys).transpose()?,
     };
     let plan = clic_recipe::resolve(&context.tree()?, &args.recipe, &args.board, &options)?;
-    let mirrors = Mirrors::find(args.mirror.as_deref(), args.security_mirror.as_deref())?;
+    let mirrors = args.from.find()?;
     Sandbox::for_arch(plan.arch)?;
-    let store = clic_rootfs::with_host_proxies(Context::store()?).offline(args.offline);
+    let store = args.from.store()?;
 
     let name = format!("{}-{}", plan.recipe.name, plan.board.name);
     let log = log(&store, &name)?;
@@ -137,8 +131,8 @@ fn authorized_keys(path: &Path) -> Result<AuthorizedKeys> {
     })
 }
 
-/// The log of this build. The one before goes, unless a build still writes to it, which it may go on doing.
-fn log(store: &Store, name: &str) -> Result<Log> {
+/// A new log in the store. The one before of that name goes; who still writes to it may go on.
+pub fn log(store: &Store, name: &str) -> Result<Log> {
     let path = store.room("logs")?.join(format!("{name}.log"));
     let _ = std::fs::remove_file(&path);
     Log::create(&path).map_err(|error| clic_store::space::io_error(error, &path))
@@ -215,7 +209,7 @@ impl Build<'_> {
     /// The part of the manifest that decides no byte of the image.
     fn how(&self, timings: &Timings) -> manifest::Build {
         let Args {
-            offline,
+            from,
             zst,
             xz,
             jobs,
@@ -223,21 +217,21 @@ impl Build<'_> {
             ..
         } = self.args;
         let flags = [
-            ("--offline", offline),
-            ("--zst", zst),
-            ("--xz", xz),
-            ("--rebuild", rebuild),
+            ("--offline", from.offline),
+            ("--zst", *zst),
+            ("--xz", *xz),
+            ("--rebuild", *rebuild),
         ];
         let flags = flags
             .into_iter()
-            .filter(|(_, set)| **set)
+            .filter(|(_, set)| *set)
             .map(|(name, _)| (name, String::new()));
-        let mirror = [
-            ("--mirror", &self.args.mirror),
-            ("--security-mirror", &self.args.security_mirror),
+        let mirrors = [
+            ("--mirror", &from.mirror),
+            ("--security-mirror", &from.security_mirror),
         ];
         // A login in the address is nobody else's business.
-        let mirror = mirror
+        let mirrors = mirrors
             .into_iter()
             .filter_map(|(name, url)| Some((name, without_login(url.as_deref()?))));
         let jobs = jobs.iter().map(|jobs| ("--jobs", jobs.to_string()));
@@ -254,7 +248,7 @@ impl Build<'_> {
                 .unwrap_or_default(),
             stages: timings.stages(),
             options: flags
-                .chain(mirror)
+                .chain(mirrors)
                 .chain(jobs)
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),

@@ -9,17 +9,21 @@ use clic_recipe::plan::{
     Boot, Filesystem, Machine, Partition, PartitionSize, Table, TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
+use clic_rootfs::Resolution;
+use serde::Serialize;
 
 use crate::context::Context;
+use crate::mirror::MirrorArgs;
 use crate::output;
 
 /// Show what a build would put together, without doing it
 ///
-/// Opens no socket: the exact versions of packages are known only when a build asks the mirror.
+/// Opens no socket, unless --packages asks the mirror which packages exactly that would be.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   clic plan minimal --board raspberry-pi
+  clic plan minimal --board x86-pc --packages
   clic plan minimal --board x86-pc --json | jq '.packages[].name'")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
@@ -27,6 +31,24 @@ pub struct Args {
     /// Board: a name from `clic boards`, or the path of a TOML file
     #[arg(short, long)]
     board: String,
+    /// Also resolve the exact packages: versions, sizes, and what would be downloaded
+    #[arg(long)]
+    packages: bool,
+    #[command(flatten)]
+    from: MirrorArgs,
+}
+
+/// What the mirror makes of a plan.
+#[derive(Serialize)]
+struct Exact {
+    #[serde(flatten)]
+    resolution: Resolution,
+    /// Bytes of all packages.
+    download_size: u64,
+    /// Bytes of those that the store does not have.
+    missing_size: u64,
+    /// Bytes that they take when installed, by their own account.
+    installed_size: u64,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
@@ -36,12 +58,61 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         &args.board,
         &ResolveOptions::default(),
     )?;
+    let exact = args.packages.then(|| exact(&plan, args, context)).transpose()?;
     if context.json {
-        output::json(&plan)?;
-    } else {
-        output::text(&show(&plan, context))?;
+        let mut json = serde_json::to_value(&plan)?;
+        if let (Some(exact), Some(json)) = (&exact, json.as_object_mut()) {
+            json.insert("resolution".to_owned(), serde_json::to_value(exact)?);
+        }
+        output::json_line(&json)?;
+        return Ok(Outcome::Done);
+    }
+    output::text(&show(&plan, context))?;
+    if let Some(exact) = exact {
+        output::text(&show_exact(&exact, context))?;
     }
     Ok(Outcome::Done)
+}
+
+fn exact(plan: &Plan, args: &Args, context: &Context) -> Result<Exact> {
+    let mirrors = args.from.find()?;
+    let store = args.from.store()?;
+    let log = crate::build::log(&store, &format!("{}-{}.plan", plan.recipe.name, plan.board.name))?;
+    let options = clic_rootfs::ResolveOptions::from_env()?;
+    let resolution = clic_rootfs::resolve(plan, &mirrors, &store, &options, &log, &context.progress())?;
+    let downloads = resolution.downloads();
+    let missing_size = store
+        .missing(&downloads)
+        .iter()
+        .map(|download| download.size)
+        .sum();
+    Ok(Exact {
+        download_size: resolution.download_size(),
+        missing_size,
+        installed_size: resolution.installed_size(),
+        resolution,
+    })
+}
+
+fn show_exact(exact: &Exact, context: &Context) -> String {
+    let packages = &exact.resolution.packages;
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for package in packages {
+        rows.push(vec![
+            package.name.clone(),
+            package.version.clone(),
+            package.arch.clone(),
+            output::size(package.size),
+        ]);
+    }
+    format!(
+        "\n{}\n{} packages, {} installed; {} to download, of which the store has {}\n",
+        output::table(&rows),
+        context.out.bold(&packages.len().to_string()),
+        output::size(exact.installed_size),
+        output::size(exact.download_size),
+        output::size(exact.download_size - exact.missing_size.min(exact.download_size)),
+    )
 }
 
 fn show(plan: &Plan, context: &Context) -> String {
