@@ -160,7 +160,7 @@ pub struct Obstacle {
 }
 
 /// Everything known that may be in the way, most basic first. Nothing is tried, and some hosts make up for what is named
-/// here (an AppArmor profile): ask when [`Sandbox::new`] has failed.
+/// here (an `AppArmor` profile): ask when [`Sandbox::new`] has failed.
 pub fn obstacles() -> Vec<Obstacle> {
     let mut found = Vec::new();
     let mut add = |id, title, what: String, mend: String| {
@@ -169,7 +169,7 @@ pub fn obstacles() -> Vec<Obstacle> {
             title,
             what,
             mend,
-        })
+        });
     };
     let switches = [
         (
