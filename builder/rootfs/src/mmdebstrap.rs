@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clic_host::{Cmd, Log, Stage, Unit, UserError};
 use clic_recipe::plan::{Arch, UnitState};
-use clic_store::space::io_error;
+use clic_store::NoSpace;
+use clic_store::space::{self, io_error};
 
 use crate::sandbox::Sandbox;
 use crate::tree::TreeSpec;
@@ -28,6 +29,8 @@ pub(crate) struct Job<'a> {
     pub work: &'a Path,
     pub log: &'a Log,
     pub stage: &'a Stage,
+    /// Bytes that the work was expected to need, for the error when the disk fills up all the same.
+    pub needed: u64,
 }
 
 /// Installs and configures the packages, puts the files in place, changes units, runs commands, makes the
@@ -111,6 +114,14 @@ pub(crate) fn configure(job: &Job<'_>) -> Result<PathBuf> {
     match (result, step) {
         (Ok(()), _) => {}
         (Err(error), _) if error.is::<clic_host::Cancelled>() => return Err(error),
+        (Err(error), _) if format!("{error:#}").contains(&full_disk()) => {
+            return Err(error.context(NoSpace {
+                what: "building the tree".into(),
+                dir: job.work.to_owned(),
+                needed: job.needed,
+                free: space::free(job.work).unwrap_or(0),
+            }));
+        }
         (Err(error), Some(step)) => {
             let error = error.context(format!("{} failed", step.what));
             return Err(match &step.help {
@@ -121,6 +132,12 @@ pub(crate) fn configure(job: &Job<'_>) -> Result<PathBuf> {
         (Err(error), None) => return Err(error.context("installing the packages failed")),
     }
     Ok(raw)
+}
+
+/// What every tool says when the disk is full: the C library's words for `ENOSPC`.
+fn full_disk() -> String {
+    let text = rustix::io::Errno::NOSPC.to_string();
+    text.split(" (").next().unwrap_or(&text).to_owned()
 }
 
 /// `Setting up libc6:amd64 (2.36) ...`: libc6.

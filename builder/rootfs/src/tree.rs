@@ -96,6 +96,7 @@ pub fn build(
         work: &work,
         log,
         stage: &stage,
+        needed,
     })?;
     stage.finish();
 
