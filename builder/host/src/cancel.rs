@@ -26,14 +26,16 @@ impl std::error::Error for Cancelled {}
 /// scratch files are removed on the way out; a second one exits at once with 130.
 pub fn install() -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            if CANCELLED.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                if CANCELLED.swap(true, Ordering::SeqCst) {
+                    std::process::exit(130);
+                }
+                kill_children();
             }
-            kill_children();
-        }
-    })?;
+        })?;
     Ok(())
 }
 

@@ -14,7 +14,10 @@ pub struct UserError {
 impl UserError {
     /// An error with no advice.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), help: None }
+        Self {
+            what: what.into(),
+            help: None,
+        }
     }
 
     /// Adds what to do.

@@ -19,7 +19,10 @@ impl Log {
             std::fs::create_dir_all(parent)?;
         }
         let file = File::create(path)?;
-        Ok(Self { path: path.to_owned(), file: Arc::new(Mutex::new(file)) })
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(Mutex::new(file)),
+        })
     }
 
     /// Where the log is.
@@ -29,7 +32,10 @@ impl Log {
 
     /// Appends one line. A full disk must not hide the error that is being logged, so failures are ignored.
     pub fn line(&self, text: &str) {
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self
+            .file
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = writeln!(file, "{text}");
     }
 }

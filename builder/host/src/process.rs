@@ -27,7 +27,10 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let executable = |file: &PathBuf| {
         std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
-    SYSTEM_PATH.split(':').map(|dir| Path::new(dir).join(program)).find(executable)
+    SYSTEM_PATH
+        .split(':')
+        .map(|dir| Path::new(dir).join(program))
+        .find(executable)
 }
 
 /// A program to run, with its arguments.
@@ -59,7 +62,10 @@ pub struct Running {
 impl Cmd {
     /// `program` is looked up in `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program), stdin: None }
+        Self {
+            command: Command::new(program),
+            stdin: None,
+        }
     }
 
     /// Adds one argument.
@@ -112,7 +118,11 @@ impl Cmd {
     pub fn line(&self) -> String {
         let quoted = |word: &OsStr| {
             let word = word.to_string_lossy();
-            if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c)) {
+            if !word.is_empty()
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c))
+            {
                 word.into_owned()
             } else {
                 format!("'{}'", word.replace('\'', r"'\''"))
@@ -146,7 +156,11 @@ impl Cmd {
         });
         let status = running.wait()?;
         let stderr = stderr.map_err(|_| anyhow::anyhow!("reading standard error panicked"))??;
-        Ok(Finished { status, stdout: stdout?, stderr: String::from_utf8_lossy(&stderr).into_owned() })
+        Ok(Finished {
+            status,
+            stdout: stdout?,
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        })
     }
 
     /// Runs it; its standard output, or an error with its last lines when it fails.
@@ -194,7 +208,12 @@ impl Cmd {
         let status = running.wait()?;
         if !status.success() {
             let tail: Vec<String> = tail.into();
-            bail!("{line}: {}\n{}\nthe whole log: {}", how_it_ended(status), tail.join("\n"), log.path().display());
+            bail!(
+                "{line}: {}\n{}\nthe whole log: {}",
+                how_it_ended(status),
+                tail.join("\n"),
+                log.path().display()
+            );
         }
         Ok(())
     }
@@ -206,7 +225,11 @@ impl Cmd {
     }
 
     fn spawn_with(&mut self, wants_input: bool) -> Result<Running> {
-        self.command.stdin(if wants_input { Stdio::piped() } else { Stdio::null() });
+        self.command.stdin(if wants_input {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         self.spawn_child()
     }
 
@@ -215,9 +238,16 @@ impl Cmd {
         let name = self.program().to_string_lossy().into_owned();
         self.command.process_group(0);
         die_with_parent(&mut self.command);
-        let child = self.command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let child = self
+            .command
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
         cancel::register(child.id());
-        Ok(Running { child, name, reaped: false })
+        Ok(Running {
+            child,
+            name,
+            reaped: false,
+        })
     }
 }
 
@@ -234,7 +264,10 @@ impl Running {
 
     /// Waits for its end. `Err(Cancelled)` when a signal asked us to stop meanwhile.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        let status = self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
+        let status = self
+            .child
+            .wait()
+            .with_context(|| format!("waiting for {}", self.name))?;
         self.reap();
         cancel::check()?;
         Ok(status)
@@ -242,7 +275,10 @@ impl Running {
 
     /// Its status if it has ended already.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
-        let status = self.child.try_wait().with_context(|| format!("waiting for {}", self.name))?;
+        let status = self
+            .child
+            .try_wait()
+            .with_context(|| format!("waiting for {}", self.name))?;
         if status.is_some() {
             self.reap();
         }
@@ -303,9 +339,15 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command_and_its_last_lines() {
-        let error = Cmd::new("sh").args(["-c", "echo no such thing >&2; exit 3"]).output().unwrap_err();
+        let error = Cmd::new("sh")
+            .args(["-c", "echo no such thing >&2; exit 3"])
+            .output()
+            .unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("sh -c 'echo no such thing >&2; exit 3': exit code 3"), "{text}");
+        assert!(
+            text.contains("sh -c 'echo no such thing >&2; exit 3': exit code 3"),
+            "{text}"
+        );
         assert!(text.ends_with("no such thing"), "{text}");
     }
 
@@ -326,19 +368,30 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert_eq!(seen, ["one", "two"]);
-        assert!(error.contains("exit code 1") && error.contains("build.log"), "{error}");
-        assert!(std::fs::read_to_string(log.path()).unwrap().contains("one\ntwo\n"));
+        assert!(
+            error.contains("exit code 1") && error.contains("build.log"),
+            "{error}"
+        );
+        assert!(
+            std::fs::read_to_string(log.path())
+                .unwrap()
+                .contains("one\ntwo\n")
+        );
         std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn a_dropped_child_is_gone_with_its_group() {
-        let mut running = Cmd::new("sh").args(["-c", "sleep 1000 & echo $!; wait"]).spawn(|command| {
-            command.stdout(Stdio::piped());
-        });
+        let mut running = Cmd::new("sh")
+            .args(["-c", "sleep 1000 & echo $!; wait"])
+            .spawn(|command| {
+                command.stdout(Stdio::piped());
+            });
         let running = running.as_mut().unwrap();
         let mut line = String::new();
-        BufReader::new(running.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(running.child().stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let pid = rustix::process::Pid::from_raw(line.trim().parse().unwrap()).unwrap();
         assert!(rustix::process::test_kill_process(pid).is_ok());
         let dropped = std::mem::replace(running, Cmd::new("true").spawn(|_| {}).unwrap());

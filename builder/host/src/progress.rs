@@ -113,7 +113,11 @@ impl Progress {
 
     /// Begins a stage. It ends as `Failed` when it is dropped without [`Stage::finish`].
     pub fn stage(&self, id: &str, title: &str, why: &str) -> Stage {
-        self.0.event(&Event::Start { stage: id.into(), title: title.into(), why: why.into() });
+        self.0.event(&Event::Start {
+            stage: id.into(),
+            title: title.into(),
+            why: why.into(),
+        });
         Stage {
             progress: self.clone(),
             id: id.into(),
@@ -141,24 +145,37 @@ pub struct Stage {
 impl Stage {
     /// Says how much there is to do.
     pub fn total(&self, unit: Unit, total: u64) {
-        self.progress.0.event(&Event::Total { stage: self.id.clone(), unit, total });
+        self.progress.0.event(&Event::Total {
+            stage: self.id.clone(),
+            unit,
+            total,
+        });
     }
 
     /// `more` further units are done. May be called from several threads.
     pub fn advance(&self, more: u64) {
         let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
-        self.progress.0.event(&Event::Advance { stage: self.id.clone(), done });
+        self.progress.0.event(&Event::Advance {
+            stage: self.id.clone(),
+            done,
+        });
     }
 
     /// `done` units are done in all.
     pub fn set(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
-        self.progress.0.event(&Event::Advance { stage: self.id.clone(), done });
+        self.progress.0.event(&Event::Advance {
+            stage: self.id.clone(),
+            done,
+        });
     }
 
     /// Says what the stage is busy with.
     pub fn message(&self, text: impl Into<String>) {
-        self.progress.0.event(&Event::Message { stage: self.id.clone(), text: text.into() });
+        self.progress.0.event(&Event::Message {
+            stage: self.id.clone(),
+            text: text.into(),
+        });
     }
 
     /// How long the stage has run.
@@ -174,7 +191,11 @@ impl Stage {
 
     fn end(&self, outcome: Outcome) {
         let seconds = self.begun.elapsed().as_secs_f64();
-        self.progress.0.event(&Event::End { stage: self.id.clone(), outcome, seconds });
+        self.progress.0.event(&Event::End {
+            stage: self.id.clone(),
+            outcome,
+            seconds,
+        });
     }
 }
 
@@ -216,7 +237,14 @@ mod tests {
         progress.stage("image", "Image", "tree changed").finish();
         assert_eq!(
             *recorder.0.lock().unwrap(),
-            ["start tree because no cached tree", "at 2", "at 5", "Failed", "start image because tree changed", "Done"]
+            [
+                "start tree because no cached tree",
+                "at 2",
+                "at 5",
+                "Failed",
+                "start image because tree changed",
+                "Done"
+            ]
         );
     }
 }
