@@ -47,7 +47,7 @@ pub fn assemble(
     let layout = Layout::new(&plan.disk, geometry.bytes, plan.image_size)?;
     let loader = boot::loader(plan, ids, tree, &layout)?;
 
-    let stage = progress.stage("assemble", "Writing the image", "the root tree is ready");
+    let stage = progress.stage("image", "Write the image", "the root tree is new");
     let fat_bytes: u64 = loader
         .volumes
         .values()

@@ -52,7 +52,7 @@ pub struct MachineReport {
 
 /// What became of a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "verdict")]
+#[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Verdict {
     /// The system says that it runs.
     Running,
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn json_says_the_verdict() {
         let json = serde_json::to_value(report()).unwrap();
-        assert_eq!(json["machines"][0]["verdict"]["verdict"], "running");
+        assert_eq!(json["machines"][0]["verdict"]["kind"], "running");
         assert_eq!(json["machines"][1]["name"], "uefi-ia32");
         assert_eq!(json["machines"][1]["verdict"]["cause"]["kind"], "kernel-panic");
         serde_json::from_value::<Report>(json).unwrap();
