@@ -146,18 +146,18 @@ fn serial(plan: &Plan) -> Option<String> {
     ))
 }
 
-fn consoles(plan: &Plan) -> String {
-    let words: Vec<String> = plan
-        .consoles
-        .iter()
-        .map(|console| format!("console={console}"))
+/// The kernel's arguments after `root=... ro`. A box in a cupboard has nobody to answer fsck's questions.
+fn arguments(plan: &Plan) -> String {
+    let consoles = plan.consoles.iter().map(|console| format!("console={console}"));
+    let words: Vec<String> = std::iter::once("fsck.repair=yes".into())
+        .chain(consoles)
         .collect();
     words.join(" ")
 }
 
 /// The menu until the device's first `update-grub`.
 fn menu(plan: &Plan, ids: &Ids) -> Result<String> {
-    let arguments = format!("root={} ro {}", root_argument(plan, ids)?, consoles(plan));
+    let arguments = format!("root={} ro {}", root_argument(plan, ids)?, arguments(plan));
     let entry = |title: &str, old: &str, more: &str| {
         format!(
             "menuentry '{title}' {{\n  linux /vmlinuz{old} {}\n  initrd /initrd.img{old}\n}}\n",
@@ -194,7 +194,7 @@ fn defaults(plan: &Plan) -> String {
          # The serial port, if there is one, is added by /etc/grub.d/01_clic-serial.\n\
          GRUB_TERMINAL=console\n\
          GRUB_DISABLE_OS_PROBER=true\n",
-        consoles(plan)
+        arguments(plan)
     )
 }
 
@@ -320,7 +320,7 @@ mod tests {
         let ids = Ids::derive(b"menu");
         let menu = menu(&plan, &ids).unwrap();
         let line = format!(
-            "  linux /vmlinuz root=UUID={} ro console=tty1 console=ttyS0,115200\n  initrd /initrd.img\n",
+            "  linux /vmlinuz root=UUID={} ro fsck.repair=yes console=tty1 console=ttyS0,115200\n  initrd /initrd.img\n",
             ids.fs_uuid("root")
         );
         assert!(menu.contains(&line), "{menu}");
@@ -329,7 +329,10 @@ mod tests {
             "{menu}"
         );
         assert!(menu.contains("if [ -e /vmlinuz.old ]; then\nmenuentry"), "{menu}");
-        assert!(defaults(&plan).contains("GRUB_CMDLINE_LINUX=\"console=tty1 console=ttyS0,115200\"\n"));
+        assert!(
+            defaults(&plan)
+                .contains("GRUB_CMDLINE_LINUX=\"fsck.repair=yes console=tty1 console=ttyS0,115200\"\n")
+        );
         assert_eq!(
             early("1-2"),
             "search.fs_uuid 1-2 root\nset prefix=($root)/boot/grub\n"

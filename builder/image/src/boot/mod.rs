@@ -45,7 +45,7 @@ impl TreeCommand {
 /// # Errors
 /// A [`UserError`] when an overlay brings one of these paths, or the board's disk lacks a partition that it needs to start.
 pub fn tree_files(plan: &Plan, ids: &Ids, epoch: i64) -> Result<Vec<TreeFile>> {
-    let mut files = vec![fstab(plan, ids)?];
+    let mut files = vec![fstab(plan, ids)?, initramfs()];
     files.extend(match plan.boot {
         Boot::Grub => grub::tree_files(plan, ids)?,
         Boot::RaspiFirmware => raspi::tree_files(plan, ids)?,
@@ -151,6 +151,15 @@ fn fstab(plan: &Plan, ids: &Ids) -> Result<TreeFile> {
     let root = root_argument(plan, ids)?;
     let text = format!("{root}  /  ext4  noatime,errors=remount-ro  0  1\n{firmware}");
     Ok(file("/etc/fstab", text))
+}
+
+/// By itself update-initramfs looks at the mounted root to know which fsck the initramfs needs, and in a build finds none:
+/// no root file system would ever be checked before it is mounted.
+fn initramfs() -> TreeFile {
+    file(
+        "/etc/initramfs-tools/conf.d/clic-root",
+        "# The root file system, for the initramfs to have its fsck.\nFSTYPE=ext4\n",
+    )
 }
 
 /// A regular file of root's, mode 0644.

@@ -120,6 +120,7 @@ fn the_description_lists_every_other_file() {
             "/etc/default/grub",
             "/etc/fstab",
             "/etc/grub.d/01_clic-serial",
+            "/etc/initramfs-tools/conf.d/clic-root",
             "/usr/lib/clic/boot/early.cfg"
         ]
     );
