@@ -258,8 +258,8 @@ impl Console {
         let text = text.trim();
         let single = undouble(text);
         let text = single.as_deref().unwrap_or(text);
-        let at = |prompt: &str| text == prompt || text.starts_with(&format!("{prompt} "));
-        if self.phase == Phase::Loader && (at("grub>") || at("grub rescue>")) {
+        // The prompt comes twice where GRUB has two terminals that end in one port.
+        if self.phase == Phase::Loader && (text.starts_with("grub>") || text.starts_with("grub rescue>")) {
             let prompt = if text.starts_with("grub>") {
                 "grub>"
             } else {
@@ -272,7 +272,7 @@ impl Console {
             self.found(Cause::Grub(text));
         } else if self.phase == Phase::Loader && text == "Shell>" {
             self.found(Cause::NothingToBoot("it went on to the UEFI shell".into()));
-        } else if at("(initramfs)") {
+        } else if text == "(initramfs)" || text.starts_with("(initramfs) ") {
             let why = self
                 .last
                 .iter()

@@ -42,8 +42,10 @@ pub struct Guest {
     qemu: Running,
     qmp: Qmp,
     dir: PathBuf,
-    logs: Vec<File>,
+    log: File,
     console: Console,
+    firmware_log: File,
+    firmware: Console,
     agent: UnixStream,
     listener: Listener,
     heard: Vec<Said>,
@@ -51,7 +53,6 @@ pub struct Guest {
     next: u64,
     begun: Instant,
     active: Instant,
-    printed: bool,
     restarts: u32,
     stopped: Option<Cause>,
     shutdown: bool,
@@ -68,12 +69,13 @@ impl Guest {
             .set_nonblocking(true)
             .context("setting up a socket for QEMU")?;
         // Made here so that they can be followed from the start, whatever QEMU does first.
-        let mut logs = Vec::new();
-        for name in [file::CONSOLE, file::FIRMWARE] {
-            File::create(dir.join(name))
-                .with_context(|| format!("cannot create {name} in {}", dir.display()))?;
-            logs.push(File::open(dir.join(name))?);
-        }
+        let log = |name: &str| -> Result<File> {
+            let path = dir.join(name);
+            File::create(&path)
+                .and_then(|_| File::open(&path))
+                .with_context(|| format!("cannot create {}", path.display()))
+        };
+        let (console_log, firmware_log) = (log(file::CONSOLE)?, log(file::FIRMWARE)?);
         let messages = File::create(dir.join(file::QEMU))?;
         let cmd = Cmd::new(program)
             .clean_env()
@@ -95,8 +97,10 @@ impl Guest {
             qemu,
             qmp: Qmp::new(monitor)?,
             dir: dir.to_owned(),
-            logs,
+            log: console_log,
             console: Console::default(),
+            firmware_log,
+            firmware: Console::default(),
             agent,
             listener: Listener::default(),
             heard: Vec::new(),
@@ -104,7 +108,6 @@ impl Guest {
             next: 1,
             begun,
             active: begun,
-            printed: false,
             restarts: 0,
             stopped: None,
             shutdown: false,
@@ -140,11 +143,6 @@ impl Guest {
         &self.console
     }
 
-    /// Whether anything was printed at all since power-on.
-    pub fn printed(&self) -> bool {
-        self.printed
-    }
-
     /// The host's port that leads to this TCP port of the guest.
     pub fn port(&self, guest: u16) -> Option<u16> {
         self.forwards.get(&guest).copied()
@@ -172,11 +170,14 @@ impl Guest {
 
     fn read_logs(&mut self) {
         let mut buffer = [0; 8192];
-        for log in &mut self.logs {
+        let logs = [
+            (&mut self.firmware_log, &mut self.firmware),
+            (&mut self.log, &mut self.console),
+        ];
+        for (log, console) in logs {
             while let Ok(len @ 1..) = log.read(&mut buffer) {
-                self.console.feed(&buffer[..len]);
+                console.feed(&buffer[..len]);
                 self.active = Instant::now();
-                self.printed = true;
             }
         }
     }
@@ -265,14 +266,16 @@ impl Guest {
     }
 
     fn last_words(&self) -> String {
-        self.console.last_line().map_or_else(String::new, |line| {
+        let last = self.console.last_line().or(self.firmware.last_line());
+        last.map_or_else(String::new, |line| {
             format!("; the console's last line is \"{}\"", line.trim())
         })
     }
 
     /// What is known to be wrong, first of what happened.
     pub fn cause(&self) -> Option<Cause> {
-        if let Some(cause) = self.console.cause().or(self.stopped.as_ref()) {
+        let causes = [self.console.cause(), self.stopped.as_ref(), self.firmware.cause()];
+        if let Some(cause) = causes.into_iter().flatten().next() {
             return Some(cause.clone());
         }
         if self.met {
@@ -286,21 +289,27 @@ impl Guest {
             return Some(Cause::Grub(errors));
         }
         if quiet > self.patience() {
-            let place = self.console.phase().place();
+            let seconds = quiet.as_secs();
             let last = self.last_words();
-            return Some(Cause::Hung(format!(
-                "nothing from {place} for {} s{last}",
-                quiet.as_secs()
-            )));
+            let text = match self.console.phase() {
+                Phase::Loader if self.console.last_line().is_none() => {
+                    format!("the disk's boot loader has printed nothing for {seconds} s{last}")
+                }
+                phase => format!("nothing from {} for {seconds} s{last}", phase.place()),
+            };
+            return Some(Cause::Hung(text));
         }
         None
     }
 
-    /// How long a boot may print nothing. An initramfs that waits for its root prints nothing for 30 s by itself.
+    /// How long a boot may print nothing. An initramfs that waits for its root prints nothing for 30 s by itself; GRUB
+    /// loads an initramfs for 20 s on a busy host.
     fn patience(&self) -> Duration {
-        Duration::from_secs(match (self.target, self.accel) {
-            (Target::Raspi3b, _) | (_, Accel::Tcg) => 90,
-            (_, Accel::Kvm) => 45,
+        Duration::from_secs(match (self.target, self.accel, self.console.phase()) {
+            (Target::Raspi3b, ..) => 90,
+            (_, Accel::Tcg, Phase::Loader) => 60,
+            (_, Accel::Tcg, _) => 90,
+            (_, Accel::Kvm, _) => 45,
         })
     }
 

@@ -96,6 +96,17 @@ fn grubs_prompts_are_failures() {
 }
 
 #[test]
+fn a_prompt_on_two_terminals_is_one() {
+    // GRUB writes whole strings to each terminal once its normal mode is loaded, single characters before.
+    let text = "device or file completions.\r\n\r\n\rgrub>grub>  ";
+    assert!(matches!(cause(text), Some(Cause::Grub(_))));
+    let text = "eerrrroorr::  nnoo  ssuucchh  ddeevviiccee::  11111111..\r\n\r\nggrruubb  rreessccuuee>>  ";
+    assert!(
+        matches!(cause(text), Some(Cause::Grub(text)) if text.starts_with("error: no such device: 1111."))
+    );
+}
+
+#[test]
 fn a_grub_that_complains_may_go_on() {
     let mut console = Console::default();
     console.feed(b"error: syntax error.\r\nerror: Incorrect command.\r\nerror: syntax error.\r\nSyntax error at line 3\r\n");
