@@ -43,7 +43,7 @@ fn a_wrong_type_is_shown_with_its_line() {
                 &tree.join("recipes/minimal.toml"),
                 "suite = \"bookworm\"",
                 "suite = 12",
-            )
+            );
         },
         &["recipes/minimal.toml:4:9", "text in quotes", "suite = 12"],
     );
@@ -152,7 +152,7 @@ fn a_source_that_escapes_the_overlay_is_refused() {
                 tree,
                 "extra",
                 "[[file]]\npath = \"/etc/extra.conf\"\nsource = \"../../../../etc/passwd\"\n",
-            )
+            );
         },
         &["overlays/extra/overlay.toml:", "../../../../etc/passwd"],
     );
@@ -185,7 +185,7 @@ fn a_destination_that_escapes_the_tree_is_refused() {
                 tree,
                 "extra",
                 "[[link]]\npath = \"/etc/../../x\"\ntarget = \"y\"\n",
-            )
+            );
         },
         &["overlays/extra/overlay.toml:", "/etc/../../x"],
     );
@@ -236,7 +236,7 @@ fn a_suite_that_the_board_cannot_have_is_shown() {
                 &tree.join("recipes/minimal.toml"),
                 "suite = \"bookworm\"",
                 "suite = \"buster\"",
-            )
+            );
         },
         &["recipes/minimal.toml:", "buster", "bookworm"],
     );
@@ -252,7 +252,7 @@ fn an_architecture_that_the_board_cannot_have_is_shown() {
                 &tree.join("boards/x86-pc.toml"),
                 "arch = \"amd64\"",
                 "arch = \"armel\"",
-            )
+            );
         },
         &["boards/x86-pc.toml:", "armel", "amd64"],
     );
@@ -268,7 +268,7 @@ fn an_image_size_that_cannot_hold_the_partitions_is_refused() {
                 &tree.join("recipes/minimal.toml"),
                 "size = \"4G\"",
                 "size = \"100M\"",
-            )
+            );
         },
         &["recipes/minimal.toml:", "100M"],
     );

@@ -34,8 +34,10 @@ fn with_grub_cfg(image: &Path, edit: impl FnOnce(&str) -> String) -> String {
 
 #[test]
 fn without_init() {
-    test_broken(|_| "rm /lib/systemd/systemd\nrm /usr/lib/systemd/systemd\n".into())
-        .fails(1, &["rule init", "no init: /sbin/init points to /lib/systemd/systemd"]);
+    test_broken(|_| "rm /lib/systemd/systemd\nrm /usr/lib/systemd/systemd\n".into()).fails(
+        1,
+        &["rule init", "no init: /sbin/init points to /lib/systemd/systemd"],
+    );
 }
 
 #[test]

@@ -264,7 +264,7 @@ struct MirrorState {
 impl SpoilingMirror {
     /// From now on, bytes of files whose path contains `part` are wrong. Empty: none.
     pub fn spoil(&self, part: &str) {
-        self.state.lock().unwrap().spoiled = part.to_owned();
+        part.clone_into(&mut self.state.lock().unwrap().spoiled);
     }
 
     /// How often a path that contains `part` was asked for.
@@ -323,7 +323,9 @@ pub fn spoiling_mirror() -> SpoilingMirror {
                     };
                     let mut state = state.lock().unwrap();
                     if !state.spoiled.is_empty() && path.contains(&state.spoiled) {
-                        body.iter_mut().for_each(|byte| *byte ^= 1);
+                        for byte in &mut body {
+                            *byte ^= 1;
+                        }
                     }
                     state.requests.push(path);
                     drop(state);
