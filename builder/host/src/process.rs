@@ -38,6 +38,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 pub struct Cmd {
     command: Command,
     stdin: Option<Vec<u8>>,
+    cleans_up: bool,
 }
 
 /// What a finished program left.
@@ -57,6 +58,7 @@ pub struct Running {
     child: Child,
     name: String,
     reaped: bool,
+    cleans_up: bool,
 }
 
 impl Cmd {
@@ -65,6 +67,7 @@ impl Cmd {
         Self {
             command: Command::new(program),
             stdin: None,
+            cleans_up: false,
         }
     }
 
@@ -111,6 +114,13 @@ impl Cmd {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// This one takes away what cancelled work left: it runs although a signal asked us to stop. Keep it short.
+    #[must_use]
+    pub fn cleans_up(mut self) -> Self {
+        self.cleans_up = true;
         self
     }
 
@@ -234,7 +244,9 @@ impl Cmd {
     }
 
     fn spawn_child(&mut self) -> Result<Running> {
-        cancel::check()?;
+        if !self.cleans_up {
+            cancel::check()?;
+        }
         let name = self.program().to_string_lossy().into_owned();
         self.command.process_group(0);
         die_with_parent(&mut self.command);
@@ -242,11 +254,14 @@ impl Cmd {
             .command
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        cancel::register(child.id());
+        if !self.cleans_up {
+            cancel::register(child.id());
+        }
         Ok(Running {
             child,
             name,
             reaped: false,
+            cleans_up: self.cleans_up,
         })
     }
 }
@@ -269,7 +284,9 @@ impl Running {
             .wait()
             .with_context(|| format!("waiting for {}", self.name))?;
         self.reap();
-        cancel::check()?;
+        if !self.cleans_up {
+            cancel::check()?;
+        }
         Ok(status)
     }
 

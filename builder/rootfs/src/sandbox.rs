@@ -115,12 +115,21 @@ impl Sandbox {
             root: effective_root(),
             emulator: None,
         };
-        sandbox
-            .cmd("rm")
-            .args(["-rf", "--one-file-system", "--"])
-            .arg(dir)
-            .output()?;
-        Ok(())
+        let remove = || {
+            let rm = sandbox
+                .cmd("rm")
+                .args(["-rf", "--one-file-system", "--"])
+                .arg(dir);
+            rm.cleans_up().output()
+        };
+        // Killed processes of a sandbox may take a moment to end, and put a last file there meanwhile.
+        for _ in 0..5 {
+            if remove().is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        remove().map(drop)
     }
 
     /// What `unshare` says when it does not work.
