@@ -315,12 +315,17 @@ pub fn spoiling_mirror() -> SpoilingMirror {
                     }
                     let mut body = Vec::new();
                     let status = match ureq::get(format!("{upstream}{path}")).call() {
-                        Ok(response) => {
-                            response.into_body().into_reader().read_to_end(&mut body)?;
-                            "200 OK"
-                        }
-                        Err(_) => "404 Not Found",
+                        Ok(response) => match response.into_body().into_reader().read_to_end(&mut body) {
+                            Ok(_) => 200,
+                            Err(_) => 502,
+                        },
+                        Err(ureq::Error::StatusCode(status)) => status,
+                        // A server error is worth another try, and `clic` makes it.
+                        Err(_) => 502,
                     };
+                    if status != 200 {
+                        body.clear();
+                    }
                     let mut state = state.lock().unwrap();
                     if !state.spoiled.is_empty() && path.contains(&state.spoiled) {
                         for byte in &mut body {
@@ -331,7 +336,7 @@ pub fn spoiling_mirror() -> SpoilingMirror {
                     drop(state);
                     write!(
                         stream,
-                        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
+                        "HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n\r\n",
                         body.len()
                     )?;
                     stream.write_all(&body)?;
