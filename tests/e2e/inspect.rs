@@ -69,7 +69,7 @@ fn packages_are_those_that_dpkg_sees() {
                     "{} {} {}",
                     field(p, "name"),
                     field(p, "version"),
-                    field(p, "arch")
+                    field(p, "architecture")
                 )
             })
             .collect();

@@ -142,6 +142,8 @@ pub fn heavy() -> MutexGuard<'static, ()> {
 }
 
 /// `recipes/minimal.toml` built for `board`, once per run. Never changed: copy it first.
+///
+/// `CLIC_TEST_IMAGES=DIR` takes the images that an earlier `clic build --out DIR` left there: for work on one test.
 pub fn image(board: &str) -> PathBuf {
     static X86: OnceLock<PathBuf> = OnceLock::new();
     static PI: OnceLock<PathBuf> = OnceLock::new();
@@ -151,6 +153,9 @@ pub fn image(board: &str) -> PathBuf {
         other => panic!("no shared image for {other}"),
     };
     cell.get_or_init(|| {
+        if let Some(dir) = std::env::var_os("CLIC_TEST_IMAGES") {
+            return PathBuf::from(dir).join(format!("minimal-{board}.img"));
+        }
         let _turn = heavy();
         let out = work_dir().join(format!("out-{board}"));
         if out.exists() {
