@@ -169,10 +169,13 @@ impl Console {
         }
         let single = undouble(line);
         let line = single.as_deref().unwrap_or(line);
-        if self.last.len() == KEPT {
-            self.last.pop_front();
+        // Frames of menus and repetitions tell nothing.
+        if line.chars().any(char::is_alphanumeric) && self.last.back().is_none_or(|last| last != line) {
+            if self.last.len() == KEPT {
+                self.last.pop_front();
+            }
+            self.last.push_back(line.to_owned());
         }
-        self.last.push_back(line.to_owned());
         let message = without_time(line);
         if message.len() != line.len() && self.phase == Phase::Loader {
             self.phase = Phase::Kernel;
@@ -266,9 +269,10 @@ impl Console {
                 "grub rescue>"
             };
             let stopped = format!("it stopped at its prompt ({prompt})");
-            let text = self
-                .grub_errors()
-                .map_or_else(|| stopped.clone(), |errors| format!("{errors} {stopped}"));
+            let text = match self.grub_errors() {
+                Some(errors) => format!("{errors} {stopped}"),
+                None => format!("{stopped}, as it does when it finds no grub.cfg"),
+            };
             self.found(Cause::Grub(text));
         } else if self.phase == Phase::Loader && text == "Shell>" {
             self.found(Cause::NothingToBoot("it went on to the UEFI shell".into()));

@@ -177,6 +177,13 @@ fn after_a_restart_the_loader_is_looked_at_again() {
 }
 
 #[test]
+fn the_last_lines_are_worth_reading() {
+    let mut console = Console::default();
+    console.feed(b"a\r\nBegin: x ... done.\r\nBegin: x ... done.\r\n+-----+\r\n|     |\r\nb\r\n");
+    assert_eq!(console.last_lines(), ["a", "Begin: x ... done.", "b"]);
+}
+
+#[test]
 fn garbage_is_survived() {
     let mut console = Console::default();
     let mut state: u32 = 1;
