@@ -222,8 +222,8 @@ impl Bars {
     }
 
     fn line(&self, text: &str) {
-        // A terminal that went away is no reason to stop.
-        let _ = self.multi.println(text);
+        // `MultiProgress::println` leaves the cursor at the end of its line when no bar follows.
+        self.multi.suspend(|| eprintln!("{text}"));
     }
 }
 
