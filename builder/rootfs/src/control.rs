@@ -62,6 +62,17 @@ pub fn field<'a>(text: &'a str, field: &str) -> Option<&'a str> {
     })
 }
 
+/// Like [`field`], with the lines that continue it: for lists, which may be folded.
+pub fn value<'a>(text: &'a str, field: &str) -> Option<&'a str> {
+    let first = self::field(text, field)?;
+    // Both are of one text.
+    let from = first.as_ptr() as usize - text.as_ptr() as usize;
+    let rest = &text[from..];
+    let mut lines = rest.match_indices('\n').map(|(at, _)| at);
+    let end = lines.find(|at| !rest[at + 1..].starts_with([' ', '\t']));
+    Some(rest[..end.unwrap_or(rest.len())].trim_end())
+}
+
 /// `Sat, 11 Jul 2026 10:16:37 UTC` as seconds since 1970. Release files are always in UTC.
 pub fn date(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] = [
@@ -134,6 +145,8 @@ mod tests {
         assert_eq!(all[0].get("Y"), None);
         assert_eq!(field("Package: b\nVersion: 1:2\n", "version"), Some("1:2"));
         assert_eq!(field("Packagé: b", "Package"), None);
+        assert_eq!(value("A: x,\n y\nB: z", "A"), Some("x,\n y"));
+        assert_eq!(value("A: x\nB: z", "b"), Some("z"));
     }
 
     #[test]

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clic_store::space::io_error;
+use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType, Header};
 
 /// How often symlinks are followed before they count as a loop (Linux: 40).
@@ -47,42 +50,86 @@ pub struct Entry {
     pub xattrs: Vec<(String, Vec<u8>)>,
 }
 
-#[derive(Debug)]
-enum Content {
-    /// In the tar file that was read.
+/// Where a regular file's bytes are.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In a tar file.
     At {
+        /// The tar file.
+        file: Arc<File>,
+        /// First byte.
         offset: u64,
+        /// Bytes.
         size: u64,
     },
-    Bytes(Vec<u8>),
+    /// In memory.
+    Bytes(Arc<[u8]>),
+    /// In a file of the host, which must stay as it is.
+    Host {
+        /// Where.
+        path: PathBuf,
+        /// Bytes.
+        size: u64,
+    },
 }
 
-/// A tree read from a tar file. Paths have no slash at either end; the root directory is the empty path.
-#[derive(Debug)]
+impl Content {
+    /// How many bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::At { size, .. } | Self::Host { size, .. } => *size,
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Passes all bytes on, in pieces.
+    pub fn copy(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {
+        let (file, offset, size) = match self {
+            Self::Bytes(bytes) => return Ok(each(bytes)?),
+            Self::At { file, offset, size } => (file.clone(), *offset, *size),
+            Self::Host { path, size } => {
+                let file = File::open(path).map_err(|error| io_error(error, path))?;
+                (Arc::new(file), 0, *size)
+            }
+        };
+        let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 1 << 18)];
+        let mut done = 0;
+        while done < size {
+            let want = usize::try_from(size - done).unwrap_or(usize::MAX).min(buffer.len());
+            file.read_exact_at(&mut buffer[..want], offset + done)?;
+            each(&buffer[..want])?;
+            done += want as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A tree as data. Paths have no slash at either end; the root directory is the empty path.
+#[derive(Debug, Default)]
 pub struct TarTree {
-    file: File,
     entries: BTreeMap<Vec<u8>, Entry>,
     contents: Vec<Content>,
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Entries, hard links included.
     pub entries: u64,
     /// Bytes of regular files' contents, each once.
     pub bytes: u64,
+    /// Bytes of the tar file.
+    pub size: u64,
+    /// Lower-case hex SHA-256 of the tar file.
+    pub sha256: String,
 }
 
 impl TarTree {
     /// Reads the index of a tar file. The contents stay where they are until the tree is written.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| io_error(error, path))?;
-        let mut tree = Self {
-            file: file.try_clone()?,
-            entries: BTreeMap::new(),
-            contents: Vec::new(),
-        };
+        let mut tree = Self::default();
+        let source = Arc::new(file.try_clone()?);
         // Raw: the crate's own reading of PAX records stops at a newline in a value, which a capability may hold.
         let mut archive = Archive::new(file);
         let mut extra = Extra::default();
@@ -99,7 +146,7 @@ impl TarTree {
                 continue;
             }
             let extra = std::mem::take(&mut extra);
-            tree.add(&entry, extra).with_context(|| {
+            tree.add(&entry, extra, &source).with_context(|| {
                 format!(
                     "{}: entry {}",
                     path.display(),
@@ -107,15 +154,10 @@ impl TarTree {
                 )
             })?;
         }
-        ensure!(
-            tree.entries.contains_key(&b""[..]),
-            "{} holds no tree",
-            path.display()
-        );
         Ok(tree)
     }
 
-    fn add(&mut self, entry: &tar::Entry<'_, impl Read>, mut extra: Extra) -> Result<()> {
+    fn add(&mut self, entry: &tar::Entry<'_, impl Read>, mut extra: Extra, source: &Arc<File>) -> Result<()> {
         let path = clean_path(
             &extra
                 .path
@@ -142,6 +184,7 @@ impl TarTree {
                     "sparse files are not expected"
                 );
                 self.contents.push(Content::At {
+                    file: source.clone(),
                     offset: entry.raw_file_position(),
                     size: entry.size(),
                 });
@@ -177,6 +220,47 @@ impl TarTree {
         };
         self.entries.insert(path, entry);
         Ok(())
+    }
+
+    /// Adds or replaces an entry.
+    pub fn insert(&mut self, path: Vec<u8>, entry: Entry) {
+        self.entries.insert(path, entry);
+    }
+
+    /// The content of a file of the host, for [`Kind::File`].
+    pub fn add_host_file(&mut self, path: PathBuf, size: u64) -> usize {
+        self.contents.push(Content::Host { path, size });
+        self.contents.len() - 1
+    }
+
+    /// All paths, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries.keys().map(Vec::as_slice)
+    }
+
+    /// All entries, sorted by path.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
+        self.entries.iter().map(|(path, entry)| (path.as_slice(), entry))
+    }
+
+    /// The content of a [`Kind::File`] of this tree.
+    pub fn content_of(&self, number: usize) -> &Content {
+        &self.contents[number]
+    }
+
+    /// Lays what a later stage changed over this tree: `removed` go, then `upper`'s entries come.
+    pub fn lay(&mut self, upper: Self, removed: &[Vec<u8>]) {
+        for path in removed {
+            self.entries.remove(path);
+        }
+        let first = self.contents.len();
+        self.contents.extend(upper.contents);
+        for (path, mut entry) in upper.entries {
+            if let Kind::File(number) = &mut entry.kind {
+                *number += first;
+            }
+            self.entries.insert(path, entry);
+        }
     }
 
     /// The entry of this path, no symlink followed.
@@ -241,34 +325,39 @@ impl TarTree {
     /// Size of a regular file's content in bytes; no symlink is followed.
     pub fn size(&self, path: &str) -> Option<u64> {
         match self.get(path)?.kind {
-            Kind::File(number) => Some(match &self.contents[number] {
-                Content::At { size, .. } => *size,
-                Content::Bytes(bytes) => bytes.len() as u64,
-            }),
+            Kind::File(number) => Some(self.contents[number].size()),
             _ => None,
         }
     }
 
     /// A regular file's content; no symlink is followed. `None` if there is no such file.
-    pub fn content(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
+    pub fn content(&self, path: &str) -> Result<Option<Vec<u8>>> {
         let Some(Kind::File(number)) = self.get(path).map(|entry| &entry.kind) else {
             return Ok(None);
         };
-        match &self.contents[*number] {
-            Content::Bytes(bytes) => Ok(Some(bytes.clone())),
-            Content::At { offset, size } => {
-                self.file.seek(SeekFrom::Start(*offset))?;
-                let mut bytes = Vec::new();
-                (&self.file).take(*size).read_to_end(&mut bytes)?;
-                Ok(Some(bytes))
-            }
-        }
+        let mut bytes = Vec::new();
+        self.contents[*number].copy(|piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(Some(bytes))
+    }
+
+    /// Files and bytes of the tree; a hard-linked file counts its bytes once.
+    pub fn count(&self) -> (u64, u64) {
+        let mut seen = std::collections::BTreeSet::new();
+        let sizes = self.entries.values().map(|entry| match entry.kind {
+            Kind::File(number) if seen.insert(number) => self.contents[number].size(),
+            _ => 0,
+        });
+        let bytes = sizes.sum();
+        (self.entries.len() as u64, bytes)
     }
 
     /// Gives a regular file this content. One that is not there yet belongs to root, with mode 0644; other hard
     /// links keep what they had.
     pub fn write_file(&mut self, path: &str, bytes: Vec<u8>) {
-        self.contents.push(Content::Bytes(bytes));
+        self.contents.push(Content::Bytes(bytes.into()));
         let kind = Kind::File(self.contents.len() - 1);
         let path = path.trim_matches('/').as_bytes().to_vec();
         match self.entries.get_mut(&path) {
@@ -286,21 +375,31 @@ impl TarTree {
         );
     }
 
-    /// Writes the tree in its one form: sorted by path, no time after `epoch`, no names of owners, extended
+    /// Writes the tree in its one form: sorted by path, no time after `epoch` (directories: `epoch`), no names of owners, extended
     /// attributes as PAX records, hard links to the first of their paths.
-    pub fn write(&mut self, to: &Path, epoch: u64) -> Result<Written> {
+    pub fn write(&self, to: &Path, epoch: u64) -> Result<Written> {
         let out = File::create(to).map_err(|error| io_error(error, to))?;
         let mut out = BufWriter::with_capacity(1 << 20, out);
         let mut written = Written::default();
         let mut first_names: BTreeMap<usize, &[u8]> = BTreeMap::new();
-        let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(|error| io_error(error, to));
+        let mut hash = Sha256::new();
+        let mut size = 0;
+        let mut write = |bytes: &[u8]| {
+            hash.update(bytes);
+            size += bytes.len() as u64;
+            out.write_all(bytes)
+        };
         for (path, entry) in &self.entries {
             written.entries += 1;
             let mut header = Header::new_ustar();
             header.set_mode(entry.mode);
             header.set_uid(entry.uid);
             header.set_gid(entry.gid);
-            header.set_mtime(entry.mtime.min(epoch));
+            header.set_mtime(match entry.kind {
+                // When a directory last changed depends on what was done in which order.
+                Kind::Directory => epoch,
+                _ => entry.mtime.min(epoch),
+            });
             header.set_size(0);
             let mut content = None;
             let mut link: &[u8] = b"";
@@ -326,13 +425,9 @@ impl TarTree {
                     }
                 }
             }
-            let size = match content {
-                Some(Content::At { size, .. }) => *size,
-                Some(Content::Bytes(bytes)) => bytes.len() as u64,
-                None => 0,
-            };
-            header.set_size(size);
-            written.bytes += size;
+            let length = content.map_or(0, Content::size);
+            header.set_size(length);
+            written.bytes += length;
             let slash: &[u8] = if entry.kind == Kind::Directory && !path.is_empty() {
                 b"/"
             } else {
@@ -367,33 +462,22 @@ impl TarTree {
                 extension.set_mtime(0);
                 extension.set_size(records.len() as u64);
                 extension.set_cksum();
-                write(extension.as_bytes())?;
-                write(&records)?;
-                write(padding(records.len() as u64))?;
+                for bytes in [extension.as_bytes(), records.as_slice(), padding(records.len() as u64)] {
+                    write(bytes).map_err(|error| io_error(error, to))?;
+                }
             }
             header.set_cksum();
-            write(header.as_bytes())?;
-            match content {
-                Some(Content::Bytes(bytes)) => write(bytes)?,
-                Some(Content::At { offset, size }) => {
-                    self.file.seek(SeekFrom::Start(*offset))?;
-                    let mut left = (&self.file).take(*size);
-                    let mut buffer = vec![0; usize::try_from(*size).unwrap_or(usize::MAX).min(1 << 18)];
-                    let mut copied = 0;
-                    while copied < *size {
-                        let n = left.read(&mut buffer)?;
-                        if n == 0 {
-                            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-                        }
-                        write(&buffer[..n])?;
-                        copied += n as u64;
-                    }
-                }
-                None => {}
+            write(header.as_bytes()).map_err(|error| io_error(error, to))?;
+            if let Some(content) = content {
+                content
+                    .copy(&mut write)
+                    .with_context(|| format!("copying /{} into the tar file", String::from_utf8_lossy(path)))?;
+                write(padding(length)).map_err(|error| io_error(error, to))?;
             }
-            write(padding(size))?;
         }
-        write(&[0; 1024])?;
+        write(&[0; 1024]).map_err(|error| io_error(error, to))?;
+        written.size = size;
+        written.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         out.flush().map_err(|error| io_error(error, to))?;
         Ok(written)
     }

@@ -1,0 +1,215 @@
+//! Debian package files: what they say of themselves, and the files in them.
+//!
+//! The format is deb(5): an `ar` archive of `debian-binary`, `control.tar` and `data.tar`, both compressed. A file may
+//! come from anywhere; whatever it says is checked before it is believed.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use clic_store::space::io_error;
+
+use crate::control;
+
+/// Bytes of an `ar` member's header.
+const AR_HEADER: usize = 60;
+/// Most bytes of an uncompressed control.tar. The largest in Debian (debconf templates, checksums of kernels) have
+/// a few MB.
+const MAX_CONTROL: u64 = 64 << 20;
+/// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB.
+const MAX_MEMORY: u64 = 256 << 20;
+
+/// An open package file.
+#[derive(Debug)]
+pub struct Deb {
+    file: File,
+    data: Member,
+    /// What the package says of itself.
+    pub control: Control,
+}
+
+/// What a package says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// The stanza in `control`, without a blank line at its end.
+    pub stanza: String,
+    /// The other files, sorted by name: maintainer scripts, `conffiles`, `triggers`, `md5sums`, `templates`, ...
+    pub files: Vec<ControlFile>,
+}
+
+/// A file of control.tar.
+#[derive(Clone, Debug)]
+pub struct ControlFile {
+    /// Its name: `postinst`.
+    pub name: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: u64,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// Where a member lies and how it is compressed.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    offset: u64,
+    size: u64,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Plain,
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+impl Deb {
+    /// Opens a package file and reads its control part.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| io_error(error, path))?;
+        Self::read(file).with_context(|| format!("{} is no usable Debian package", path.display()))
+    }
+
+    fn read(mut file: File) -> Result<Self> {
+        let end = file.metadata()?.len();
+        let mut magic = [0; 8];
+        file.read_exact(&mut magic).context("it ends early")?;
+        ensure!(magic == *b"!<arch>\n", "it does not begin as one");
+        let (mut version, mut control) = (None, None);
+        let mut at = magic.len() as u64;
+        loop {
+            let (name, member, next) = member(&mut file, at, end)?;
+            match name.as_str() {
+                "debian-binary" => {
+                    let mut text = String::new();
+                    (&file).take(member.size.min(100)).read_to_string(&mut text)?;
+                    ensure!(text.starts_with("2."), "its format is {:?}, not 2.0", text.trim());
+                    version = Some(());
+                }
+                _ if name.starts_with("control.tar") => {
+                    ensure!(version.is_some(), "it has no debian-binary at its beginning");
+                    control = Some(read_control(stream(&file, member)?)?);
+                }
+                _ if name.starts_with("data.tar") => {
+                    let control = control.context("it has no control.tar before its data.tar")?;
+                    return Ok(Self {
+                        file,
+                        data: member,
+                        control,
+                    });
+                }
+                // deb(5): members that begin with an underscore may be there and mean nothing to us.
+                _ if name.starts_with('_') => {}
+                _ => bail!("it holds {name:?}, which does not belong there"),
+            }
+            at = next;
+        }
+    }
+
+    /// The files, as a tar stream. One stream at a time.
+    pub fn data(&self) -> Result<Box<dyn Read + '_>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.data.offset))?;
+        stream(&self.file, self.data)
+    }
+}
+
+impl Control {
+    /// A field of the stanza.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        control::field(&self.stanza, name)
+    }
+
+    /// A field that is a list, with its folded lines.
+    pub fn list(&self, name: &str) -> Option<&str> {
+        control::value(&self.stanza, name)
+    }
+
+    /// A file of the control part.
+    pub fn file(&self, name: &str) -> Option<&ControlFile> {
+        self.files.iter().find(|file| file.name == name)
+    }
+}
+
+/// The member at `at`: its name, where it lies, and where the next one begins.
+fn member(file: &mut File, at: u64, end: u64) -> Result<(String, Member, u64)> {
+    let mut header = [0; AR_HEADER];
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(&mut header)
+        .context("it ends early: there is no data.tar")?;
+    let text = |from: usize, to: usize| -> Result<&str> {
+        let text = std::str::from_utf8(&header[from..to]).ok();
+        Ok(text.context("a member's header is garbage")?.trim_end())
+    };
+    ensure!(header[58..] == *b"`\n", "a member's header is garbage");
+    let name = text(0, 16)?.trim_end_matches('/').to_owned();
+    let size: u64 = text(48, 58)?.parse().context("a member's size is no number")?;
+    let offset = at + AR_HEADER as u64;
+    let past = offset.checked_add(size).filter(|past| *past <= end);
+    let past = past.with_context(|| format!("it ends early: {name} should have {size} bytes"))?;
+    let form = match name.rsplit_once('.').map(|(_, end)| end) {
+        Some("gz") => Form::Gzip,
+        Some("xz") => Form::Xz,
+        Some("zst") => Form::Zstd,
+        _ if name.ends_with(".tar") || !name.contains(".tar") => Form::Plain,
+        _ => bail!("{name} is compressed in a way that is not known here"),
+    };
+    // Members begin at even places.
+    Ok((name, Member { offset, size, form }, past.next_multiple_of(2)))
+}
+
+fn stream(file: &File, member: Member) -> Result<Box<dyn Read + '_>> {
+    let raw = io::BufReader::with_capacity(1 << 16, file.take(member.size));
+    Ok(match member.form {
+        Form::Plain => Box::new(raw),
+        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        Form::Xz => {
+            let decoder = liblzma::stream::Stream::new_stream_decoder(MAX_MEMORY, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(raw, decoder))
+        }
+        Form::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+    })
+}
+
+fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
+    let mut control = Control::default();
+    let mut archive = tar::Archive::new(stream.take(MAX_CONTROL));
+    for entry in archive.entries()? {
+        let mut entry = entry.context("its control.tar is damaged")?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path_bytes().into_owned();
+        let name = String::from_utf8(path).context("a name in its control.tar")?;
+        let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
+        ensure!(
+            !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain),
+            "its control.tar holds {name:?}, which does not belong there"
+        );
+        let (mode, mtime) = (entry.header().mode()? & 0o777, entry.header().mtime()?);
+        let mut bytes = Vec::new();
+        entry
+            .read_to_end(&mut bytes)
+            .context("its control.tar is damaged")?;
+        if name == "control" {
+            // A byte that is not UTF-8 must not stop a build.
+            control.stanza = String::from_utf8_lossy(&bytes).trim().to_owned();
+        } else {
+            control.files.push(ControlFile {
+                name,
+                mode,
+                mtime,
+                bytes,
+            });
+        }
+    }
+    ensure!(!control.stanza.is_empty(), "its control.tar has no control file");
+    ensure!(!control.stanza.contains("\n\n"), "its control file has more than one stanza");
+    control.files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(control)
+}

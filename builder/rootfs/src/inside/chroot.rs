@@ -1,0 +1,194 @@
+//! The tree as a place where programs run: what a system has mounted, and nothing of the host.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+
+use super::root::Root;
+
+/// Lines of a failed program that its error repeats. The log has them all.
+const TAIL: usize = 20;
+/// Says that no service may be started (invoke-rc.d(8): 101 is "forbidden by policy").
+const POLICY: &[u8] = b"#!/bin/sh\nexit 101\n";
+const POLICY_PATH: &str = "usr/sbin/policy-rc.d";
+/// What a program finds in /dev: numbers are the kernel's (Documentation/admin-guide/devices.txt), the nodes the host's.
+const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEV_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// A tree with the usual mounts; they go when this is dropped.
+#[derive(Debug)]
+pub struct Chroot<'a> {
+    root: &'a Root,
+    variables: Vec<(String, String)>,
+    mounted: Vec<PathBuf>,
+}
+
+impl<'a> Chroot<'a> {
+    /// Mounts what programs expect. `variables` are all that they have in their environment, besides `PATH`.
+    pub fn enter(root: &'a Root, variables: Vec<(String, String)>) -> Result<Self> {
+        let mut chroot = Self {
+            root,
+            variables,
+            mounted: Vec::new(),
+        };
+        let quiet = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
+        chroot.mount("proc", "proc", quiet, None)?;
+        chroot.mount("sys", "sysfs", quiet | MountFlags::RDONLY, None)?;
+        chroot.mount("dev", "tmpfs", MountFlags::NOSUID, Some(c"mode=755"))?;
+        chroot.devices().context("making /dev")?;
+        chroot.mount("run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=755"))?;
+        chroot.mount("tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))?;
+        root.make_dirs(b"run/lock")?;
+        root.write(POLICY_PATH, 0o755, POLICY)?;
+        Ok(chroot)
+    }
+
+    /// Mounts a file system on a directory of the tree, which may not be a symlink to somewhere else.
+    fn mount(&mut self, dir: &str, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>) -> Result<()> {
+        self.root.make_dirs(dir.as_bytes())?;
+        let fd = self
+            .root
+            .openat(dir.as_bytes(), OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|error| self.root.failed(error, dir.as_bytes()))?;
+        mount(kind, through(&fd), kind, flags, data)
+            .with_context(|| format!("cannot mount {kind} on /{dir} of the tree"))?;
+        self.mounted.push(self.root.path().join(dir));
+        Ok(())
+    }
+
+    fn devices(&mut self) -> Result<()> {
+        let dev = self.root.path().join("dev");
+        for name in NODES {
+            let node = dev.join(name);
+            std::fs::write(&node, "")?;
+            mount_bind(Path::new("/dev").join(name), &node).with_context(|| format!("/dev/{name}"))?;
+            self.mounted.push(node);
+        }
+        for (name, target) in DEV_LINKS {
+            std::os::unix::fs::symlink(target, dev.join(name))?;
+        }
+        for name in ["pts", "shm"] {
+            std::fs::create_dir(dev.join(name))?;
+        }
+        self.mount(
+            "dev/pts",
+            "devpts",
+            MountFlags::NOSUID | MountFlags::NOEXEC,
+            Some(c"newinstance,ptmxmode=0666,mode=620"),
+        )?;
+        self.mount("dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))
+    }
+
+    /// Runs a program of the tree as root; each line of its output goes to `each`. Its error has the last lines.
+    pub fn run(&self, argv: &[&str], more: &[(&str, &str)], each: &mut dyn FnMut(&str)) -> Result<()> {
+        let mut command = Command::new("chroot");
+        command
+            .arg(self.root.path())
+            .args(argv)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.variables.iter().map(|(key, value)| (key, value)))
+            .envs(more.iter().copied())
+            .current_dir("/")
+            .stdin(Stdio::null());
+        let (reader, writer) = std::io::pipe()?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let mut child = command.spawn().context("cannot start chroot")?;
+        // It holds the pipe's write ends; without this the reader never sees the end.
+        drop(command);
+        let mut tail = std::collections::VecDeque::new();
+        let status = std::thread::scope(|scope| -> Result<_> {
+            let waiter = scope.spawn(move || {
+                let status = child.wait();
+                // What a script left running holds the pipe open, and has no business in a tree.
+                end_all();
+                status
+            });
+            let mut reader = BufReader::new(reader);
+            let mut bytes = Vec::new();
+            while reader.read_until(b'\n', &mut bytes)? > 0 {
+                let line = String::from_utf8_lossy(&bytes);
+                let line = line.trim_end();
+                each(line);
+                if tail.len() == TAIL {
+                    tail.pop_front();
+                }
+                tail.push_back(line.to_owned());
+                bytes.clear();
+            }
+            match waiter.join() {
+                Ok(status) => Ok(status?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })?;
+        if !status.success() {
+            let tail: Vec<String> = tail.into();
+            bail!("{}: {status}\n{}", argv.join(" "), tail.join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Unmounts everything and takes away what [`Chroot::enter`] put into the tree.
+    pub fn leave(mut self) -> Result<()> {
+        end_all();
+        self.unmount();
+        self.root.remove(POLICY_PATH)
+    }
+
+    fn unmount(&mut self) {
+        for place in self.mounted.drain(..).rev() {
+            // Gone with the namespace in any case.
+            let _ = unmount(&place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        }
+    }
+}
+
+impl Drop for Chroot<'_> {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+/// An open file as a path.
+fn through(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Ends every other process of our namespace, whose first process we are.
+fn end_all() {
+    if !rustix::process::getpid().is_init() {
+        return;
+    }
+    // Who was just being started may be missed by one look.
+    for _ in 0..10 {
+        let others: Vec<_> = std::fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter_map(rustix::process::Pid::from_raw)
+            .filter(|pid| !pid.is_init())
+            .filter(|pid| rustix::process::kill_process(*pid, rustix::process::Signal::KILL).is_ok())
+            .collect();
+        let alive = |pid: &rustix::process::Pid| {
+            let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+            // `12 (name) S ...`: Z is an ended process that nobody asked about.
+            status.is_ok_and(|text| !text.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+        };
+        if !others.iter().any(alive) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

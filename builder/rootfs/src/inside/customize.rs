@@ -1,0 +1,170 @@
+//! Makes an installed tree a recipe's own: files, units, the initramfs, and the boot loaders' commands.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::{Context, Result, bail};
+use clic_host::UserError;
+use clic_recipe::plan::UnitState;
+use clic_store::space::io_error;
+use rustix::fs::{Gid, Mode, OFlags, Uid};
+use tar::EntryType;
+
+use super::chroot::Chroot;
+use super::job::{Customize, Job, JobUnit};
+use super::root::{Root, plain, split, unlink};
+use super::say::{self, Said};
+use crate::files::numbers;
+
+/// Does the job's work in `root`.
+pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<()> {
+    step("putting files in place");
+    place_files(root, work)?;
+    let chroot = Chroot::enter(root, job.variables())?;
+    for unit in &work.units {
+        change(&chroot, unit)?;
+    }
+    // Before the commands: its hooks fill /boot/firmware, which the Raspberry Pi's command empties.
+    initramfs(&chroot, root)?;
+    for command in &work.commands {
+        let shown = command.join(" ");
+        step(&format!("running {shown}"));
+        let argv: Vec<&str> = command.iter().map(String::as_str).collect();
+        chroot
+            .run(&argv, &[], &mut say::line)
+            .with_context(|| format!("running {shown} failed"))?;
+    }
+    chroot.leave()
+}
+
+fn step(what: &str) {
+    say::say(&Said::Step { what: what.into() });
+}
+
+/// The recipe's files, with owners by name as the tree knows them.
+fn place_files(root: &Root, work: &Customize) -> Result<()> {
+    let users = numbers(&root.read("etc/passwd")?.unwrap_or_default());
+    let groups = numbers(&root.read("etc/group")?.unwrap_or_default());
+    let file = File::open(&work.files).map_err(|error| io_error(error, &work.files))?;
+    let mut archive = tar::Archive::new(BufReader::new(file));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = plain(&entry.path_bytes()).context("a path that is not plain")?;
+        let shown = String::from_utf8_lossy(&path).into_owned();
+        let header = entry.header().clone();
+        let id = |name: Result<Option<&str>, std::str::Utf8Error>, known: &std::collections::BTreeMap<String, u64>, what| {
+            let name = name.ok().flatten().unwrap_or("root");
+            known.get(name).and_then(|id| u32::try_from(*id).ok()).ok_or_else(|| {
+                UserError::new(format!("/{shown}: the tree has no {what} {name:?}"))
+                    .help("use one that Debian or a package of the recipe creates")
+            })
+        };
+        let owner = (
+            id(header.username(), &users, "user")?,
+            id(header.groupname(), &groups, "group")?,
+        );
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
+        place(root, &path, &header, owner, &bytes, link.as_deref()).with_context(|| format!("/{shown}"))?;
+    }
+    Ok(())
+}
+
+fn place(
+    root: &Root,
+    path: &[u8],
+    header: &tar::Header,
+    (uid, gid): (u32, u32),
+    bytes: &[u8],
+    link: Option<&[u8]>,
+) -> Result<()> {
+    let mode = header.mode()? & 0o7777;
+    let shown = std::str::from_utf8(path).context("a name that is not UTF-8")?;
+    let failed = |error| root.failed(error, path);
+    match header.entry_type() {
+        EntryType::Symlink => {
+            let (above, name) = split(path);
+            let above = root.make_dirs(above)?;
+            unlink(&above, name)?;
+            let (target, name) = (
+                std::ffi::OsStr::from_bytes(link.context("a symlink without a target")?),
+                std::ffi::OsStr::from_bytes(name),
+            );
+            rustix::fs::symlinkat(target, &above, name).map_err(failed)?;
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::chownat(&above, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)
+                .map_err(failed)?;
+            return Ok(());
+        }
+        EntryType::Directory => drop(root.make_dirs(path)?),
+        EntryType::Regular => root.write(shown, mode, bytes)?,
+        other => bail!("an entry of type {other:?}"),
+    }
+    let fd = root
+        .openat(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+        .map_err(failed)?;
+    rustix::fs::fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed)?;
+    // chown takes set-id bits away.
+    rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).map_err(failed)
+}
+
+fn change(chroot: &Chroot<'_>, unit: &JobUnit) -> Result<()> {
+    let (verb, doing) = match unit.state {
+        UnitState::Enabled => ("enable", "enabling"),
+        UnitState::Disabled => ("disable", "disabling"),
+        UnitState::Masked => ("mask", "masking"),
+    };
+    let what = format!("{doing} {} (from {})", unit.name, unit.from);
+    step(&what);
+    let mut unknown = false;
+    let result = chroot.run(&["systemctl", verb, "--", &unit.name], &[], &mut |line| {
+        say::line(line);
+        // `mask` succeeds for a unit that is not there, but says so.
+        unknown |= line.contains("does not exist");
+    });
+    if result.is_ok() && !unknown {
+        return Ok(());
+    }
+    let error = result.err().unwrap_or_else(|| anyhow::anyhow!("systemctl: there is no such unit"));
+    Err(error.context(UserError::new(what + " failed").help(
+        "no package or file of the recipe brings a unit of this name, or it cannot be changed so",
+    )))
+}
+
+/// The kernel's package has made /vmlinuz, but with `INITRD=No` no /initrd.img: its tool is asked once more.
+fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
+    let has = |path: &str| {
+        root.openat(path.as_bytes(), OFlags::PATH, Mode::empty())
+            .is_ok()
+    };
+    if !has("usr/sbin/update-initramfs") {
+        return Ok(());
+    }
+    step("making the initramfs");
+    let run = |argv: &[&str]| {
+        // Set for the packages' own attempts, which came too early.
+        chroot
+            .run(argv, &[("INITRD", "Yes")], &mut say::line)
+            .context("making the initramfs failed")
+    };
+    run(&["update-initramfs", "-c", "-k", "all"])?;
+    if !has("usr/bin/linux-update-symlinks") {
+        return Ok(());
+    }
+    let boot = root.path().join("boot");
+    let mut versions: Vec<String> = std::fs::read_dir(&boot)
+        .map_err(|error| io_error(error, &boot))?
+        .flatten()
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("initrd.img-")?.to_owned()))
+        .collect();
+    versions.sort();
+    for version in versions {
+        let kernel = format!("/boot/vmlinuz-{version}");
+        if has(kernel.trim_start_matches('/')) {
+            run(&["linux-update-symlinks", "upgrade", &version, &kernel])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What has to come before what: Debian's relations between packages.
+
+use std::collections::{HashMap, HashSet};
+
+/// A package with its relations.
+#[derive(Debug)]
+pub struct Related<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `Pre-Depends`: configured before this one is unpacked.
+    pub pre_depends: Vec<Vec<&'a str>>,
+    /// `Depends`: unpacked, and configured before this one is configured.
+    pub depends: Vec<Vec<&'a str>>,
+    /// Names that it stands for besides its own.
+    pub provides: Vec<&'a str>,
+}
+
+/// A relation's alternatives by name. Versions and architectures were apt's business.
+pub fn relation(field: Option<&str>) -> Vec<Vec<&str>> {
+    let clauses = field.unwrap_or_default().split(',');
+    clauses
+        .map(|clause| clause.split('|').filter_map(name).collect::<Vec<_>>())
+        .filter(|alternatives| !alternatives.is_empty())
+        .collect()
+}
+
+/// The names in a plain list, such as `Provides`.
+pub fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').filter_map(name)
+}
+
+/// `libc6:any (>= 2.36)`: libc6.
+fn name(text: &str) -> Option<&str> {
+    let end = |c: char| c.is_whitespace() || matches!(c, '(' | ':' | '[' | '<');
+    text.trim_start().split(end).next().filter(|name| !name.is_empty())
+}
+
+/// One step of an installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Packages to unpack, by index.
+    pub unpack: Vec<usize>,
+    /// Packages to configure then, by index: what later rounds need. `None` in the last round: all.
+    pub configure: Option<Vec<usize>>,
+}
+
+/// The fewest rounds in which every package is unpacked only when what it pre-depends on is configured. `packages` are in
+/// the order in which they are to be unpacked; `configured` are the names that the tree has already.
+pub fn rounds(packages: &[Related<'_>], configured: &HashSet<String>) -> Vec<Round> {
+    let mut providers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, package) in packages.iter().enumerate() {
+        for name in std::iter::once(&package.name).chain(&package.provides) {
+            providers.entry(name).or_default().push(at);
+        }
+    }
+    // Of the alternatives that are among the new packages all are taken: more than needed, never less.
+    let needed = |clauses: &[Vec<&str>]| -> Vec<usize> {
+        let clauses = clauses
+            .iter()
+            .filter(|alternatives| !alternatives.iter().any(|name| configured.contains(*name)));
+        let among = clauses.flatten().filter_map(|name| providers.get(name));
+        among.flatten().copied().collect()
+    };
+    let mut done: HashSet<usize> = HashSet::new();
+    let mut unpacked: HashSet<usize> = HashSet::new();
+    let mut rounds = Vec::new();
+    while unpacked.len() < packages.len() {
+        let waiting: Vec<usize> = (0..packages.len()).filter(|at| !unpacked.contains(at)).collect();
+        let before = |at: &usize| {
+            needed(&packages[*at].pre_depends)
+                .into_iter()
+                .filter(|other| other != at && !done.contains(other))
+                .collect::<Vec<_>>()
+        };
+        let mut unpack: Vec<usize> = waiting.iter().copied().filter(|at| before(at).is_empty()).collect();
+        if unpack.is_empty() {
+            // Pre-dependencies in a circle, which policy forbids: dpkg will say what it makes of them.
+            unpack.clone_from(&waiting);
+        }
+        unpacked.extend(&unpack);
+        // What the waiting ones pre-depend on, with all that these depend on.
+        let mut wanted: HashSet<usize> = HashSet::new();
+        let mut todo: Vec<usize> = waiting
+            .iter()
+            .filter(|at| !unpacked.contains(at))
+            .flat_map(before)
+            .collect();
+        while let Some(at) = todo.pop() {
+            if !done.contains(&at) && wanted.insert(at) {
+                todo.extend(needed(&packages[at].depends));
+                todo.extend(needed(&packages[at].pre_depends));
+            }
+        }
+        if unpacked.len() == packages.len() {
+            rounds.push(Round {
+                unpack,
+                configure: None,
+            });
+            break;
+        }
+        // Only those that can be configured already; the others get their turn when what they need is unpacked.
+        let mut ready: HashSet<usize> = wanted.intersection(&unpacked).copied().collect();
+        loop {
+            let lacks = |at: &usize| {
+                let all = needed(&packages[*at].depends)
+                    .into_iter()
+                    .chain(needed(&packages[*at].pre_depends));
+                all.into_iter()
+                    .any(|other| !done.contains(&other) && !ready.contains(&other))
+            };
+            let Some(at) = ready.iter().copied().find(|at| lacks(at)) else {
+                break;
+            };
+            ready.remove(&at);
+        }
+        if ready.is_empty() {
+            let all: HashSet<usize> = waiting.iter().copied().collect();
+            unpack.extend(all.iter().filter(|at| !unpacked.contains(at)));
+            unpack.sort_unstable();
+            rounds.push(Round {
+                unpack,
+                configure: None,
+            });
+            break;
+        }
+        done.extend(&ready);
+        let mut configure: Vec<usize> = ready.into_iter().collect();
+        configure.sort_unstable();
+        rounds.push(Round {
+            unpack,
+            configure: Some(configure),
+        });
+    }
+    rounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package<'a>(name: &'a str, pre: &'a str, depends: &'a str) -> Related<'a> {
+        Related {
+            name,
+            pre_depends: relation(Some(pre)),
+            depends: relation(Some(depends)),
+            provides: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn relations_are_names() {
+        assert_eq!(
+            relation(Some("libc6 (>= 2.3), debconf (>= 0.5) | debconf-2.0, python3:any,")),
+            [vec!["libc6"], vec!["debconf", "debconf-2.0"], vec!["python3"]]
+        );
+        assert!(relation(None).is_empty());
+    }
+
+    #[test]
+    fn one_round_when_nothing_is_needed_before() {
+        let packages = [package("a", "libc6", "b"), package("b", "", "a")];
+        let configured = HashSet::from(["libc6".to_owned()]);
+        assert_eq!(
+            rounds(&packages, &configured),
+            [Round {
+                unpack: vec![0, 1],
+                configure: None
+            }]
+        );
+    }
+
+    #[test]
+    fn pre_dependencies_are_configured_with_what_they_need() {
+        let packages = [
+            package("a", "b", ""),
+            package("b", "", "c"),
+            package("c", "", ""),
+            package("d", "", "a"),
+        ];
+        assert_eq!(
+            rounds(&packages, &HashSet::new()),
+            [
+                Round {
+                    unpack: vec![1, 2, 3],
+                    configure: Some(vec![1, 2])
+                },
+                Round {
+                    unpack: vec![0],
+                    configure: None
+                }
+            ]
+        );
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let packages = [package("a", "b", ""), package("b", "a", "")];
+        assert_eq!(rounds(&packages, &HashSet::new()).len(), 1);
+        let packages = [package("a", "b", ""), package("b", "", "a")];
+        let rounds = rounds(&packages, &HashSet::new());
+        let unpacked: usize = rounds.iter().map(|round| round.unpack.len()).sum();
+        assert_eq!(unpacked, 2, "{rounds:?}");
+    }
+}

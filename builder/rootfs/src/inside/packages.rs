@@ -1,0 +1,263 @@
+//! Installs packages: unpacked by us, configured by the tree's own dpkg.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Result, bail};
+
+use super::admin::Admin;
+use super::chroot::Chroot;
+use super::job::{Job, Packages};
+use super::order::{self, Related, Round};
+use super::root::Root;
+use super::say::{self, Said};
+use super::unpack::{Unit, Unpacked, unpack};
+use crate::deb::Deb;
+
+/// Where dpkg keeps the control part of a package whose preinst runs. debconf and others look there.
+const CONTROL: &str = "var/lib/dpkg/tmp.ci";
+
+/// Installs the job's packages into `root`.
+pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
+    if packages.base {
+        begin(root, job)?;
+    }
+    let controls = packages
+        .packages
+        .iter()
+        .map(|package| Ok(Deb::open(&package.deb)?.control))
+        .collect::<Result<Vec<_>>>()?;
+    let related: Vec<Related<'_>> = packages
+        .packages
+        .iter()
+        .zip(&controls)
+        .map(|(package, control)| Related {
+            name: &package.name,
+            pre_depends: order::relation(control.list("Pre-Depends")),
+            depends: order::relation(control.list("Depends")),
+            provides: order::names(control.list("Provides").unwrap_or_default()).collect(),
+        })
+        .collect();
+    let rounds = if packages.base {
+        // Nothing can run before all of it is there.
+        vec![Round {
+            unpack: (0..related.len()).collect(),
+            configure: None,
+        }]
+    } else {
+        let admin = Admin::read(root)?;
+        let configured: HashSet<String> = admin.configured().map(str::to_owned).collect();
+        order::rounds(&related, &configured)
+    };
+    let mut preseeded = packages.preseeds.is_empty();
+    for round in rounds {
+        let units: Vec<Unit<'_>> = round
+            .unpack
+            .iter()
+            .map(|at| {
+                let package = &packages.packages[*at];
+                Unit {
+                    name: &package.name,
+                    deb: &package.deb,
+                    installed_size: package.installed_size,
+                }
+            })
+            .collect();
+        let scripts: Vec<_> = round.unpack.iter().map(|at| (&related[*at], &controls[*at])).collect();
+        if packages.base {
+            // Their scripts need what they bring.
+            let unpacked = unpack_round(root, job, &units)?;
+            let chroot = Chroot::enter(root, job.variables())?;
+            preinst(&chroot, root, &scripts)?;
+            let mut admin = Admin::read(root)?;
+            admin.add(&unpacked)?;
+            configure(&chroot, None)?;
+            chroot.leave()?;
+        } else {
+            let chroot = Chroot::enter(root, job.variables())?;
+            if !preseeded {
+                preseed(&chroot, root, &packages.preseeds)?;
+                preseeded = true;
+            }
+            preinst(&chroot, root, &scripts)?;
+            // Scripts may have said where files are to go.
+            let unpacked = unpack_round(root, job, &units)?;
+            let mut admin = Admin::read(root)?;
+            admin.add(&unpacked)?;
+            let names: Option<Vec<String>> = round.configure.as_ref().map(|configure| {
+                configure
+                    .iter()
+                    .map(|at| packages.packages[*at].name.clone())
+                    .collect()
+            });
+            configure(&chroot, names.as_deref())?;
+            chroot.leave()?;
+        }
+    }
+    if packages.base && !preseeded {
+        let chroot = Chroot::enter(root, job.variables())?;
+        preseed(&chroot, root, &packages.preseeds)?;
+        chroot.leave()?;
+    }
+    Ok(())
+}
+
+/// What has to be there before the first package: a merged /usr, and dpkg's database.
+fn begin(root: &Root, job: &Job) -> Result<()> {
+    // As in debootstrap: amd64 has a few more library directories.
+    let more: &[&str] = match job.arch {
+        clic_recipe::plan::Arch::Amd64 => &["lib32", "lib64", "libx32"],
+        clic_recipe::plan::Arch::Arm64 => &[],
+    };
+    for dir in ["bin", "sbin", "lib"].iter().chain(more) {
+        root.make_dirs(format!("usr/{dir}").as_bytes())?;
+        let link = root.path().join(dir);
+        std::os::unix::fs::symlink(format!("usr/{dir}"), &link)
+            .map_err(|error| clic_store::space::io_error(error, &link))?;
+    }
+    Admin::create(root)
+}
+
+fn unpack_round(root: &Root, job: &Job, units: &[Unit<'_>]) -> Result<Vec<Unpacked>> {
+    let admin = Admin::read(root)?;
+    unpack(root, &admin, units, job.threads, &|name| {
+        say::say(&Said::Unpacked { package: name.into() });
+    })
+}
+
+/// Answers to questions that packages would ask.
+fn preseed(chroot: &Chroot<'_>, root: &Root, preseeds: &[String]) -> Result<()> {
+    let file = "run/clic-preseeds";
+    root.write(file, 0o600, (preseeds.join("\n") + "\n").as_bytes())?;
+    chroot
+        .run(&["debconf-set-selections", "/run/clic-preseeds"], &[], &mut say::line)
+        .context("the answers for debconf (preseeds) are not accepted")
+}
+
+/// Runs the scripts that come before unpacking, in the packages' order.
+fn preinst(chroot: &Chroot<'_>, root: &Root, packages: &[(&Related<'_>, &crate::deb::Control)]) -> Result<()> {
+    let running = dpkg_version(root)?;
+    for (related, control) in packages {
+        if control.file("preinst").is_none() {
+            continue;
+        }
+        let field = |name: &str| control.field(name).unwrap_or_default().to_owned();
+        for file in &control.files {
+            root.write(&format!("{CONTROL}/{}", file.name), file.mode, &file.bytes)?;
+        }
+        root.write(&format!("{CONTROL}/control"), 0o644, (control.stanza.clone() + "\n").as_bytes())?;
+        let environment = [
+            ("DPKG_MAINTSCRIPT_PACKAGE", related.name.to_owned()),
+            ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1".to_owned()),
+            ("DPKG_MAINTSCRIPT_ARCH", field("Architecture")),
+            ("DPKG_MAINTSCRIPT_NAME", "preinst".to_owned()),
+            ("DPKG_MAINTSCRIPT_DEBUG", "0".to_owned()),
+            ("DPKG_RUNNING_VERSION", running.clone()),
+            ("DPKG_ADMINDIR", "/var/lib/dpkg".to_owned()),
+            ("DPKG_ROOT", String::new()),
+            ("DPKG_COLORS", "never".to_owned()),
+            ("DPKG_FORCE", String::new()),
+        ];
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let script = format!("/{CONTROL}/preinst");
+        say::line(&format!("Preparing {} ({}) ...", related.name, field("Version")));
+        let result = chroot.run(&[&script, "install"], &environment, &mut say::line);
+        for file in control.files.iter().map(|file| file.name.as_str()).chain(["control"]) {
+            root.remove(&format!("{CONTROL}/{file}"))?;
+        }
+        result.with_context(|| format!("the preinst script of {} failed", related.name))?;
+    }
+    match rustix::fs::unlinkat(
+        rustix::fs::CWD,
+        root.path().join(CONTROL),
+        rustix::fs::AtFlags::REMOVEDIR,
+    ) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(root.failed(error, CONTROL.as_bytes())),
+    }
+}
+
+/// The version of the tree's dpkg, without what Debian adds.
+fn dpkg_version(root: &Root) -> Result<String> {
+    let status = root.read_text("var/lib/dpkg/status")?;
+    let version = crate::control::stanzas(&status)
+        .find(|stanza| crate::control::field(stanza, "Package") == Some("dpkg"))
+        .and_then(|stanza| crate::control::field(stanza, "Version"))
+        .unwrap_or_default();
+    Ok(version.split(['-', '+', '~']).next().unwrap_or(version).to_owned())
+}
+
+/// Has the tree's dpkg configure these packages, or all.
+fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
+    let mut argv = vec!["dpkg", "--force-unsafe-io", "--configure"];
+    match names {
+        Some(names) => argv.extend(names.iter().map(String::as_str)),
+        None => argv.push("--pending"),
+    }
+    // The lines since the last package began, and the last complaint of dpkg's own.
+    let mut current = None;
+    let mut since: Vec<String> = Vec::new();
+    let mut failed: Option<Failed> = None;
+    let result = chroot.run(&argv, &[], &mut |line| {
+        say::line(line);
+        if let Some(name) = package_after(line, "Setting up ").or_else(|| package_after(line, "Processing triggers for ")) {
+            say::say(&Said::Configuring { package: name.into() });
+            current = Some(name.to_owned());
+            since.clear();
+        } else if let Some(rest) = line.strip_prefix("dpkg: error processing package ") {
+            if failed.is_none() {
+                failed = Some(Failed {
+                    package: rest.split([' ', ':']).next().unwrap_or(rest).to_owned(),
+                    lines: std::mem::take(&mut since),
+                    script: None,
+                });
+            }
+        } else if let Some(failed) = failed.as_mut().filter(|failed| failed.script.is_none()) {
+            failed.script = Some(line.trim().to_owned());
+        } else if since.len() < 200 {
+            since.push(line.to_owned());
+        }
+    });
+    let Err(error) = result else { return Ok(()) };
+    match failed {
+        Some(Failed { package, script, lines }) => {
+            let from = lines.len().saturating_sub(15);
+            bail!(
+                "{package} cannot be configured: {}\n{}",
+                script.unwrap_or_else(|| "dpkg does not say why".into()),
+                lines[from..].join("\n")
+            )
+        }
+        None => Err(error),
+    }
+}
+
+/// What dpkg says of a package that it could not configure.
+struct Failed {
+    package: String,
+    /// `installed x package post-installation script subprocess returned error exit status 1`
+    script: Option<String>,
+    /// What the script printed.
+    lines: Vec<String>,
+}
+
+/// `Setting up libc6:amd64 (2.36) ...`: libc6.
+fn package_after<'a>(line: &'a str, start: &str) -> Option<&'a str> {
+    let name = line.strip_prefix(start)?.split(' ').next()?;
+    name.split(':').next().filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_in_dpkgs_lines() {
+        assert_eq!(package_after("Setting up libc6:amd64 (2.36-9) ...", "Setting up "), Some("libc6"));
+        assert_eq!(
+            package_after("Processing triggers for man-db (2.11) ...", "Processing triggers for "),
+            Some("man-db")
+        );
+        assert_eq!(package_after("Setting upx", "Setting up "), None);
+    }
+}

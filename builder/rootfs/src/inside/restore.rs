@@ -1,0 +1,140 @@
+//! Puts the results of earlier stages into a directory again.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use clic_store::space::io_error;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
+use sha2::{Digest, Sha256};
+
+use super::job::LayerTar;
+use super::root::Root;
+use super::unpack::times;
+use crate::tarball::{Entry, Kind, TarTree};
+
+/// Reads layers, lowest first, as one tree. What is damaged is an error.
+pub fn read(layers: &[LayerTar]) -> Result<TarTree> {
+    let mut tree = TarTree::default();
+    for layer in layers {
+        tree.lay(TarTree::read(&layer.tar)?, &layer.removed);
+    }
+    Ok(tree)
+}
+
+/// Whether a layer's tar file is what it was when it was made.
+pub fn verify(layer: &LayerTar) -> Result<bool> {
+    let mut file = std::fs::File::open(&layer.tar).map_err(|error| io_error(error, &layer.tar))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer).map_err(|error| io_error(error, &layer.tar))? {
+            0 => break,
+            n => hash.update(&buffer[..n]),
+        }
+    }
+    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(found == layer.sha256)
+}
+
+/// Writes `tree` into the empty directory of `root`.
+pub fn restore(root: &Root, tree: &TarTree, threads: usize) -> Result<()> {
+    let top = root.path();
+    let place = |path: &[u8]| top.join(OsStr::from_bytes(path));
+    let mut files: Vec<(&[u8], &Entry, usize)> = Vec::new();
+    let mut first: BTreeMap<usize, &[u8]> = BTreeMap::new();
+    let mut links: Vec<(&[u8], &[u8])> = Vec::new();
+    // Sorted, so that a directory comes before what is in it.
+    for (path, entry) in tree.entries() {
+        match &entry.kind {
+            Kind::Directory => {
+                if !path.is_empty() {
+                    make_directory(&place(path))?;
+                }
+                own(&place(path), entry)?;
+            }
+            Kind::File(number) => match first.get(number) {
+                Some(other) => links.push((other, path)),
+                None => {
+                    first.insert(*number, path);
+                    files.push((path, entry, *number));
+                }
+            },
+            Kind::Symlink(target) => {
+                let place = place(path);
+                std::os::unix::fs::symlink(OsStr::from_bytes(target), &place)
+                    .map_err(|error| io_error(error, &place))?;
+                own(&place, entry)?;
+                rustix::fs::utimensat(CWD, &place, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|error| io_error(error.into(), &place))?;
+            }
+            Kind::Special(kind, ..) => {
+                ensure!(*kind == b'6', "/{} is a device", String::from_utf8_lossy(path));
+                let place = place(path);
+                rustix::fs::mknodat(CWD, &place, rustix::fs::FileType::Fifo, Mode::from_raw_mode(entry.mode), 0)
+                    .map_err(|error| io_error(error.into(), &place))?;
+                own(&place, entry)?;
+            }
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some((path, entry, number)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            file(&place(path), entry, tree, *number)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    for (from, to) in links {
+        let to = place(to);
+        std::fs::hard_link(place(from), &to).map_err(|error| io_error(error, &to))?;
+    }
+    Ok(())
+}
+
+fn make_directory(place: &Path) -> Result<()> {
+    std::fs::create_dir(place).map_err(|error| io_error(error, place))
+}
+
+fn file(place: &Path, entry: &Entry, tree: &TarTree, number: usize) -> Result<()> {
+    let failed = |error| io_error(error, place);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(CWD, place, flags, Mode::from_raw_mode(0o600)).map_err(|error| failed(error.into()))?;
+    let mut file = std::fs::File::from(fd);
+    tree.content_of(number)
+        .copy(|piece| file.write_all(piece))
+        .with_context(|| place.display().to_string())?;
+    own(place, entry)?;
+    rustix::fs::futimens(&file, &times(entry.mtime)).map_err(|error| failed(error.into()))
+}
+
+/// Owner, mode and attributes.
+fn own(place: &Path, entry: &Entry) -> Result<()> {
+    let failed = |error: rustix::io::Errno| io_error(error.into(), place);
+    let (Ok(uid), Ok(gid)) = (u32::try_from(entry.uid), u32::try_from(entry.gid)) else {
+        bail!("{}: an owner out of range", place.display());
+    };
+    let symlink = matches!(entry.kind, Kind::Symlink(_));
+    if (uid, gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::chownat(CWD, place, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    }
+    if !symlink {
+        // After chown, which takes set-id bits and capabilities away.
+        rustix::fs::chmod(place, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
+        for (name, value) in &entry.xattrs {
+            rustix::fs::lsetxattr(place, name.as_str(), value, XattrFlags::empty()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,430 @@
+//! Puts the files of many packages into a tree at once, as `dpkg --unpack` would one after the other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+use tar::EntryType;
+
+use super::admin::{Admin, Override};
+use super::root::{Root, plain, split, unlink};
+use crate::deb::{Control, Deb};
+
+/// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
+const IDS: u64 = crate::sandbox::IDS as u64;
+/// What a package may take beyond twice the size that it states: small packages state little.
+const SLACK: u64 = 64 << 20;
+/// What dpkg puts behind a configuration file's name until the package is configured.
+const NEW: &[u8] = b".dpkg-new";
+
+/// A package to unpack.
+#[derive(Debug)]
+pub struct Unit<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Its .deb.
+    pub deb: &'a Path,
+    /// Bytes that it takes by its own account.
+    pub installed_size: u64,
+}
+
+/// What was unpacked of a package.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// What the package says of itself.
+    pub control: Control,
+    /// Every path in it, in its order: `usr/bin/env`; the empty path for the root.
+    pub paths: Vec<Vec<u8>>,
+}
+
+/// A directory as a package wants it.
+struct Directory {
+    path: Vec<u8>,
+    looks: Looks,
+}
+
+/// An entry's properties.
+#[derive(Clone, Copy)]
+struct Looks {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime: u64,
+}
+
+/// Unpacks `units` with `threads` threads; results are in their order. `each` is told of every finished one.
+///
+/// The outcome is that of one after the other: of several packages with one directory the first decides how it looks,
+/// and a file that two bring is an error unless one may replace the other's (`Replaces`).
+pub fn unpack(
+    root: &Root,
+    admin: &Admin,
+    units: &[Unit<'_>],
+    threads: usize,
+    each: &(dyn Fn(&str) + Sync),
+) -> Result<Vec<Unpacked>> {
+    // Large ones first, so that no thread is left alone with a kernel at the end.
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(units[*at].installed_size));
+    let made = Mutex::new(HashSet::new());
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Unpacked, Vec<Directory>)>> {
+        let mut done = Vec::new();
+        while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let unit = &units[*at];
+            let mut one = One::new(root, admin, unit, &made);
+            let unpacked = one
+                .run(None)
+                .with_context(|| format!("cannot unpack {}", unit.name));
+            match unpacked {
+                Ok(unpacked) => done.push((*at, unpacked, one.directories)),
+                Err(error) => {
+                    // The others need not go on.
+                    next.store(order.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+            each(unit.name);
+        }
+        Ok(done)
+    };
+    let mut all = Vec::new();
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..threads.clamp(1, units.len().max(1)))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let mut first = Ok(());
+        for thread in threads {
+            match thread.join() {
+                Ok(Ok(done)) => all.extend(done),
+                Ok(Err(error)) => first = first.and(Err(error)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        first
+    })?;
+    all.sort_by_key(|(at, ..)| *at);
+    let mut made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut unpacked = Vec::new();
+    for (_, one, directories) in all {
+        for directory in directories {
+            settle(root, &directory, &mut made)?;
+        }
+        unpacked.push(one);
+    }
+    let mut again = disputes(admin, units, &unpacked)?;
+    again.sort();
+    for (at, paths) in again {
+        One::new(root, admin, &units[at], &Mutex::new(HashSet::new()))
+            .run(Some(&paths))
+            .with_context(|| format!("cannot unpack {} again", units[at].name))?;
+    }
+    Ok(unpacked)
+}
+
+/// Gives a directory that was made now its looks, if nobody did before.
+fn settle(root: &Root, directory: &Directory, made: &mut HashSet<u64>) -> Result<()> {
+    let failed = |error| root.failed(error, &directory.path);
+    let fd = root
+        .openat(&directory.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+        .map_err(failed)?;
+    let stat = rustix::fs::fstat(&fd).map_err(failed)?;
+    if made.remove(&stat.st_ino) {
+        let Looks { mode, uid, gid, .. } = directory.looks;
+        rustix::fs::fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed)?;
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Files that several packages bring: which package has to be unpacked once more for which paths, since it may replace
+/// the others' and another one may have come last.
+fn disputes(admin: &Admin, units: &[Unit<'_>], unpacked: &[Unpacked]) -> Result<Vec<(usize, BTreeSet<Vec<u8>>)>> {
+    let mut owners: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut again: BTreeMap<usize, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for (at, one) in unpacked.iter().enumerate() {
+        let directories: HashSet<&[u8]> = one.paths.iter().map(|path| split(path).0).collect();
+        for path in &one.paths {
+            // A directory that holds nothing of the package looks like a file here, and is looked at below.
+            if directories.contains(path.as_slice()) {
+                continue;
+            }
+            let place = admin.place(path, units[at].name);
+            let Some(other) = owners.insert(place.clone(), at) else {
+                continue;
+            };
+            if is_directory(admin.root(), &place) {
+                continue;
+            }
+            let replaces = |a: usize, b: usize| {
+                unpacked[a]
+                    .control
+                    .list("Replaces")
+                    .is_some_and(|list| super::order::names(list).any(|name| name == units[b].name))
+            };
+            let winner = match (replaces(at, other), replaces(other, at)) {
+                (true, _) => at,
+                (false, true) => other,
+                (false, false) => bail!(
+                    "{} and {} both bring /{}, and neither may replace the other's files",
+                    units[other].name,
+                    units[at].name,
+                    String::from_utf8_lossy(path)
+                ),
+            };
+            owners.insert(place.clone(), winner);
+            again.entry(winner).or_default().insert(path.clone());
+        }
+    }
+    Ok(again.into_iter().collect())
+}
+
+fn is_directory(root: &Root, path: &[u8]) -> bool {
+    root.dir(path).is_ok()
+}
+
+/// One package on its way.
+struct One<'a> {
+    root: &'a Root,
+    admin: &'a Admin,
+    unit: &'a Unit<'a>,
+    /// Inodes of the directories that were made.
+    made: &'a Mutex<HashSet<u64>>,
+    directories: Vec<Directory>,
+    /// The directory that was used last.
+    above: Option<(Vec<u8>, OwnedFd)>,
+    left: u64,
+}
+
+impl<'a> One<'a> {
+    fn new(root: &'a Root, admin: &'a Admin, unit: &'a Unit<'a>, made: &'a Mutex<HashSet<u64>>) -> Self {
+        Self {
+            root,
+            admin,
+            unit,
+            made,
+            directories: Vec::new(),
+            above: None,
+            left: unit.installed_size.saturating_mul(2).saturating_add(SLACK),
+        }
+    }
+
+    /// Unpacks it; of the entries only those in `only`, if given.
+    fn run(&mut self, only: Option<&BTreeSet<Vec<u8>>>) -> Result<Unpacked> {
+        let deb = Deb::open(self.unit.deb)?;
+        let said = deb.control.field("Package").unwrap_or_default();
+        ensure!(
+            said == self.unit.name,
+            "{} says that it is {said:?}",
+            self.unit.deb.display()
+        );
+        let conffiles = conffiles(&deb.control);
+        let mut paths = Vec::new();
+        let mut archive = tar::Archive::new(deb.data()?);
+        for entry in archive.entries()? {
+            let mut entry = entry.context("its data.tar is damaged")?;
+            let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let path = plain(&entry.path_bytes()).with_context(|| format!("a path that no package may have: {shown:?}"))?;
+            if only.is_none_or(|only| only.contains(&path)) {
+                self.entry(&path, &mut entry, &conffiles)
+                    .with_context(|| format!("/{}", String::from_utf8_lossy(&path)))?;
+            }
+            paths.push(path);
+        }
+        Ok(Unpacked {
+            control: deb.control,
+            paths,
+        })
+    }
+
+    fn entry(
+        &mut self,
+        path: &[u8],
+        entry: &mut tar::Entry<'_, impl Read>,
+        conffiles: &BTreeSet<Vec<u8>>,
+    ) -> Result<()> {
+        let header = entry.header();
+        let kind = header.entry_type();
+        let looks = self.looks(path, header)?;
+        if kind == EntryType::Directory {
+            return self.directory(path, looks);
+        }
+        ensure!(!path.is_empty(), "it would replace the root directory");
+        let place = self.place(path, conffiles);
+        let (above, name) = split(&place);
+        let size = entry.size();
+        self.left = self.left.checked_sub(size).with_context(|| {
+            format!(
+                "the package grows beyond twice the {} that it states",
+                clic_store::space::human(self.unit.installed_size)
+            )
+        })?;
+        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
+        // The target before the place: both may be needed open.
+        let target = match kind {
+            EntryType::Link => {
+                let target = link.as_deref().and_then(plain).context("a hard link without a target")?;
+                let target = self.place(&target, conffiles);
+                let (above, name) = split(&target);
+                Some((self.root.dir(above).map_err(|error| self.root.failed(error, &target))?, name.to_vec()))
+            }
+            _ => None,
+        };
+        let dir = self.above(above)?;
+        let name = OsStr::from_bytes(name);
+        let failed = |error: Errno| anyhow::Error::from(std::io::Error::from(error));
+        match kind {
+            EntryType::Regular | EntryType::Continuous => {
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(looks.mode);
+                let fd = once_more(dir, name, || rustix::fs::openat(dir, name, flags, mode))?;
+                let mut file = std::fs::File::from(fd);
+                let copied = std::io::copy(entry, &mut file)?;
+                ensure!(copied == size, "its data.tar ends early");
+                file.flush()?;
+                // chown takes set-id bits away, so that the mode comes after it.
+                if (looks.uid, looks.gid) != (0, 0) {
+                    rustix::fs::fchown(&file, Some(Uid::from_raw(looks.uid)), Some(Gid::from_raw(looks.gid)))
+                        .map_err(failed)?;
+                }
+                if looks.mode & 0o7022 != 0 {
+                    rustix::fs::fchmod(&file, mode).map_err(failed)?;
+                }
+                rustix::fs::futimens(&file, &times(looks.mtime)).map_err(failed)?;
+            }
+            EntryType::Symlink => {
+                let target = link.context("a symlink without a target")?;
+                ensure!(!target.is_empty() && !target.contains(&0), "a symlink without a target");
+                once_more(dir, name, || rustix::fs::symlinkat(OsStr::from_bytes(&target), dir, name))?;
+                if (looks.uid, looks.gid) != (0, 0) {
+                    let (uid, gid) = (Uid::from_raw(looks.uid), Gid::from_raw(looks.gid));
+                    rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                        .map_err(failed)?;
+                }
+                rustix::fs::utimensat(dir, name, &times(looks.mtime), AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(failed)?;
+            }
+            EntryType::Link => {
+                let (from, from_name) = target.context("a hard link without a target")?;
+                let from_name = OsStr::from_bytes(&from_name);
+                once_more(dir, name, || {
+                    rustix::fs::linkat(&from, from_name, dir, name, AtFlags::empty())
+                })?;
+            }
+            EntryType::Block | EntryType::Char => {
+                bail!("it is a device, which no package may bring: the device's kernel makes them")
+            }
+            other => bail!("an entry of type {other:?}, which is not expected in a package"),
+        }
+        Ok(())
+    }
+
+    /// Where an entry goes: diversions first, then the configuration files' temporary names.
+    fn place(&self, path: &[u8], conffiles: &BTreeSet<Vec<u8>>) -> Vec<u8> {
+        let mut place = self.admin.place(path, self.unit.name);
+        if conffiles.contains(path) {
+            place.extend_from_slice(NEW);
+        }
+        place
+    }
+
+    fn looks(&self, path: &[u8], header: &tar::Header) -> Result<Looks> {
+        let (uid, gid) = (header.uid()?, header.gid()?);
+        ensure!(uid < IDS && gid < IDS, "it belongs to {uid}:{gid}, which Debian does not use");
+        let mut looks = Looks {
+            mode: header.mode()? & 0o7777,
+            uid: u32::try_from(uid)?,
+            gid: u32::try_from(gid)?,
+            mtime: header.mtime()?,
+        };
+        if let Some(Override { uid, gid, mode }) = self.admin.stat_override(path) {
+            (looks.uid, looks.gid, looks.mode) = (*uid, *gid, *mode);
+        }
+        Ok(looks)
+    }
+
+    fn directory(&mut self, path: &[u8], looks: Looks) -> Result<()> {
+        if !path.is_empty() {
+            let (above, name) = split(path);
+            let dir = self.above(above)?;
+            match rustix::fs::mkdirat(dir, OsStr::from_bytes(name), Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    let stat = rustix::fs::statat(dir, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW)
+                        .map_err(std::io::Error::from)?;
+                    self.made
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .insert(stat.st_ino);
+                }
+                Err(Errno::EXIST) => {
+                    // A symlink to a directory is one, as for dpkg.
+                    ensure!(is_directory(self.root, path), "a directory, where there is something else already");
+                }
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            }
+        }
+        self.directories.push(Directory {
+            path: path.to_vec(),
+            looks,
+        });
+        Ok(())
+    }
+
+    /// The directory `path`, open; made if the package forgot it.
+    fn above(&mut self, path: &[u8]) -> Result<&OwnedFd> {
+        if self.above.as_ref().is_none_or(|(last, _)| last != path) {
+            self.above = Some((path.to_vec(), self.root.make_dirs(path)?));
+        }
+        let (_, fd) = self.above.as_ref().context("a directory that was just opened")?;
+        Ok(fd)
+    }
+}
+
+/// Makes an entry; one of that name that is there already gives way, unless it is a directory.
+fn once_more<T>(dir: &OwnedFd, name: &OsStr, make: impl Fn() -> rustix::io::Result<T>) -> Result<T> {
+    match make() {
+        Err(Errno::EXIST) => {}
+        result => return result.map_err(|error| std::io::Error::from(error).into()),
+    }
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(std::io::Error::from)?;
+    ensure!(
+        FileType::from_raw_mode(stat.st_mode) != FileType::Directory,
+        "there is a directory of that name already"
+    );
+    unlink(dir, name.as_bytes())?;
+    make().map_err(|error| std::io::Error::from(error).into())
+}
+
+/// The paths that dpkg treats as configuration.
+pub fn conffiles(control: &Control) -> BTreeSet<Vec<u8>> {
+    let Some(file) = control.file("conffiles") else {
+        return BTreeSet::new();
+    };
+    let text = String::from_utf8_lossy(&file.bytes).into_owned();
+    text.lines()
+        .map(str::trim_end)
+        // `remove-on-upgrade /path`: the package does not bring it (any more).
+        .filter(|line| line.starts_with('/'))
+        .filter_map(|line| plain(line.as_bytes()))
+        .collect()
+}
+
+pub fn times(mtime: u64) -> Timestamps {
+    let time = Timespec {
+        tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX),
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
