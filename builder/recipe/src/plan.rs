@@ -114,6 +114,8 @@ impl std::fmt::Display for Arch {
 pub struct PackageRequest {
     /// Debian package name.
     pub name: String,
+    /// Only the board asks for it (kernel, firmware, boot loader), not the recipe or an overlay.
+    pub board_only: bool,
     /// Where it was asked for first, so that an unknown name can be shown in its file.
     #[serde(skip)]
     pub origin: Origin,

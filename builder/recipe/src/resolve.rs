@@ -312,20 +312,21 @@ fn parameters(
 
 /// Sorted, each once, with the place that an error is most useful at: the recipe's own line before others'.
 fn packages(recipe: &Recipe, board: &Board, overlays: &[Rc<Overlay>]) -> Vec<PackageRequest> {
-    let mut found: BTreeMap<&str, &Origin> = BTreeMap::new();
-    let lists = [&recipe.packages, &board.packages]
+    let mut found: BTreeMap<&str, PackageRequest> = BTreeMap::new();
+    let lists = [(&recipe.packages, false), (&board.packages, true)]
         .into_iter()
-        .chain(overlays.iter().map(|overlay| &overlay.packages));
-    for package in lists.flatten() {
-        found.entry(&package.value).or_insert(&package.origin);
+        .chain(overlays.iter().map(|overlay| (&overlay.packages, false)));
+    for (list, by_board) in lists {
+        for package in list {
+            let request = found.entry(&package.value).or_insert_with(|| PackageRequest {
+                name: package.value.clone(),
+                board_only: true,
+                origin: package.origin.clone(),
+            });
+            request.board_only &= by_board;
+        }
     }
-    found
-        .into_iter()
-        .map(|(name, origin)| PackageRequest {
-            name: name.to_owned(),
-            origin: origin.clone(),
-        })
-        .collect()
+    found.into_values().collect()
 }
 
 /// A check with its texts filled in.

@@ -42,6 +42,8 @@ fn everything_comes_together() {
         .map(|package| package.name.as_str())
         .collect();
     assert_eq!(packages, ["linux-image-amd64", "locales", "openssh-server"]);
+    let board_only: Vec<bool> = plan.packages.iter().map(|package| package.board_only).collect();
+    assert_eq!(board_only, [true, false, false]);
     assert_eq!(plan.packages[2].origin.to_string(), "recipes/minimal.toml:6:13");
     assert_eq!(
         plan.packages[1].origin.to_string(),
@@ -77,6 +79,20 @@ fn everything_comes_together() {
     let pi = tree.resolve("minimal", "pi").unwrap();
     assert_eq!((pi.arch.debian(), pi.emulate.timeout), ("arm64", 900));
     assert_eq!(pi.disk.partitions[0].first_sector, Some(8192));
+}
+
+#[test]
+fn a_package_that_an_overlay_asks_for_too_is_not_the_boards_alone() {
+    let tree = TestTree::new();
+    tree.edit(
+        "overlays/base/overlay.toml",
+        "[\"locales\"]",
+        "[\"linux-image-amd64\"]",
+    );
+    let plan = tree.plan();
+    assert_eq!(plan.packages[0].name, "linux-image-amd64");
+    assert!(!plan.packages[0].board_only);
+    assert_eq!(plan.packages[0].origin.file.name.to_str(), Some("boards/pc.toml"));
 }
 
 #[test]

@@ -22,10 +22,14 @@ const TRIES: u32 = 3;
 /// A line of sources: one suite of one archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// What the source is called: `debian`, `debian-security`, or a name that the recipe gives.
+    pub source: String,
     /// The archive's address.
     pub url: String,
     /// The suite: `bookworm`, `bookworm-updates`.
     pub suite: String,
+    /// Its components.
+    pub components: Vec<String>,
     /// An archive that lacks this suite is used without it.
     pub optional: bool,
 }
@@ -87,14 +91,13 @@ impl Apt {
         store: &Store,
         log: &Log,
         lines: &[Line],
-        components: &[String],
         archs: &[&str],
         keyring: Option<&Path>,
     ) -> Result<Self> {
         let keyring = find_keyring(keyring)?;
         let mut sources = String::new();
         for line in lines {
-            let (key, components) = (keyring.display(), components.join(" "));
+            let (key, components) = (keyring.display(), line.components.join(" "));
             writeln!(
                 sources,
                 "deb [signed-by={key}] {} {} {components}",
@@ -443,6 +446,22 @@ pub struct PrintedUri<'a> {
     pub arch: &'a str,
 }
 
+impl PrintedUri<'_> {
+    /// Whether this is a file of the archive at `url`. apt leaves out the empty host of `file:///`.
+    pub fn is_of(&self, url: &str) -> bool {
+        let plain = |url: &str| {
+            let url = crate::mirror::without_login(url);
+            match url.split_once(":///") {
+                Some((scheme, path)) => format!("{scheme}:/{path}"),
+                None => url,
+            }
+        };
+        plain(self.uri)
+            .strip_prefix(&plain(url))
+            .is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
 /// Reads one line of `apt-get --print-uris`.
 pub fn printed_uri(line: &str) -> Result<PrintedUri<'_>> {
     let parse = || {
@@ -484,6 +503,18 @@ mod tests {
     }
 
     #[test]
+    fn addresses_belong_to_archives() {
+        let of = |uri: &str, url: &str| {
+            let line = format!("'{uri}' a_1_all.deb 1 MD5Sum:5f");
+            printed_uri(&line).unwrap().is_of(url)
+        };
+        assert!(of("http://h/debian/pool/a.deb", "http://h/debian"));
+        assert!(of("http://h/debian/pool/a.deb", "http://me:pw@h/debian"));
+        assert!(of("file:/srv/debian/pool/a.deb", "file:///srv/debian"));
+        assert!(!of("http://h/debian-security/pool/a.deb", "http://h/debian"));
+    }
+
+    #[test]
     fn the_hosts_way_to_mirrors_is_kept_but_not_what_weakens_signatures() {
         let dump = "Acquire \"\";\nAcquire::AllowInsecureRepositories \"1\";\nacquire::http \"\";\nAcquire::http::Proxy \"http://p:3128\";\n\
                     Acquire::Check-Valid-Until \"false\";\nAcquire::IndexTargets::deb::Packages::Optional \"0\";\nAcquire::Languages:: \"none\";\n\
@@ -497,8 +528,10 @@ mod tests {
     #[test]
     fn apts_words_are_understood() {
         let line = Line {
+            source: "debian".into(),
             url: "http://h/debian".into(),
             suite: "bookworm-updates".into(),
+            components: vec!["main".into()],
             optional: true,
         };
         let lines = [line];

@@ -5,17 +5,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress, UserError};
-use clic_recipe::plan::{PackageRequest, Plan};
-use clic_store::{Download, Store, space};
-use serde::Serialize;
+use clic_recipe::plan::{Arch, PackageRequest, Plan};
+use clic_store::{Store, space};
 
 use crate::apt::{self, Apt, Line};
 use crate::control;
 use crate::mirror::{Mirrors, without_login};
+use crate::parts::{Dependencies, Part};
+use crate::resolution::{Package, Release, Resolution};
+use crate::tools::{TOOLS, host_arch};
 use crate::unknown;
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
+
+/// The main archive's name among the sources.
+pub const DEBIAN: &str = "debian";
+/// The security archive's name among the sources.
+pub const SECURITY: &str = "debian-security";
 
 /// How to resolve.
 #[derive(Clone, Debug, Default)]
@@ -39,154 +46,6 @@ impl ResolveOptions {
             _ => None,
         };
         Ok(Self { keyring: None, epoch })
-    }
-}
-
-/// Exactly what is going to be in a tree.
-#[derive(Clone, Debug, Serialize)]
-pub struct Resolution {
-    /// Debian architecture.
-    pub arch: String,
-    /// Debian suite.
-    pub suite: String,
-    /// The time that files are clamped to: seconds since 1970.
-    pub epoch: u64,
-    /// The Release files that say so, in the order of the sources.
-    pub releases: Vec<Release>,
-    /// Every package, sorted by name.
-    pub packages: Vec<Package>,
-}
-
-/// A Release file that was used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Release {
-    /// The archive's address, without login.
-    pub url: String,
-    /// The suite asked for: `bookworm-security`.
-    pub suite: String,
-    /// The components used.
-    pub components: Vec<String>,
-    /// Its date, seconds since 1970.
-    pub date: u64,
-    /// Lower-case hex SHA-256 of the signed file.
-    pub sha256: String,
-}
-
-/// One exact package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Package {
-    /// Package name.
-    pub name: String,
-    /// Version, with its epoch if it has one.
-    pub version: String,
-    /// Architecture, or `all`.
-    pub arch: String,
-    /// Where from.
-    #[serde(skip)]
-    pub uri: String,
-    /// Path in the archive.
-    pub filename: String,
-    /// Lower-case hex SHA-256 of the .deb.
-    pub sha256: String,
-    /// Bytes of the .deb.
-    pub size: u64,
-    /// Bytes that it takes when installed, by its own account.
-    pub installed_size: u64,
-    /// Nobody asked for it: it came as a dependency.
-    pub automatic: bool,
-    /// Its control stanza in the archive's index.
-    #[serde(skip)]
-    pub stanza: String,
-}
-
-impl Package {
-    /// `bash 5.2.15-2+b12`.
-    pub fn title(&self) -> String {
-        format!("{} {}", self.name, self.version)
-    }
-}
-
-impl Resolution {
-    /// What the store has to hold before a tree can be built.
-    pub fn downloads(&self) -> Vec<Download> {
-        let download = |package: &Package| Download {
-            // apt's copy: is our file:.
-            url: package
-                .uri
-                .strip_prefix("copy:")
-                .map_or_else(|| package.uri.clone(), |path| format!("file:{path}")),
-            sha256: package.sha256.clone(),
-            size: package.size,
-            name: package.title(),
-        };
-        self.packages.iter().map(download).collect()
-    }
-
-    /// Bytes of all .debs.
-    pub fn download_size(&self) -> u64 {
-        self.packages
-            .iter()
-            .fold(0, |sum, package| sum.saturating_add(package.size))
-    }
-
-    /// Bytes of all packages when installed, by their own account; the tree is about a quarter larger
-    /// (initramfs, package database, block sizes).
-    pub fn installed_size(&self) -> u64 {
-        self.packages
-            .iter()
-            .fold(0, |sum, package| sum.saturating_add(package.installed_size))
-    }
-
-    /// Where the device gets its updates from, as `/etc/apt/sources.list`: the archives of this resolution. Those
-    /// in a directory of the build host are left out.
-    pub fn sources_list(&self) -> String {
-        let mut text = String::new();
-        for release in self
-            .releases
-            .iter()
-            .filter(|release| release.url.starts_with("http"))
-        {
-            text += &format!(
-                "deb {} {} {}\n",
-                release.url,
-                release.suite,
-                release.components.join(" ")
-            );
-        }
-        if text.is_empty() {
-            text += "# The image was built from a mirror on the build host. Add a Debian mirror here.\n";
-        }
-        text
-    }
-
-    /// The package of this name.
-    pub fn get(&self, name: &str) -> Option<&Package> {
-        let at = self
-            .packages
-            .binary_search_by(|package| package.name.as_str().cmp(name))
-            .ok()?;
-        self.packages.get(at)
-    }
-
-    /// Has every .deb in the store, verified, and returns their paths in the order of `packages`.
-    pub fn download(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
-        let downloads = self.downloads();
-        let missing = store.missing(&downloads);
-        let why = if missing.is_empty() {
-            "all packages are in the store: verifying".to_owned()
-        } else {
-            let size = missing.iter().map(|download| download.size).sum();
-            format!(
-                "{} of {} packages are not in the store: {}",
-                missing.len(),
-                downloads.len(),
-                space::human(size)
-            )
-        };
-        let stage = progress.stage("download", "Download packages", &why);
-        let paths = store.fetch_all(&downloads, &stage)?;
-        stage.finish();
-        Ok(paths)
     }
 }
 
@@ -216,121 +75,213 @@ pub fn resolve(
         "the mirror decides on versions"
     };
     let stage = progress.stage("resolve", "Resolve packages", why);
-    let arch = plan.arch.debian();
-    let mut lines = lines(&plan.suite, mirrors);
     if mirrors.security.is_none() {
         progress.note("no security archive is known: the image has no security updates (name one with --security-mirror)");
     }
-    stage.message("indexes");
-    let apt = loop {
-        let apt = Apt::new(
-            store,
-            log,
-            &lines,
-            &plan.components,
-            &[arch],
-            options.keyring.as_deref(),
-        )?;
-        if store.is_offline() {
-            if apt.has_lists() {
-                break apt;
-            }
-            // An optional suite that the mirror lacks was left out when the indexes were fetched.
-            match lines.iter().rposition(|line| line.optional) {
-                Some(at) => drop(lines.remove(at)),
-                None => bail!(clic_store::FetchError::Offline {
-                    missing: vec![format!(
-                        "the package indexes of {} {arch} from {}",
-                        plan.suite, mirrors.main
-                    )]
-                }),
-            }
-            continue;
-        }
-        match apt.update(&lines) {
-            Ok(()) => break apt,
-            Err(error) => match apt::missing_suite(&error, &lines) {
-                Some(missing) => {
-                    tracing::info!("{} has no {}", missing.url, missing.suite);
-                    let missing = missing.clone();
-                    lines.retain(|line| *line != missing);
-                }
-                None => return Err(error),
-            },
-        }
+    let resolver = Resolver {
+        plan,
+        store,
+        options,
+        log,
+        lines: lines(plan, mirrors),
     };
-    let releases = releases(&apt, &lines, &plan.components)?;
+    stage.message("indexes");
+    let (apt, lines) = resolver.open(plan.arch)?;
+    let releases = releases(&apt, &lines)?;
     stage.message("dependencies");
-    let text = apt.available()?;
-    let index = Index::new(&text);
+    let packages = resolver.packages(&apt, &lines)?;
+    drop(apt);
+    let tools = match host_arch() {
+        Some(host) if host != plan.arch => {
+            stage.message(format!("tools for {host}"));
+            resolver.tools(host)?
+        }
+        _ => Vec::new(),
+    };
+    let newest = releases.iter().map(|release| release.date).max();
+    let epoch = options.epoch.or(newest).context("no Release file was used")?;
+    stage.finish();
+    Ok(Resolution {
+        arch: plan.arch.debian().into(),
+        suite: plan.suite.clone(),
+        epoch,
+        releases,
+        packages,
+        tools,
+    })
+}
 
-    let unknown: Vec<&PackageRequest> = plan
-        .packages
-        .iter()
-        .filter(|request| !index.stanzas.contains_key(request.name.as_str()))
-        .collect();
-    if !unknown.is_empty() {
-        // Best effort: the error stands without the hint.
-        let elsewhere = unknown::elsewhere(plan, &lines, store, options, log).unwrap_or_default();
-        return Err(unknown::error(&unknown, &index, &elsewhere, plan));
+/// What every question to apt needs.
+struct Resolver<'a> {
+    plan: &'a Plan,
+    store: &'a Store,
+    options: &'a ResolveOptions,
+    log: &'a Log,
+    lines: Vec<Line>,
+}
+
+impl Resolver<'_> {
+    /// apt for packages of this architecture, with its indexes, and the lines that it has: an optional suite that the
+    /// mirror lacks is left out.
+    fn open(&self, arch: Arch) -> Result<(Apt, Vec<Line>)> {
+        let mut lines = self.lines.clone();
+        loop {
+            let apt = Apt::new(
+                self.store,
+                self.log,
+                &lines,
+                &[arch.debian()],
+                self.options.keyring.as_deref(),
+            )?;
+            if self.store.is_offline() {
+                if apt.has_lists() {
+                    return Ok((apt, lines));
+                }
+                // An optional suite that the mirror lacks was left out when the indexes were fetched.
+                match lines.iter().rposition(|line| line.optional) {
+                    Some(at) => drop(lines.remove(at)),
+                    None => bail!(clic_store::FetchError::Offline {
+                        missing: vec![format!("the package indexes of {} {arch}", self.plan.suite)]
+                    }),
+                }
+                continue;
+            }
+            match apt.update(&lines) {
+                Ok(()) => return Ok((apt, lines)),
+                Err(error) => match apt::missing_suite(&error, &lines) {
+                    Some(missing) => {
+                        tracing::info!("{} has no {}", missing.url, missing.suite);
+                        let missing = missing.clone();
+                        lines.retain(|line| *line != missing);
+                    }
+                    None => return Err(error),
+                },
+            }
+        }
     }
-    let requested: BTreeSet<&str> = plan
-        .packages
-        .iter()
-        .map(|request| request.name.as_str())
-        .collect();
-    let mut wanted: BTreeSet<&str> = index.base.iter().copied().collect();
-    wanted.extend(
-        ["apt", MERGED_USR]
-            .into_iter()
-            .filter(|name| index.stanzas.contains_key(name)),
-    );
-    let base = wanted.clone();
-    wanted.extend(&requested);
-    let names: Vec<&str> = wanted.into_iter().collect();
-    let uris = apt.install_uris(&names)?.map_err(|said| {
-        UserError::new(format!(
-            "{} for {arch} cannot install the packages asked for together:\n{said}",
-            plan.suite
-        ))
-        .help("leave one of them out of the recipe, or let it take another suite")
-    })?;
 
+    /// The image's packages, sorted by name.
+    fn packages(&self, apt: &Apt, lines: &[Line]) -> Result<Vec<Package>> {
+        let plan = self.plan;
+        let text = apt.available()?;
+        let index = Index::new(&text);
+        let unknown: Vec<&PackageRequest> = plan
+            .packages
+            .iter()
+            .filter(|request| !index.stanzas.contains_key(request.name.as_str()))
+            .collect();
+        if !unknown.is_empty() {
+            // Best effort: the error stands without the hint.
+            let elsewhere =
+                unknown::elsewhere(plan, lines, self.store, self.options, self.log).unwrap_or_default();
+            return Err(unknown::error(&unknown, &index, &elsewhere, plan));
+        }
+        let mut base: BTreeSet<&str> = index.base.iter().copied().collect();
+        base.extend(
+            ["apt", MERGED_USR]
+                .into_iter()
+                .filter(|name| index.stanzas.contains_key(name)),
+        );
+        let asked = |board_only: bool| {
+            plan.packages
+                .iter()
+                .filter(move |request| request.board_only == board_only)
+                .map(|request| request.name.as_str())
+        };
+        let mut wanted = base.clone();
+        wanted.extend(asked(false).chain(asked(true)));
+        let names: Vec<&str> = wanted.iter().copied().collect();
+        let mut packages = choose(apt, &index, lines, &names)?.map_err(|said| {
+            UserError::new(format!(
+                "{} for {} cannot install the packages asked for together:\n{said}",
+                plan.suite, plan.arch
+            ))
+            .help("leave one of them out of the recipe, or let it take another suite")
+        })?;
+        let stanzas: Vec<(&str, &str)> = packages
+            .iter()
+            .filter_map(|package| index.stanzas.get_key_value(package.name.as_str()))
+            .map(|(name, stanza)| (*name, *stanza))
+            .collect();
+        let dependencies = Dependencies::new(&stanzas);
+        let base = dependencies.closure(base.iter().copied());
+        let recipe = dependencies.closure(asked(false));
+        for package in &mut packages {
+            package.automatic = !wanted.contains(package.name.as_str());
+            package.part = if base.contains(package.name.as_str()) {
+                Part::Base
+            } else if recipe.contains(package.name.as_str()) {
+                Part::Recipe
+            } else {
+                Part::Board
+            };
+        }
+        Ok(packages)
+    }
+
+    /// The tools for a build host of this architecture, sorted by name.
+    fn tools(&self, host: Arch) -> Result<Vec<Package>> {
+        let (apt, lines) = self.open(host)?;
+        let text = apt.available()?;
+        let index = Index::new(&text);
+        let names: Vec<&str> = TOOLS
+            .iter()
+            .copied()
+            .filter(|name| index.stanzas.contains_key(name))
+            .collect();
+        let mut tools = choose(&apt, &index, &lines, &names)?.map_err(|said| {
+            anyhow::anyhow!(
+                "{} for {host} cannot install the build's own tools:\n{said}",
+                self.plan.suite
+            )
+        })?;
+        for tool in &mut tools {
+            tool.automatic = !names.contains(&tool.name.as_str());
+        }
+        Ok(tools)
+    }
+}
+
+/// What apt would install on an empty system to have `names`, sorted by name. `Err(text)` is apt's explanation of why
+/// it cannot.
+fn choose(
+    apt: &Apt,
+    index: &Index<'_>,
+    lines: &[Line],
+    names: &[&str],
+) -> Result<Result<Vec<Package>, String>> {
+    let uris = match apt.install_uris(names)? {
+        Ok(uris) => uris,
+        Err(said) => return Ok(Err(said)),
+    };
     let mut packages = Vec::new();
     for line in uris.lines().filter(|line| line.starts_with('\'')) {
         let printed = apt::printed_uri(line)?;
         let stanza = index.stanzas.get(printed.name).copied();
         let stanza =
             stanza.with_context(|| format!("apt chose {}, which its index does not have", printed.name))?;
-        let automatic = !requested.contains(printed.name) && !base.contains(printed.name);
-        packages.push(package(&printed, stanza, automatic)?);
+        packages.push(package(&printed, stanza, lines)?);
     }
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    let newest = releases.iter().map(|release| release.date).max();
-    let epoch = options.epoch.or(newest).context("no Release file was used")?;
-    stage.finish();
-    Ok(Resolution {
-        arch: arch.into(),
-        suite: plan.suite.clone(),
-        epoch,
-        releases,
-        packages,
-    })
+    Ok(Ok(packages))
 }
 
-/// The suites that go into a tree of `suite`.
-fn lines(suite: &str, mirrors: &Mirrors) -> Vec<Line> {
-    let line = |url: &str, suite: String, optional| Line {
+/// The suites that go into a tree of the plan.
+fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
+    let suite = &plan.suite;
+    let line = |source: &str, url: &str, suite: String, optional| Line {
+        source: source.into(),
         url: url.into(),
         suite,
+        components: plan.components.clone(),
         optional,
     };
     let mut lines = vec![
-        line(&mirrors.main, suite.into(), false),
-        line(&mirrors.main, format!("{suite}-updates"), true),
+        line(DEBIAN, &mirrors.main, suite.into(), false),
+        line(DEBIAN, &mirrors.main, format!("{suite}-updates"), true),
     ];
     if let Some(security) = &mirrors.security {
-        lines.push(line(security, format!("{suite}-security"), true));
+        lines.push(line(SECURITY, security, format!("{suite}-security"), true));
     }
     lines
 }
@@ -373,7 +324,8 @@ impl<'a> Index<'a> {
     }
 }
 
-fn package(printed: &apt::PrintedUri<'_>, stanza: &str, automatic: bool) -> Result<Package> {
+/// What the index says of a package that apt chose. Who asked for it is not known here.
+fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Result<Package> {
     let get = |field: &str| {
         control::field(stanza, field)
             .with_context(|| format!("the index's entry of {} has no {field}", printed.name))
@@ -391,23 +343,38 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, automatic: bool) -> Resu
             .parse()
             .with_context(|| format!("{field} of {} is no number", printed.name))
     };
+    let line = lines
+        .iter()
+        .filter(|line| printed.is_of(&line.url))
+        .max_by_key(|line| line.url.len())
+        .with_context(|| {
+            format!(
+                "apt chose {} from {}, which is none of its sources",
+                printed.name,
+                without_login(printed.uri)
+            )
+        })?;
+    let filename = get("Filename")?;
+    let filename = filename.strip_prefix("./").unwrap_or(filename);
     Ok(Package {
         name: printed.name.into(),
         version: printed.version.clone(),
         arch: printed.arch.into(),
+        source: line.source.clone(),
         uri: printed.uri.into(),
-        filename: get("Filename")?.into(),
+        filename: filename.into(),
         sha256: get("SHA256")?.to_ascii_lowercase(),
         size: number("Size")?,
         // In KiB, and left out by a few packages.
         installed_size: number("Installed-Size").unwrap_or(0).saturating_mul(1024),
-        automatic,
+        automatic: false,
+        part: Part::Base,
         stanza: stanza.trim_end().to_owned(),
     })
 }
 
 /// The Release files that the indexes came by.
-fn releases(apt: &Apt, lines: &[Line], components: &[String]) -> Result<Vec<Release>> {
+fn releases(apt: &Apt, lines: &[Line]) -> Result<Vec<Release>> {
     let lists = apt.lists()?;
     let mut releases = Vec::new();
     for line in lines {
@@ -425,7 +392,7 @@ fn releases(apt: &Apt, lines: &[Line], components: &[String]) -> Result<Vec<Rele
         });
         let path =
             path.with_context(|| format!("apt kept no Release file of {} {}", line.url, line.suite))?;
-        releases.push(release(path, line, components)?);
+        releases.push(release(path, line)?);
     }
     Ok(releases)
 }
@@ -438,7 +405,7 @@ fn list_name(url: &str) -> String {
     rest.replace('_', "%5f").replace('/', "_")
 }
 
-fn release(path: &Path, line: &Line, components: &[String]) -> Result<Release> {
+fn release(path: &Path, line: &Line) -> Result<Release> {
     let sha256 = clic_store::sha256_of(path).map_err(|error| space::io_error(error, path))?;
     let text = std::fs::read(path).map_err(|error| space::io_error(error, path))?;
     let text = String::from_utf8_lossy(&text);
@@ -449,9 +416,10 @@ fn release(path: &Path, line: &Line, components: &[String]) -> Result<Release> {
     let date =
         date.with_context(|| format!("the Release file of {} {} has no date", line.url, line.suite))?;
     Ok(Release {
+        source: line.source.clone(),
         url: without_login(&line.url),
         suite: line.suite.clone(),
-        components: components.to_vec(),
+        components: line.components.clone(),
         date,
         sha256,
     })
@@ -475,18 +443,35 @@ mod tests {
     #[test]
     fn a_package_is_what_the_index_says() {
         let index = Index::new(INDEX);
-        let line = "'http://h/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
-        let found = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], false).unwrap();
+        let lines = ["http://h", "http://h/security"].map(|url| Line {
+            source: url.into(),
+            url: url.into(),
+            suite: "bookworm".into(),
+            components: Vec::new(),
+            optional: false,
+        });
+        let line = "'http://h/security/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
+        let found = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], &lines).unwrap();
+        assert_eq!(
+            (found.source.as_str(), found.filename.as_str()),
+            ("http://h/security", "pool/bash.deb")
+        );
         assert_eq!(
             (found.sha256.as_str(), found.size, found.installed_size),
             ("ab", 10, 3072)
         );
         let line = line.replace("5.2", "5.3");
-        let error = package(&apt::printed_uri(&line).unwrap(), index.stanzas["bash"], false).unwrap_err();
+        let error = package(&apt::printed_uri(&line).unwrap(), index.stanzas["bash"], &lines).unwrap_err();
         assert_eq!(error.to_string(), "apt chose bash 5.3, but its index has 5.2");
         let line = "'http://h/x.deb' mount_1_amd64.deb 10 MD5Sum:x";
-        let error = package(&apt::printed_uri(line).unwrap(), index.stanzas["mount"], false).unwrap_err();
+        let error = package(&apt::printed_uri(line).unwrap(), index.stanzas["mount"], &lines).unwrap_err();
         assert_eq!(error.to_string(), "the index's entry of mount has no Version");
+        let line = "'http://other/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
+        let error = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], &lines).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "apt chose bash from http://other/pool/bash.deb, which is none of its sources"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clic_recipe::plan::{PackageRequest, Plan};
 use clic_store::{Store, space};
 
 use crate::apt::{Apt, Line};
-use crate::resolve::{Index, ResolveOptions};
+use crate::resolve::{DEBIAN, Index, ResolveOptions};
 
 /// Every component that Debian has, for hints about where a package is.
 const ALL_COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];
@@ -30,15 +30,16 @@ pub fn elsewhere(
     }
     let lines: Vec<Line> = lines
         .iter()
-        .filter(|line| line.suite == plan.suite)
-        .cloned()
+        .filter(|line| line.source == DEBIAN && line.suite == plan.suite)
+        .map(|line| Line {
+            components: ALL_COMPONENTS.map(str::to_owned).to_vec(),
+            ..line.clone()
+        })
         .collect();
-    let components = ALL_COMPONENTS.map(str::to_owned);
     let apt = Apt::new(
         store,
         log,
         &lines,
-        &components,
         &["amd64", "arm64"],
         options.keyring.as_deref(),
     )?;
