@@ -71,13 +71,8 @@ pub struct Args {
     /// Threads for work that can be shared out [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    // Every build does, as long as the store keeps no finished trees.
     /// Build everything again, whatever the store holds of earlier builds
     #[arg(long)]
-    #[allow(
-        dead_code,
-        reason = "every build does, as long as the store keeps no finished trees"
-    )]
     rebuild: bool,
 }
 
@@ -173,9 +168,11 @@ impl Build<'_> {
             files: &files,
             commands: &commands,
             sources_list: &resolution.sources_list(),
+            threads: self.threads() as usize,
+            rebuild: self.args.rebuild,
         };
         let root = clic_rootfs::build(&spec, &debs, self.store, self.log, progress)?;
-        let tree = Tree::from_tar(root.tar())?;
+        let tree = Tree::from_root(&root.tree)?;
 
         let out = &self.args.out;
         std::fs::create_dir_all(out).map_err(|error| clic_store::space::io_error(error, out))?;

@@ -29,6 +29,15 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    // Ourselves, inside of a sandbox that we made: no request of anybody's.
+    let mut words = std::env::args_os().skip(1);
+    if words
+        .next()
+        .is_some_and(|word| word == clic_rootfs::inside::ARGUMENT)
+        && let Some(job) = words.next()
+    {
+        return clic_rootfs::inside::main(job.as_ref());
+    }
     let args = args::Args::parse();
     let context = Context::new(&args.global);
     match run(&args.command, &context) {

@@ -2,6 +2,7 @@
 
 mod edit;
 mod index;
+mod layers;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_rootfs::tarball::TarTree;
 
 /// Longest path that a tree takes, in bytes: Linux's `PATH_MAX` less its final NUL.
 pub const PATH_MAX: usize = 4095;
@@ -25,8 +27,8 @@ const MAX_LINKS: usize = 40;
 pub struct Tree {
     /// Entries by path. Every entry's parent is an entry too.
     pub entries: BTreeMap<Vec<u8>, Node>,
-    /// The tar that [`Data::Range`] points into.
-    pub source: Option<Arc<File>>,
+    /// The files that [`Data::Range`] points into.
+    pub sources: Vec<Arc<File>>,
 }
 
 /// One entry.
@@ -80,8 +82,10 @@ pub enum Kind {
 pub enum Data {
     /// In memory.
     Bytes(Arc<[u8]>),
-    /// In the tree's source.
+    /// In one of the tree's sources.
     Range {
+        /// Which: an index into [`Tree::sources`].
+        source: usize,
         /// First byte.
         offset: u64,
         /// How many.
@@ -142,7 +146,7 @@ impl Default for Tree {
     fn default() -> Self {
         Self {
             entries: BTreeMap::from([(b"/".to_vec(), Node::directory(0o755, 0))]),
-            source: None,
+            sources: Vec::new(),
         }
     }
 }
@@ -161,6 +165,12 @@ impl Tree {
     /// something that is no directory, or that ends early is an error which names the entry.
     pub fn from_tar(path: &Path) -> Result<Self> {
         index::index(path).with_context(|| format!("cannot read the tree in {}", path.display()))
+    }
+
+    /// A finished tree of the room before this one. Contents stay in its layers, which must not change while the tree
+    /// is in use.
+    pub fn from_root(root: &TarTree) -> Result<Self> {
+        layers::convert(root)
     }
 
     /// The entry at exactly this path; symbolic links are not followed.
@@ -281,10 +291,14 @@ impl Tree {
                 buffer.copy_from_slice(&bytes[from..from + buffer.len()]);
                 Ok(())
             }
-            Data::Range { offset: start, .. } => {
+            Data::Range {
+                source,
+                offset: start,
+                ..
+            } => {
                 let source = self
-                    .source
-                    .as_ref()
+                    .sources
+                    .get(*source)
                     .ok_or_else(|| io::Error::other("the tree has no tar"))?;
                 let from = start.checked_add(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
                 source.read_exact_at(buffer, from)

@@ -45,8 +45,6 @@ pub struct ControlFile {
     pub name: String,
     /// Permission bits.
     pub mode: u32,
-    /// Seconds since 1970.
-    pub mtime: u64,
     /// Its content.
     pub bytes: Vec<u8>,
 }
@@ -168,7 +166,8 @@ fn stream(file: &File, member: Member) -> Result<Box<dyn Read + '_>> {
         Form::Plain => Box::new(raw),
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
         Form::Xz => {
-            let decoder = liblzma::stream::Stream::new_stream_decoder(MAX_MEMORY, liblzma::stream::CONCATENATED)?;
+            let decoder =
+                liblzma::stream::Stream::new_stream_decoder(MAX_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(raw, decoder))
         }
         Form::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
@@ -191,7 +190,7 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain),
             "its control.tar holds {name:?}, which does not belong there"
         );
-        let (mode, mtime) = (entry.header().mode()? & 0o777, entry.header().mtime()?);
+        let mode = entry.header().mode()? & 0o777;
         let mut bytes = Vec::new();
         entry
             .read_to_end(&mut bytes)
@@ -200,16 +199,14 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             // A byte that is not UTF-8 must not stop a build.
             control.stanza = String::from_utf8_lossy(&bytes).trim().to_owned();
         } else {
-            control.files.push(ControlFile {
-                name,
-                mode,
-                mtime,
-                bytes,
-            });
+            control.files.push(ControlFile { name, mode, bytes });
         }
     }
     ensure!(!control.stanza.is_empty(), "its control.tar has no control file");
-    ensure!(!control.stanza.contains("\n\n"), "its control file has more than one stanza");
+    ensure!(
+        !control.stanza.contains("\n\n"),
+        "its control file has more than one stanza"
+    );
     control.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(control)
 }

@@ -90,7 +90,7 @@ pub fn numbers(text: &[u8]) -> BTreeMap<String, u64> {
 }
 
 /// Every file is in the tree as it was asked for; else an error that names it and who brings it.
-pub fn verify(tree: &mut TarTree, files: &[TreeFile]) -> Result<()> {
+pub fn verify(tree: &TarTree, files: &[TreeFile]) -> Result<()> {
     let users = numbers(&tree.content("etc/passwd")?.unwrap_or_default());
     let groups = numbers(&tree.content("etc/group")?.unwrap_or_default());
     for file in files {
@@ -201,15 +201,15 @@ mod tests {
     fn what_was_packed_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let files = [file("/etc/motd", "root", b"hello")];
-        verify(&mut unpacked(dir.path(), &files), &files).unwrap();
+        verify(&unpacked(dir.path(), &files), &files).unwrap();
     }
 
     #[test]
     fn every_difference_names_the_file_and_the_overlay() {
         let dir = tempfile::tempdir().unwrap();
         let check = |packed: TreeFile, asked: TreeFile| {
-            let mut tree = unpacked(dir.path(), &[packed]);
-            format!("{:#}", verify(&mut tree, &[asked]).unwrap_err())
+            let tree = unpacked(dir.path(), &[packed]);
+            format!("{:#}", verify(&tree, &[asked]).unwrap_err())
         };
         let plain = file("/etc/motd", "root", b"hello");
         let mode = TreeFile {

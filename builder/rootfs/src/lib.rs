@@ -1,13 +1,13 @@
 //! From a plan to a configured Debian tree, as an ordinary user.
 //!
 //! ```text
-//! Mirrors::find ─▶ resolve ─▶ Resolution::download ─▶ build ─▶ RootTree (a canonical tar file)
-//!  where from      exact        .debs in the store     in a sandbox of namespaces
-//!                  versions
+//! Mirrors::find ─▶ resolve ─▶ Resolution::download ─▶ build ─▶ RootTree
+//!  where from      exact        .debs in the store     stages in a sandbox,
+//!                  versions                            layers in the store
 //! ```
 //!
-//! apt resolves and verifies signatures, with a configuration of its own. What configures the tree is behind
-//! [`build`]: [`mmdebstrap`](https://manpages.debian.org/mmdebstrap) for now.
+//! apt resolves and verifies signatures, with a configuration of its own. Everything after that is ours, but for the
+//! packages' own scripts, which the tree's own dpkg runs.
 
 #![allow(
     clippy::format_collect,
@@ -19,14 +19,17 @@ pub mod apt;
 pub mod binfmt;
 pub mod clean;
 mod control;
+mod deb;
 mod files;
+pub mod inside;
+mod layers;
 pub mod mirror;
-mod mmdebstrap;
 pub mod parts;
 pub mod resolution;
 pub mod resolve;
 pub mod sandbox;
-mod tarball;
+mod stages;
+pub mod tarball;
 pub mod tools;
 pub mod tree;
 mod unknown;

@@ -95,7 +95,9 @@ impl Content {
         let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 1 << 18)];
         let mut done = 0;
         while done < size {
-            let want = usize::try_from(size - done).unwrap_or(usize::MAX).min(buffer.len());
+            let want = usize::try_from(size - done)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
             file.read_exact_at(&mut buffer[..want], offset + done)?;
             each(&buffer[..want])?;
             done += want as u64;
@@ -343,7 +345,18 @@ impl TarTree {
         Ok(Some(bytes))
     }
 
-    /// Files and bytes of the tree; a hard-linked file counts its bytes once.
+    /// No time after `epoch`; directories have it.
+    pub fn clamp(&mut self, epoch: u64) {
+        for entry in self.entries.values_mut() {
+            entry.mtime = match entry.kind {
+                // When a directory last changed depends on what was done in which order.
+                Kind::Directory => epoch,
+                _ => entry.mtime.min(epoch),
+            };
+        }
+    }
+
+    /// Entries and bytes of the tree; a hard-linked file counts its bytes once.
     pub fn count(&self) -> (u64, u64) {
         let mut seen = std::collections::BTreeSet::new();
         let sizes = self.entries.values().map(|entry| match entry.kind {
@@ -462,16 +475,20 @@ impl TarTree {
                 extension.set_mtime(0);
                 extension.set_size(records.len() as u64);
                 extension.set_cksum();
-                for bytes in [extension.as_bytes(), records.as_slice(), padding(records.len() as u64)] {
+                for bytes in [
+                    extension.as_bytes(),
+                    records.as_slice(),
+                    padding(records.len() as u64),
+                ] {
                     write(bytes).map_err(|error| io_error(error, to))?;
                 }
             }
             header.set_cksum();
             write(header.as_bytes()).map_err(|error| io_error(error, to))?;
             if let Some(content) = content {
-                content
-                    .copy(&mut write)
-                    .with_context(|| format!("copying /{} into the tar file", String::from_utf8_lossy(path)))?;
+                content.copy(&mut write).with_context(|| {
+                    format!("copying /{} into the tar file", String::from_utf8_lossy(path))
+                })?;
                 write(padding(length)).map_err(|error| io_error(error, to))?;
             }
         }

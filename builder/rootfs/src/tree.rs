@@ -1,16 +1,18 @@
-//! From a resolution to a configured, clean, canonical tree.
+//! From a resolution to a configured, clean tree, stage by stage.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress};
 use clic_recipe::plan::{Plan, TreeFile};
-use clic_store::{Scratch, Store, space};
+use clic_store::{Store, space};
 use serde::Serialize;
 
-use crate::tarball::{TarTree, Written};
-use crate::{Resolution, clean, control, files, mmdebstrap};
+use crate::inside::restore;
+use crate::stages::Stages;
+use crate::tarball::TarTree;
+use crate::{Resolution, clean, control, files};
 
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug)]
@@ -25,17 +27,20 @@ pub struct TreeSpec<'a> {
     pub commands: &'a [Vec<String>],
     /// The device's `/etc/apt/sources.list` (see [`Resolution::sources_list`]), unless `files` bring one.
     pub sources_list: &'a str,
+    /// How much may go on at once.
+    pub threads: usize,
+    /// Make everything again, whatever the store holds.
+    pub rebuild: bool,
 }
 
-/// A finished tree.
+/// A finished tree. Its contents are in the store's layers.
 #[derive(Debug)]
 pub struct RootTree {
-    tar: PathBuf,
-    /// Keeps the tar file alive.
-    _scratch: Scratch,
+    /// Every entry.
+    pub tree: TarTree,
     /// Every installed package, sorted by name, as the tree's own database has them.
     pub packages: Vec<Installed>,
-    /// Number of entries in the tar file (hard links included).
+    /// Number of entries (hard links included).
     pub entries: u64,
     /// Bytes of all regular files.
     pub bytes: u64,
@@ -50,14 +55,6 @@ pub struct Installed {
     pub version: String,
     /// Architecture, or `all`.
     pub arch: String,
-}
-
-impl RootTree {
-    /// The tree as an uncompressed tar file: sorted by path, times not after the resolution's epoch, numeric
-    /// owners, extended attributes as PAX records. It is gone when this is dropped.
-    pub fn tar(&self) -> &Path {
-        &self.tar
-    }
 }
 
 /// Builds the tree of `spec` from `debs` (the paths that [`Resolution::download`] returned).
@@ -75,46 +72,20 @@ pub fn build(
     if debs.len() != resolution.packages.len() {
         bail!("{} files for {} packages", debs.len(), resolution.packages.len());
     }
-    mmdebstrap::available()?;
-    // The tree, the engine's tar file and ours, and the packages that apt copies meanwhile.
-    let needed = resolution.installed_size().saturating_mul(7) / 2 + resolution.download_size();
-    space::ensure(store.dir(), needed, "building the tree")?;
-    let scratch = store.scratch("tree")?;
-    let work = scratch.path().join("engine");
-    std::fs::create_dir(&work).map_err(|error| space::io_error(error, &work))?;
+    let layers = Stages::new(spec, debs, store, log, progress)?.run()?;
 
-    let why = format!(
-        "{} packages, {} files, {} commands",
-        resolution.packages.len(),
-        spec.files.len(),
-        spec.commands.len()
-    );
-    let stage = progress.stage("tree", "Install packages", &why);
-    let raw = mmdebstrap::configure(&mmdebstrap::Job {
-        spec,
-        debs,
-        work: &work,
-        log,
-        stage: &stage,
-        needed,
-    })?;
-    stage.finish();
-
-    let stage = progress.stage("clean", "Clean the tree", "the tree is new");
-    let mut tree = TarTree::read(&raw)?;
-    let packages = installed(&mut tree)?;
+    let stage = progress.stage("clean", "Clean the tree", "from the layers, every time");
+    let mut tree = restore::read(&layers)?;
+    let packages = installed(&tree)?;
     compare(resolution, &packages)?;
-    files::verify(&mut tree, spec.files)?;
+    files::verify(&tree, spec.files)?;
     finish(&mut tree, spec);
-    let tar = scratch.path().join("tree.tar");
-    let Written { entries, bytes } = tree.write(&tar, resolution.epoch)?;
-    drop(tree);
-    std::fs::remove_file(&raw).map_err(|error| space::io_error(error, &raw))?;
+    tree.clamp(resolution.epoch);
     stage.finish();
+    let (entries, bytes) = tree.count();
     log.line(&format!("tree: {entries} entries, {}", space::human(bytes)));
     Ok(RootTree {
-        tar,
-        _scratch: scratch,
+        tree,
         packages,
         entries,
         bytes,
@@ -171,7 +142,7 @@ fn extended_states(resolution: &Resolution) -> String {
 }
 
 /// The packages in the tree's own database. One that is not fully installed is an error.
-fn installed(tree: &mut TarTree) -> Result<Vec<Installed>> {
+fn installed(tree: &TarTree) -> Result<Vec<Installed>> {
     let status = tree
         .content("var/lib/dpkg/status")?
         .context("the tree has no package database")?;

@@ -185,10 +185,17 @@ fn contents_come_from_the_tree_too() {
     let mut source = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut source, b"....kernel....").unwrap();
     let tree = Tree {
-        source: Some(Arc::new(source.into_file())),
+        sources: vec![Arc::new(source.into_file())],
         ..Tree::new()
     };
-    let files = [("vmlinuz", Data::Range { offset: 4, len: 6 })];
+    let files = [(
+        "vmlinuz",
+        Data::Range {
+            source: 0,
+            offset: 4,
+            len: 6,
+        },
+    )];
     let (image, _) = image(&files, &tree, 64 * MIB).unwrap();
     assert_eq!(
         run(Cmd::new("mtype").arg("-i").arg(at(&image)).arg("::vmlinuz")),
@@ -212,11 +219,13 @@ fn what_fat_cannot_hold_is_refused() {
     assert!(why(&[], 32 * MIB).contains("a partition of 32 MiB is too small for FAT32"));
     assert!(image(&[], &Tree::new(), 33 * MIB).is_ok());
     let huge = Data::Range {
+        source: 0,
         offset: 0,
         len: 1 << 32,
     };
     assert!(why(&[("huge", huge)], 64 * MIB).contains("huge is larger than the 4 GiB"));
     let large = Data::Range {
+        source: 0,
         offset: 0,
         len: 64 * MIB,
     };

@@ -42,7 +42,7 @@ pub(super) fn index(path: &Path) -> Result<Tree> {
     let end = file.metadata()?.len();
     let mut tree = Tree {
         entries: BTreeMap::new(),
-        source: None,
+        sources: Vec::new(),
     };
     let mut extensions = Extensions::default();
     let mut at: u64 = 0;
@@ -87,6 +87,7 @@ pub(super) fn index(path: &Path) -> Result<Tree> {
                 .with_context(|| format!("at byte {at}"))?;
         } else {
             let data = Data::Range {
+                source: 0,
                 offset: start,
                 len: size,
             };
@@ -96,7 +97,7 @@ pub(super) fn index(path: &Path) -> Result<Tree> {
         at = past.next_multiple_of(BLOCK);
     }
     complete(&mut tree)?;
-    tree.source = Some(Arc::new(file));
+    tree.sources = vec![Arc::new(file)];
     Ok(tree)
 }
 

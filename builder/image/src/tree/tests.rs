@@ -339,6 +339,6 @@ fn reading_past_the_end_is_an_error() {
     assert_eq!(&buffer, b"llo");
     assert!(tree.read_at(&data, 3, &mut buffer).is_err());
     assert!(tree.read_at(&data, u64::MAX, &mut buffer).is_err());
-    tree.source = None;
+    tree.sources.clear();
     assert!(tree.read_at(&data, 0, &mut buffer).is_err());
 }

@@ -76,7 +76,9 @@ impl<'a> Admin<'a> {
         let text = root.read_text(&format!("{DIR}/statoverride"))?;
         let overrides = text
             .lines()
-            .map(|line| stat_override(line, &users, &groups).with_context(|| format!("dpkg's statoverride: {line:?}")))
+            .map(|line| {
+                stat_override(line, &users, &groups).with_context(|| format!("dpkg's statoverride: {line:?}"))
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             root,
@@ -120,7 +122,9 @@ impl<'a> Admin<'a> {
     pub fn owners(&self) -> Result<HashMap<Vec<u8>, String>> {
         let mut owners = HashMap::new();
         for (name, stanza) in &self.status {
-            let text = self.root.read(&format!("{DIR}/info/{}.list", info_name(name, stanza)))?;
+            let text = self
+                .root
+                .read(&format!("{DIR}/info/{}.list", info_name(name, stanza)))?;
             for line in text.unwrap_or_default().split(|byte| *byte == b'\n') {
                 if let Some(path) = plain(line).filter(|path| !path.is_empty()) {
                     owners.insert(path, name.clone());
@@ -135,7 +139,12 @@ impl<'a> Admin<'a> {
         for dir in ["alternatives", "info", "parts", "triggers", "updates"] {
             root.make_dirs(format!("{DIR}/{dir}").as_bytes())?;
         }
-        for (name, content) in [("status", ""), ("available", ""), ("diversions", ""), ("statoverride", "")] {
+        for (name, content) in [
+            ("status", ""),
+            ("available", ""),
+            ("diversions", ""),
+            ("statoverride", ""),
+        ] {
             root.write(&format!("{DIR}/{name}"), 0o644, content.as_bytes())?;
         }
         // The number of the database's own format.
@@ -148,7 +157,10 @@ impl<'a> Admin<'a> {
         let mut activated: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for one in unpacked {
             let control = &one.control;
-            let name = control.field("Package").context("a package without a name")?.to_owned();
+            let name = control
+                .field("Package")
+                .context("a package without a name")?
+                .to_owned();
             let stanza = status_stanza(control)?;
             let info = info_name(&name, &stanza);
             self.write_info(&info, one)?;
@@ -159,7 +171,10 @@ impl<'a> Admin<'a> {
             self.status.insert(name, stanza);
         }
         for (name, triggers) in activated {
-            let stanza = self.status.get_mut(&name).context("a trigger of a package that is not there")?;
+            let stanza = self
+                .status
+                .get_mut(&name)
+                .context("a trigger of a package that is not there")?;
             *stanza = pending(stanza, &triggers);
         }
         self.write_interests(&interests)?;
@@ -167,7 +182,11 @@ impl<'a> Admin<'a> {
     }
 
     fn write_status(&self) -> Result<()> {
-        let text: String = self.status.values().map(|stanza| format!("{stanza}\n\n")).collect();
+        let text: String = self
+            .status
+            .values()
+            .map(|stanza| format!("{stanza}\n\n"))
+            .collect();
         self.root.write(&format!("{DIR}/status"), 0o644, text.as_bytes())
     }
 
@@ -182,7 +201,8 @@ impl<'a> Admin<'a> {
         let file = |end: &str| format!("{DIR}/info/{info}.{end}");
         self.root.write(&file("list"), 0o644, &list)?;
         for control in &one.control.files {
-            self.root.write(&file(&control.name), control.mode, &control.bytes)?;
+            self.root
+                .write(&file(&control.name), control.mode, &control.bytes)?;
         }
         Ok(())
     }
@@ -202,18 +222,28 @@ impl<'a> Admin<'a> {
                 let ready = |stanza: &String| {
                     matches!(
                         field(stanza, "Status"),
-                        Some("install ok installed" | "install ok triggers-pending" | "install ok triggers-awaited")
+                        Some(
+                            "install ok installed"
+                                | "install ok triggers-pending"
+                                | "install ok triggers-awaited"
+                        )
                     )
                 };
                 if self.status.get(name).is_some_and(ready) {
-                    activated.entry(name.to_owned()).or_default().insert(trigger.to_owned());
+                    activated
+                        .entry(name.to_owned())
+                        .or_default()
+                        .insert(trigger.to_owned());
                 }
             }
         };
         if let Some(triggers) = control.file("triggers") {
             for (directive, trigger) in directives(&String::from_utf8_lossy(&triggers.bytes))? {
                 if directive.starts_with("activate")
-                    && let Some(who) = interests.named.get(&trigger).or_else(|| interests.files.get(&trigger))
+                    && let Some(who) = interests
+                        .named
+                        .get(&trigger)
+                        .or_else(|| interests.files.get(&trigger))
                 {
                     tell(who, &trigger);
                 }
@@ -235,19 +265,27 @@ impl<'a> Admin<'a> {
     fn interests(&self) -> Result<Interests> {
         let mut interests = Interests::default();
         for line in self.root.read_text(&format!("{DIR}/triggers/File"))?.lines() {
-            let (path, who) = line.rsplit_once(' ').context("dpkg's file of triggers is damaged")?;
+            let (path, who) = line
+                .rsplit_once(' ')
+                .context("dpkg's file of triggers is damaged")?;
             let (who, waits) = waits(who);
             interests.files.entry(path.into()).or_default().insert(who, waits);
         }
         let dir = self.root.path().join(DIR).join("triggers");
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             if matches!(name.as_str(), "File" | "Unincorp" | "Lock") || name.ends_with(".new") {
                 continue;
             }
             for line in self.root.read_text(&format!("{DIR}/triggers/{name}"))?.lines() {
                 let (who, waits) = waits(line);
-                interests.named.entry(name.clone()).or_default().insert(who, waits);
+                interests
+                    .named
+                    .entry(name.clone())
+                    .or_default()
+                    .insert(who, waits);
             }
         }
         Ok(interests)
@@ -261,10 +299,12 @@ impl<'a> Admin<'a> {
                 let _ = write!(files, "{path} {}", line(who, *waits));
             }
         }
-        self.root.write(&format!("{DIR}/triggers/File"), 0o644, files.as_bytes())?;
+        self.root
+            .write(&format!("{DIR}/triggers/File"), 0o644, files.as_bytes())?;
         for (name, who) in &interests.named {
             let text: String = who.iter().map(|(who, waits)| line(who, *waits)).collect();
-            self.root.write(&format!("{DIR}/triggers/{name}"), 0o644, text.as_bytes())?;
+            self.root
+                .write(&format!("{DIR}/triggers/{name}"), 0o644, text.as_bytes())?;
         }
         Ok(())
     }
@@ -302,14 +342,29 @@ fn directives(text: &str) -> Result<Vec<(String, String)>> {
         let line = line.split('#').next().unwrap_or_default();
         let mut words = line.split_ascii_whitespace();
         let Some(directive) = words.next() else { continue };
-        let trigger = words.next().with_context(|| format!("a trigger line without a name: {line:?}"))?;
-        let known = ["interest", "interest-await", "interest-noawait", "activate", "activate-await", "activate-noawait"];
-        ensure!(known.contains(&directive), "a trigger line that is not known: {line:?}");
+        let trigger = words
+            .next()
+            .with_context(|| format!("a trigger line without a name: {line:?}"))?;
+        let known = [
+            "interest",
+            "interest-await",
+            "interest-noawait",
+            "activate",
+            "activate-await",
+            "activate-noawait",
+        ];
+        ensure!(
+            known.contains(&directive),
+            "a trigger line that is not known: {line:?}"
+        );
         ensure!(
             trigger.bytes().all(|byte| (0x21..0x7f).contains(&byte)) && !trigger.contains(".."),
             "a trigger's name that no package may have: {trigger:?}"
         );
-        ensure!(trigger.starts_with('/') || !trigger.contains('/'), "a trigger's name with a slash: {trigger:?}");
+        ensure!(
+            trigger.starts_with('/') || !trigger.contains('/'),
+            "a trigger's name with a slash: {trigger:?}"
+        );
         all.push((directive.to_owned(), trigger.to_owned()));
     }
     Ok(all)
@@ -329,7 +384,9 @@ fn status_stanza(control: &Control) -> Result<String> {
     let mut lines = control.stanza.lines();
     let first = lines.next().unwrap_or_default();
     ensure!(
-        first.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("Package:")),
+        first
+            .get(..8)
+            .is_some_and(|start| start.eq_ignore_ascii_case("Package:")),
         "its control file does not begin with its name"
     );
     let mut stanza = format!("{first}\nStatus: install ok unpacked\n");
@@ -360,7 +417,10 @@ fn pending(stanza: &str, triggers: &BTreeSet<String>) -> String {
             .split_ascii_whitespace(),
     );
     let mut text = String::new();
-    for line in stanza.lines().filter(|line| !line.starts_with("Triggers-Pending:")) {
+    for line in stanza
+        .lines()
+        .filter(|line| !line.starts_with("Triggers-Pending:"))
+    {
         if line == "Status: install ok installed" {
             text.push_str("Status: install ok triggers-pending\n");
         } else {
@@ -384,7 +444,13 @@ fn diversions(text: &str) -> Result<HashMap<Vec<u8>, Diversion>> {
         .chunks_exact(3)
         .map(|three| {
             let by = (three[2] != ":").then(|| three[2].to_owned());
-            Ok((path(three[0])?, Diversion { to: path(three[1])?, by }))
+            Ok((
+                path(three[0])?,
+                Diversion {
+                    to: path(three[1])?,
+                    by,
+                },
+            ))
         })
         .collect()
 }
@@ -400,7 +466,9 @@ fn stat_override(
     let id = |text: &str, known: &BTreeMap<String, u64>| -> Result<u32> {
         let id = match text.strip_prefix('#') {
             Some(number) => number.parse()?,
-            None => *known.get(text).with_context(|| format!("the tree has no {text:?}"))?,
+            None => *known
+                .get(text)
+                .with_context(|| format!("the tree has no {text:?}"))?,
         };
         Ok(u32::try_from(id)?)
     };
@@ -424,7 +492,6 @@ mod tests {
                 .map(|(name, text)| ControlFile {
                     name: (*name).into(),
                     mode: 0o644,
-                    mtime: 0,
                     bytes: text.as_bytes().to_vec(),
                 })
                 .collect(),
@@ -445,17 +512,28 @@ mod tests {
         Admin::create(&root).unwrap();
         let control = control(
             "Package: liba\nArchitecture: arm64\nMulti-Arch: same\nDescription: a\n .\n b",
-            &[("conffiles", "/etc/a.conf\nremove-on-upgrade /etc/old\n"), ("triggers", "interest-noawait /usr/share/x\ninterest y\n")],
+            &[
+                ("conffiles", "/etc/a.conf\nremove-on-upgrade /etc/old\n"),
+                ("triggers", "interest-noawait /usr/share/x\ninterest y\n"),
+            ],
         );
         let mut admin = Admin::read(&root).unwrap();
-        admin.add(&[unpacked(control, &["", "etc", "etc/a.conf"])]).unwrap();
+        admin
+            .add(&[unpacked(control, &["", "etc", "etc/a.conf"])])
+            .unwrap();
         assert_eq!(
             root.read_text("var/lib/dpkg/status").unwrap(),
             "Package: liba\nStatus: install ok unpacked\nArchitecture: arm64\nMulti-Arch: same\nDescription: a\n .\n b\n\
              Conffiles:\n /etc/a.conf newconffile\n\n"
         );
-        assert_eq!(root.read_text("var/lib/dpkg/info/liba:arm64.list").unwrap(), "/.\n/etc\n/etc/a.conf\n");
-        assert_eq!(root.read_text("var/lib/dpkg/triggers/File").unwrap(), "/usr/share/x liba:arm64/noawait\n");
+        assert_eq!(
+            root.read_text("var/lib/dpkg/info/liba:arm64.list").unwrap(),
+            "/.\n/etc\n/etc/a.conf\n"
+        );
+        assert_eq!(
+            root.read_text("var/lib/dpkg/triggers/File").unwrap(),
+            "/usr/share/x liba:arm64/noawait\n"
+        );
         assert_eq!(root.read_text("var/lib/dpkg/triggers/y").unwrap(), "liba:arm64\n");
     }
 
@@ -465,17 +543,31 @@ mod tests {
         let root = Root::open(dir.path()).unwrap();
         Admin::create(&root).unwrap();
         root.write("var/lib/dpkg/status", 0o644, b"Package: man\nStatus: install ok installed\nVersion: 1\n\nPackage: half\nStatus: install ok unpacked\n").unwrap();
-        root.write("var/lib/dpkg/triggers/File", 0o644, b"/usr/share/man man/noawait\n/usr/share/man half\n").unwrap();
-        root.write("var/lib/dpkg/triggers/ldconfig", 0o644, b"man\n").unwrap();
+        root.write(
+            "var/lib/dpkg/triggers/File",
+            0o644,
+            b"/usr/share/man man/noawait\n/usr/share/man half\n",
+        )
+        .unwrap();
+        root.write("var/lib/dpkg/triggers/ldconfig", 0o644, b"man\n")
+            .unwrap();
         let mut admin = Admin::read(&root).unwrap();
-        let new = control("Package: b\nVersion: 2", &[("triggers", "activate-noawait ldconfig\n")]);
-        admin.add(&[unpacked(new, &["usr/share/manual", "usr/share/man/b.1"])]).unwrap();
+        let new = control(
+            "Package: b\nVersion: 2",
+            &[("triggers", "activate-noawait ldconfig\n")],
+        );
+        admin
+            .add(&[unpacked(new, &["usr/share/manual", "usr/share/man/b.1"])])
+            .unwrap();
         let status = root.read_text("var/lib/dpkg/status").unwrap();
         assert!(
             status.contains("Package: man\nStatus: install ok triggers-pending\nVersion: 1\nTriggers-Pending: /usr/share/man ldconfig\n"),
             "{status}"
         );
-        assert!(status.contains("Package: half\nStatus: install ok unpacked\n\n"), "{status}");
+        assert!(
+            status.contains("Package: half\nStatus: install ok unpacked\n\n"),
+            "{status}"
+        );
     }
 
     #[test]
@@ -485,14 +577,24 @@ mod tests {
         Admin::create(&root).unwrap();
         root.write("etc/passwd", 0o644, b"root:x:0:0:::\n").unwrap();
         root.write("etc/group", 0o644, b"mail:x:8:\n").unwrap();
-        root.write("var/lib/dpkg/diversions", 0o644, b"/bin/x\n/bin/x.real\ny\n").unwrap();
-        root.write("var/lib/dpkg/statoverride", 0o644, b"root mail 2755 /usr/bin/mail\n").unwrap();
+        root.write("var/lib/dpkg/diversions", 0o644, b"/bin/x\n/bin/x.real\ny\n")
+            .unwrap();
+        root.write(
+            "var/lib/dpkg/statoverride",
+            0o644,
+            b"root mail 2755 /usr/bin/mail\n",
+        )
+        .unwrap();
         let admin = Admin::read(&root).unwrap();
         assert_eq!(admin.place(b"bin/x", "other"), b"bin/x.real");
         assert_eq!(admin.place(b"bin/x", "y"), b"bin/x");
         assert_eq!(
             admin.stat_override(b"usr/bin/mail"),
-            Some(&Override { uid: 0, gid: 8, mode: 0o2755 })
+            Some(&Override {
+                uid: 0,
+                gid: 8,
+                mode: 0o2755
+            })
         );
         root.write("var/lib/dpkg/diversions", 0o644, b"/bin/x\n").unwrap();
         assert!(Admin::read(&root).is_err());

@@ -39,9 +39,7 @@ pub fn snapshot(root: &Path) -> Result<Snapshot> {
 fn walk(dir: &Path, path: &mut Vec<u8>, device: u64, found: &mut Snapshot) -> Result<()> {
     for entry in std::fs::read_dir(dir).map_err(|error| io_error(error, dir))? {
         let entry = entry.map_err(|error| io_error(error, dir))?;
-        let meta = entry
-            .metadata()
-            .map_err(|error| io_error(error, &entry.path()))?;
+        let meta = entry.metadata().map_err(|error| io_error(error, &entry.path()))?;
         if meta.dev() != device {
             continue;
         }
@@ -121,7 +119,11 @@ pub fn changes(root: &Path, before: &Snapshot) -> Result<(TarTree, Vec<Vec<u8>>)
         };
         tree.insert(path.clone(), entry);
     }
-    let removed = before.keys().filter(|path| !after.contains_key(*path)).cloned().collect();
+    let removed = before
+        .keys()
+        .filter(|path| !after.contains_key(*path))
+        .cloned()
+        .collect();
     Ok((tree, removed))
 }
 
@@ -135,8 +137,12 @@ fn attributes(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     };
     let names = String::from_utf8_lossy(&buffer[..length]).into_owned();
     let mut all = Vec::new();
-    for name in names.split('\0').filter(|name| ATTRIBUTES.iter().any(|known| name.starts_with(known))) {
-        let length = rustix::fs::lgetxattr(path, name, buffer.as_mut_slice()).map_err(std::io::Error::from)?;
+    for name in names
+        .split('\0')
+        .filter(|name| ATTRIBUTES.iter().any(|known| name.starts_with(known)))
+    {
+        let length =
+            rustix::fs::lgetxattr(path, name, buffer.as_mut_slice()).map_err(std::io::Error::from)?;
         all.push((name.to_owned(), buffer[..length].to_vec()));
     }
     all.sort();
@@ -164,7 +170,10 @@ mod tests {
         std::fs::remove_file(at("etc/gone")).unwrap();
         std::os::unix::fs::symlink("x", at("etc/link")).unwrap();
         let (tree, removed) = changes(dir.path(), &before).unwrap();
-        let found: Vec<String> = tree.paths().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+        let found: Vec<String> = tree
+            .paths()
+            .map(|path| String::from_utf8_lossy(path).into_owned())
+            .collect();
         assert_eq!(found, ["etc", "etc/content", "etc/link", "etc/mode"]);
         assert_eq!(removed, [b"etc/gone".to_vec()]);
     }

@@ -47,19 +47,39 @@ impl<'a> Chroot<'a> {
         chroot.mount("sys", "sysfs", quiet | MountFlags::RDONLY, None)?;
         chroot.mount("dev", "tmpfs", MountFlags::NOSUID, Some(c"mode=755"))?;
         chroot.devices().context("making /dev")?;
-        chroot.mount("run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=755"))?;
-        chroot.mount("tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))?;
+        chroot.mount(
+            "run",
+            "tmpfs",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            Some(c"mode=755"),
+        )?;
+        chroot.mount(
+            "tmp",
+            "tmpfs",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            Some(c"mode=1777"),
+        )?;
         root.make_dirs(b"run/lock")?;
         root.write(POLICY_PATH, 0o755, POLICY)?;
         Ok(chroot)
     }
 
     /// Mounts a file system on a directory of the tree, which may not be a symlink to somewhere else.
-    fn mount(&mut self, dir: &str, kind: &str, flags: MountFlags, data: Option<&std::ffi::CStr>) -> Result<()> {
+    fn mount(
+        &mut self,
+        dir: &str,
+        kind: &str,
+        flags: MountFlags,
+        data: Option<&std::ffi::CStr>,
+    ) -> Result<()> {
         self.root.make_dirs(dir.as_bytes())?;
         let fd = self
             .root
-            .openat(dir.as_bytes(), OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+            .openat(
+                dir.as_bytes(),
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW,
+                Mode::empty(),
+            )
             .map_err(|error| self.root.failed(error, dir.as_bytes()))?;
         mount(kind, through(&fd), kind, flags, data)
             .with_context(|| format!("cannot mount {kind} on /{dir} of the tree"))?;
@@ -87,7 +107,12 @@ impl<'a> Chroot<'a> {
             MountFlags::NOSUID | MountFlags::NOEXEC,
             Some(c"newinstance,ptmxmode=0666,mode=620"),
         )?;
-        self.mount("dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))
+        self.mount(
+            "dev/shm",
+            "tmpfs",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            Some(c"mode=1777"),
+        )
     }
 
     /// Runs a program of the tree as root; each line of its output goes to `each`. Its error has the last lines.
@@ -97,7 +122,10 @@ impl<'a> Chroot<'a> {
             .arg(self.root.path())
             .args(argv)
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .envs(more.iter().copied())
             .current_dir("/")

@@ -53,12 +53,17 @@ fn place_files(root: &Root, work: &Customize) -> Result<()> {
         let path = plain(&entry.path_bytes()).context("a path that is not plain")?;
         let shown = String::from_utf8_lossy(&path).into_owned();
         let header = entry.header().clone();
-        let id = |name: Result<Option<&str>, std::str::Utf8Error>, known: &std::collections::BTreeMap<String, u64>, what| {
+        let id = |name: Result<Option<&str>, std::str::Utf8Error>,
+                  known: &std::collections::BTreeMap<String, u64>,
+                  what| {
             let name = name.ok().flatten().unwrap_or("root");
-            known.get(name).and_then(|id| u32::try_from(*id).ok()).ok_or_else(|| {
-                UserError::new(format!("/{shown}: the tree has no {what} {name:?}"))
-                    .help("use one that Debian or a package of the recipe creates")
-            })
+            known
+                .get(name)
+                .and_then(|id| u32::try_from(*id).ok())
+                .ok_or_else(|| {
+                    UserError::new(format!("/{shown}: the tree has no {what} {name:?}"))
+                        .help("use one that Debian or a package of the recipe creates")
+                })
         };
         let owner = (
             id(header.username(), &users, "user")?,
@@ -94,8 +99,14 @@ fn place(
             );
             rustix::fs::symlinkat(target, &above, name).map_err(failed)?;
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(&above, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)
-                .map_err(failed)?;
+            rustix::fs::chownat(
+                &above,
+                name,
+                Some(Uid::from_raw(uid)),
+                Some(Gid::from_raw(gid)),
+                flags,
+            )
+            .map_err(failed)?;
             return Ok(());
         }
         EntryType::Directory => drop(root.make_dirs(path)?),
@@ -127,18 +138,18 @@ fn change(chroot: &Chroot<'_>, unit: &JobUnit) -> Result<()> {
     if result.is_ok() && !unknown {
         return Ok(());
     }
-    let error = result.err().unwrap_or_else(|| anyhow::anyhow!("systemctl: there is no such unit"));
-    Err(error.context(UserError::new(what + " failed").help(
-        "no package or file of the recipe brings a unit of this name, or it cannot be changed so",
-    )))
+    let error = result
+        .err()
+        .unwrap_or_else(|| anyhow::anyhow!("systemctl: there is no such unit"));
+    Err(error.context(
+        UserError::new(what + " failed")
+            .help("no package or file of the recipe brings a unit of this name, or it cannot be changed so"),
+    ))
 }
 
 /// The kernel's package has made /vmlinuz, but with `INITRD=No` no /initrd.img: its tool is asked once more.
 fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
-    let has = |path: &str| {
-        root.openat(path.as_bytes(), OFlags::PATH, Mode::empty())
-            .is_ok()
-    };
+    let has = |path: &str| root.openat(path.as_bytes(), OFlags::PATH, Mode::empty()).is_ok();
     if !has("usr/sbin/update-initramfs") {
         return Ok(());
     }
@@ -157,7 +168,15 @@ fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
     let mut versions: Vec<String> = std::fs::read_dir(&boot)
         .map_err(|error| io_error(error, &boot))?
         .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("initrd.img-")?.to_owned()))
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .file_name()
+                    .to_str()?
+                    .strip_prefix("initrd.img-")?
+                    .to_owned(),
+            )
+        })
         .collect();
     versions.sort();
     for version in versions {

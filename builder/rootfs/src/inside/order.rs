@@ -32,7 +32,10 @@ pub fn names(list: &str) -> impl Iterator<Item = &str> {
 /// `libc6:any (>= 2.36)`: libc6.
 fn name(text: &str) -> Option<&str> {
     let end = |c: char| c.is_whitespace() || matches!(c, '(' | ':' | '[' | '<');
-    text.trim_start().split(end).next().filter(|name| !name.is_empty())
+    text.trim_start()
+        .split(end)
+        .next()
+        .filter(|name| !name.is_empty())
 }
 
 /// One step of an installation.
@@ -72,7 +75,11 @@ pub fn rounds(packages: &[Related<'_>], configured: &HashSet<String>) -> Vec<Rou
                 .filter(|other| other != at && !done.contains(other))
                 .collect::<Vec<_>>()
         };
-        let mut unpack: Vec<usize> = waiting.iter().copied().filter(|at| before(at).is_empty()).collect();
+        let mut unpack: Vec<usize> = waiting
+            .iter()
+            .copied()
+            .filter(|at| before(at).is_empty())
+            .collect();
         if unpack.is_empty() {
             // Pre-dependencies in a circle, which policy forbids: dpkg will say what it makes of them.
             unpack.clone_from(&waiting);
@@ -150,7 +157,9 @@ mod tests {
     #[test]
     fn relations_are_names() {
         assert_eq!(
-            relation(Some("libc6 (>= 2.3), debconf (>= 0.5) | debconf-2.0, python3:any,")),
+            relation(Some(
+                "libc6 (>= 2.3), debconf (>= 0.5) | debconf-2.0, python3:any,"
+            )),
             [vec!["libc6"], vec!["debconf", "debconf-2.0"], vec!["python3"]]
         );
         assert!(relation(None).is_empty());

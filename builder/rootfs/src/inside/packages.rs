@@ -62,7 +62,11 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
                 }
             })
             .collect();
-        let scripts: Vec<_> = round.unpack.iter().map(|at| (&related[*at], &controls[*at])).collect();
+        let scripts: Vec<_> = round
+            .unpack
+            .iter()
+            .map(|at| (&related[*at], &controls[*at]))
+            .collect();
         if packages.base {
             // Their scripts need what they bring.
             let unpacked = unpack_round(root, job, &units)?;
@@ -129,12 +133,20 @@ fn preseed(chroot: &Chroot<'_>, root: &Root, preseeds: &[String]) -> Result<()> 
     let file = "run/clic-preseeds";
     root.write(file, 0o600, (preseeds.join("\n") + "\n").as_bytes())?;
     chroot
-        .run(&["debconf-set-selections", "/run/clic-preseeds"], &[], &mut say::line)
+        .run(
+            &["debconf-set-selections", "/run/clic-preseeds"],
+            &[],
+            &mut say::line,
+        )
         .context("the answers for debconf (preseeds) are not accepted")
 }
 
 /// Runs the scripts that come before unpacking, in the packages' order.
-fn preinst(chroot: &Chroot<'_>, root: &Root, packages: &[(&Related<'_>, &crate::deb::Control)]) -> Result<()> {
+fn preinst(
+    chroot: &Chroot<'_>,
+    root: &Root,
+    packages: &[(&Related<'_>, &crate::deb::Control)],
+) -> Result<()> {
     let running = dpkg_version(root)?;
     for (related, control) in packages {
         if control.file("preinst").is_none() {
@@ -144,7 +156,11 @@ fn preinst(chroot: &Chroot<'_>, root: &Root, packages: &[(&Related<'_>, &crate::
         for file in &control.files {
             root.write(&format!("{CONTROL}/{}", file.name), file.mode, &file.bytes)?;
         }
-        root.write(&format!("{CONTROL}/control"), 0o644, (control.stanza.clone() + "\n").as_bytes())?;
+        root.write(
+            &format!("{CONTROL}/control"),
+            0o644,
+            (control.stanza.clone() + "\n").as_bytes(),
+        )?;
         let environment = [
             ("DPKG_MAINTSCRIPT_PACKAGE", related.name.to_owned()),
             ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1".to_owned()),
@@ -157,12 +173,19 @@ fn preinst(chroot: &Chroot<'_>, root: &Root, packages: &[(&Related<'_>, &crate::
             ("DPKG_COLORS", "never".to_owned()),
             ("DPKG_FORCE", String::new()),
         ];
-        let environment: Vec<(&str, &str)> =
-            environment.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
         let script = format!("/{CONTROL}/preinst");
         say::line(&format!("Preparing {} ({}) ...", related.name, field("Version")));
         let result = chroot.run(&[&script, "install"], &environment, &mut say::line);
-        for file in control.files.iter().map(|file| file.name.as_str()).chain(["control"]) {
+        for file in control
+            .files
+            .iter()
+            .map(|file| file.name.as_str())
+            .chain(["control"])
+        {
             root.remove(&format!("{CONTROL}/{file}"))?;
         }
         result.with_context(|| format!("the preinst script of {} failed", related.name))?;
@@ -184,7 +207,11 @@ fn dpkg_version(root: &Root) -> Result<String> {
         .find(|stanza| crate::control::field(stanza, "Package") == Some("dpkg"))
         .and_then(|stanza| crate::control::field(stanza, "Version"))
         .unwrap_or_default();
-    Ok(version.split(['-', '+', '~']).next().unwrap_or(version).to_owned())
+    Ok(version
+        .split(['-', '+', '~'])
+        .next()
+        .unwrap_or(version)
+        .to_owned())
 }
 
 /// Has the tree's dpkg configure these packages, or all.
@@ -200,7 +227,9 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
     let mut failed: Option<Failed> = None;
     let result = chroot.run(&argv, &[], &mut |line| {
         say::line(line);
-        if let Some(name) = package_after(line, "Setting up ").or_else(|| package_after(line, "Processing triggers for ")) {
+        if let Some(name) =
+            package_after(line, "Setting up ").or_else(|| package_after(line, "Processing triggers for "))
+        {
             say::say(&Said::Configuring { package: name.into() });
             current = Some(name.to_owned());
             since.clear();
@@ -220,7 +249,11 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
     });
     let Err(error) = result else { return Ok(()) };
     match failed {
-        Some(Failed { package, script, lines }) => {
+        Some(Failed {
+            package,
+            script,
+            lines,
+        }) => {
             let from = lines.len().saturating_sub(15);
             bail!(
                 "{package} cannot be configured: {}\n{}",
@@ -253,9 +286,15 @@ mod tests {
 
     #[test]
     fn packages_in_dpkgs_lines() {
-        assert_eq!(package_after("Setting up libc6:amd64 (2.36-9) ...", "Setting up "), Some("libc6"));
         assert_eq!(
-            package_after("Processing triggers for man-db (2.11) ...", "Processing triggers for "),
+            package_after("Setting up libc6:amd64 (2.36-9) ...", "Setting up "),
+            Some("libc6")
+        );
+        assert_eq!(
+            package_after(
+                "Processing triggers for man-db (2.11) ...",
+                "Processing triggers for "
+            ),
             Some("man-db")
         );
         assert_eq!(package_after("Setting upx", "Setting up "), None);

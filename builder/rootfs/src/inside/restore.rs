@@ -32,7 +32,10 @@ pub fn verify(layer: &LayerTar) -> Result<bool> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        match file.read(&mut buffer).map_err(|error| io_error(error, &layer.tar))? {
+        match file
+            .read(&mut buffer)
+            .map_err(|error| io_error(error, &layer.tar))?
+        {
             0 => break,
             n => hash.update(&buffer[..n]),
         }
@@ -75,8 +78,14 @@ pub fn restore(root: &Root, tree: &TarTree, threads: usize) -> Result<()> {
             Kind::Special(kind, ..) => {
                 ensure!(*kind == b'6', "/{} is a device", String::from_utf8_lossy(path));
                 let place = place(path);
-                rustix::fs::mknodat(CWD, &place, rustix::fs::FileType::Fifo, Mode::from_raw_mode(entry.mode), 0)
-                    .map_err(|error| io_error(error.into(), &place))?;
+                rustix::fs::mknodat(
+                    CWD,
+                    &place,
+                    rustix::fs::FileType::Fifo,
+                    Mode::from_raw_mode(entry.mode),
+                    0,
+                )
+                .map_err(|error| io_error(error.into(), &place))?;
                 own(&place, entry)?;
             }
         }
@@ -109,7 +118,8 @@ fn make_directory(place: &Path) -> Result<()> {
 fn file(place: &Path, entry: &Entry, tree: &TarTree, number: usize) -> Result<()> {
     let failed = |error| io_error(error, place);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(CWD, place, flags, Mode::from_raw_mode(0o600)).map_err(|error| failed(error.into()))?;
+    let fd = rustix::fs::openat(CWD, place, flags, Mode::from_raw_mode(0o600))
+        .map_err(|error| failed(error.into()))?;
     let mut file = std::fs::File::from(fd);
     tree.content_of(number)
         .copy(|piece| file.write_all(piece))

@@ -45,7 +45,13 @@ impl Root {
         };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         loop {
-            match rustix::fs::openat2(&self.fd, OsStr::from_bytes(path), flags | OFlags::CLOEXEC, mode, resolve) {
+            match rustix::fs::openat2(
+                &self.fd,
+                OsStr::from_bytes(path),
+                flags | OFlags::CLOEXEC,
+                mode,
+                resolve,
+            ) {
                 // Somebody renamed something meanwhile: openat2(2) asks to try again.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 result => return result,

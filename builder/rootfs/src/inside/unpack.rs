@@ -112,7 +112,9 @@ pub fn unpack(
         first
     })?;
     all.sort_by_key(|(at, ..)| *at);
-    let mut made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut made = made
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut unpacked = Vec::new();
     for (_, one, directories) in all {
         for directory in directories {
@@ -147,7 +149,12 @@ fn settle(root: &Root, directory: &Directory, made: &mut HashSet<u64>) -> Result
 
 /// Files that several packages bring: which package has to be unpacked once more for which paths, since it may replace
 /// the others' and another one may have come last.
-fn disputes(admin: &Admin, units: &[Unit<'_>], unpacked: &[Unpacked]) -> Result<Vec<(usize, BTreeSet<Vec<u8>>)>> {
+fn disputes(
+    admin: &Admin,
+    units: &[Unit<'_>],
+    unpacked: &[Unpacked],
+) -> Result<Vec<(usize, BTreeSet<Vec<u8>>)>> {
+    let before = admin.owners()?;
     let mut owners: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut again: BTreeMap<usize, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for (at, one) in unpacked.iter().enumerate() {
@@ -158,19 +165,27 @@ fn disputes(admin: &Admin, units: &[Unit<'_>], unpacked: &[Unpacked]) -> Result<
                 continue;
             }
             let place = admin.place(path, units[at].name);
+            if let Some(owner) = before.get(path)
+                && !is_directory(admin.root(), &place)
+                && place == *path
+                && !replaces(one, owner)
+            {
+                bail!(
+                    "{} brings /{}, which {owner} has brought, and may not replace its files",
+                    units[at].name,
+                    String::from_utf8_lossy(path)
+                );
+            }
             let Some(other) = owners.insert(place.clone(), at) else {
                 continue;
             };
             if is_directory(admin.root(), &place) {
                 continue;
             }
-            let replaces = |a: usize, b: usize| {
-                unpacked[a]
-                    .control
-                    .list("Replaces")
-                    .is_some_and(|list| super::order::names(list).any(|name| name == units[b].name))
-            };
-            let winner = match (replaces(at, other), replaces(other, at)) {
+            let winner = match (
+                replaces(one, units[other].name),
+                replaces(&unpacked[other], units[at].name),
+            ) {
                 (true, _) => at,
                 (false, true) => other,
                 (false, false) => bail!(
@@ -187,6 +202,11 @@ fn disputes(admin: &Admin, units: &[Unit<'_>], unpacked: &[Unpacked]) -> Result<
     Ok(again.into_iter().collect())
 }
 
+fn replaces(one: &Unpacked, other: &str) -> bool {
+    let list = one.control.list("Replaces").unwrap_or_default();
+    super::order::names(list).any(|name| name == other)
+}
+
 fn is_directory(root: &Root, path: &[u8]) -> bool {
     root.dir(path).is_ok()
 }
@@ -194,7 +214,7 @@ fn is_directory(root: &Root, path: &[u8]) -> bool {
 /// One package on its way.
 struct One<'a> {
     root: &'a Root,
-    admin: &'a Admin,
+    admin: &'a Admin<'a>,
     unit: &'a Unit<'a>,
     /// Inodes of the directories that were made.
     made: &'a Mutex<HashSet<u64>>,
@@ -205,7 +225,7 @@ struct One<'a> {
 }
 
 impl<'a> One<'a> {
-    fn new(root: &'a Root, admin: &'a Admin, unit: &'a Unit<'a>, made: &'a Mutex<HashSet<u64>>) -> Self {
+    fn new(root: &'a Root, admin: &'a Admin<'a>, unit: &'a Unit<'a>, made: &'a Mutex<HashSet<u64>>) -> Self {
         Self {
             root,
             admin,
@@ -226,23 +246,22 @@ impl<'a> One<'a> {
             "{} says that it is {said:?}",
             self.unit.deb.display()
         );
-        let conffiles = conffiles(&deb.control);
+        let control = deb.control.clone();
+        let conffiles = conffiles(&control);
         let mut paths = Vec::new();
         let mut archive = tar::Archive::new(deb.data()?);
         for entry in archive.entries()? {
             let mut entry = entry.context("its data.tar is damaged")?;
             let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let path = plain(&entry.path_bytes()).with_context(|| format!("a path that no package may have: {shown:?}"))?;
+            let path = plain(&entry.path_bytes())
+                .with_context(|| format!("a path that no package may have: {shown:?}"))?;
             if only.is_none_or(|only| only.contains(&path)) {
                 self.entry(&path, &mut entry, &conffiles)
                     .with_context(|| format!("/{}", String::from_utf8_lossy(&path)))?;
             }
             paths.push(path);
         }
-        Ok(Unpacked {
-            control: deb.control,
-            paths,
-        })
+        Ok(Unpacked { control, paths })
     }
 
     fn entry(
@@ -271,10 +290,18 @@ impl<'a> One<'a> {
         // The target before the place: both may be needed open.
         let target = match kind {
             EntryType::Link => {
-                let target = link.as_deref().and_then(plain).context("a hard link without a target")?;
+                let target = link
+                    .as_deref()
+                    .and_then(plain)
+                    .context("a hard link without a target")?;
                 let target = self.place(&target, conffiles);
                 let (above, name) = split(&target);
-                Some((self.root.dir(above).map_err(|error| self.root.failed(error, &target))?, name.to_vec()))
+                Some((
+                    self.root
+                        .dir(above)
+                        .map_err(|error| self.root.failed(error, &target))?,
+                    name.to_vec(),
+                ))
             }
             _ => None,
         };
@@ -293,8 +320,12 @@ impl<'a> One<'a> {
                 file.flush()?;
                 // chown takes set-id bits away, so that the mode comes after it.
                 if (looks.uid, looks.gid) != (0, 0) {
-                    rustix::fs::fchown(&file, Some(Uid::from_raw(looks.uid)), Some(Gid::from_raw(looks.gid)))
-                        .map_err(failed)?;
+                    rustix::fs::fchown(
+                        &file,
+                        Some(Uid::from_raw(looks.uid)),
+                        Some(Gid::from_raw(looks.gid)),
+                    )
+                    .map_err(failed)?;
                 }
                 if looks.mode & 0o7022 != 0 {
                     rustix::fs::fchmod(&file, mode).map_err(failed)?;
@@ -303,8 +334,13 @@ impl<'a> One<'a> {
             }
             EntryType::Symlink => {
                 let target = link.context("a symlink without a target")?;
-                ensure!(!target.is_empty() && !target.contains(&0), "a symlink without a target");
-                once_more(dir, name, || rustix::fs::symlinkat(OsStr::from_bytes(&target), dir, name))?;
+                ensure!(
+                    !target.is_empty() && !target.contains(&0),
+                    "a symlink without a target"
+                );
+                once_more(dir, name, || {
+                    rustix::fs::symlinkat(OsStr::from_bytes(&target), dir, name)
+                })?;
                 if (looks.uid, looks.gid) != (0, 0) {
                     let (uid, gid) = (Uid::from_raw(looks.uid), Gid::from_raw(looks.gid));
                     rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
@@ -339,7 +375,10 @@ impl<'a> One<'a> {
 
     fn looks(&self, path: &[u8], header: &tar::Header) -> Result<Looks> {
         let (uid, gid) = (header.uid()?, header.gid()?);
-        ensure!(uid < IDS && gid < IDS, "it belongs to {uid}:{gid}, which Debian does not use");
+        ensure!(
+            uid < IDS && gid < IDS,
+            "it belongs to {uid}:{gid}, which Debian does not use"
+        );
         let mut looks = Looks {
             mode: header.mode()? & 0o7777,
             uid: u32::try_from(uid)?,
@@ -367,7 +406,10 @@ impl<'a> One<'a> {
                 }
                 Err(Errno::EXIST) => {
                     // A symlink to a directory is one, as for dpkg.
-                    ensure!(is_directory(self.root, path), "a directory, where there is something else already");
+                    ensure!(
+                        is_directory(self.root, path),
+                        "a directory, where there is something else already"
+                    );
                 }
                 Err(error) => return Err(std::io::Error::from(error).into()),
             }

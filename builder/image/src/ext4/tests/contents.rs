@@ -118,11 +118,12 @@ fn sparse(blocks: u64, holds: impl Fn(u64) -> bool) -> Tree {
     }
     file.set_len(blocks * BLOCK).unwrap();
     let mut tree = Tree::new();
-    tree.source = Some(Arc::new(file));
+    tree.sources = vec![Arc::new(file)];
     tree.insert(
         "/sparse",
         Node::of(
             Kind::File(Data::Range {
+                source: 0,
                 offset: 0,
                 len: blocks * BLOCK - 1,
             }),

@@ -64,6 +64,7 @@ fn what_ext4_cannot_hold_is_an_error() {
                 "/f",
                 Node::of(
                     Kind::File(Data::Range {
+                        source: 0,
                         offset: 0,
                         len: 1 << 50,
                     }),
@@ -78,6 +79,7 @@ fn what_ext4_cannot_hold_is_an_error() {
                 "/f",
                 Node::of(
                     Kind::File(Data::Range {
+                        source: 0,
                         offset: 0,
                         len: 1 << 20,
                     }),

@@ -1,0 +1,374 @@
+//! The stages of a tree: each one's inputs, whether the store has its result, and the sandbox that makes it.
+//!
+//! ```text
+//! base ─▶ recipe ─▶ board ─▶ customize
+//! what every     the recipe's   kernel, firmware,   files, units, initramfs,
+//! tree has       packages       boot loader         boot loader's commands
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use clic_host::{Log, Progress, Stage, Unit, UserError};
+use clic_recipe::plan::{TreeFile, TreeFileKind};
+use clic_store::space::io_error;
+use clic_store::{NoSpace, Scratch, Store, space};
+
+use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
+use crate::inside::say::{self, Said};
+use crate::layers::{Inputs, Last, Layers};
+use crate::parts::Part;
+use crate::tree::TreeSpec;
+use crate::{Sandbox, files, inside};
+
+/// One stage.
+struct Step {
+    id: &'static str,
+    title: &'static str,
+    inputs: Inputs,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Packages(Part),
+    Customize,
+}
+
+/// A tree's stages on their way.
+pub struct Stages<'a> {
+    spec: &'a TreeSpec<'a>,
+    debs: &'a [PathBuf],
+    store: &'a Store,
+    log: &'a Log,
+    progress: &'a Progress,
+    layers: Layers<'a>,
+    last: Last,
+    /// Where the tree is made, once something has to be.
+    work: Option<Workshop>,
+}
+
+/// A directory with a tree in it that has the first `stages` stages.
+struct Workshop {
+    scratch: Scratch,
+    sandbox: Sandbox,
+    root: PathBuf,
+    stages: usize,
+    /// Bytes that the work was expected to need.
+    needed: u64,
+}
+
+impl<'a> Stages<'a> {
+    /// Works out nothing yet.
+    pub fn new(
+        spec: &'a TreeSpec<'a>,
+        debs: &'a [PathBuf],
+        store: &'a Store,
+        log: &'a Log,
+        progress: &'a Progress,
+    ) -> Result<Self> {
+        let layers = Layers::of(store)?;
+        let last = layers.last(&format!("{}-{}", spec.plan.recipe.name, spec.plan.board.name))?;
+        Ok(Self {
+            spec,
+            debs,
+            store,
+            log,
+            progress,
+            layers,
+            last,
+            work: None,
+        })
+    }
+
+    /// Has every stage's layer, lowest first.
+    pub fn run(mut self) -> Result<Vec<LayerTar>> {
+        let mut done = Vec::new();
+        for step in steps(self.spec)? {
+            let layer = self.step(&step, &done)?;
+            done.push(layer);
+        }
+        Ok(done)
+    }
+
+    fn step(&mut self, step: &Step, below: &[LayerTar]) -> Result<LayerTar> {
+        let key = step.inputs.key()?;
+        // Who builds the same at the same time waits here, and then takes up what we made.
+        let _held = self.store.lock(&format!("layer-{key}"))?;
+        let mut damaged = false;
+        if !self.spec.rebuild
+            && let Some(layer) = self.layers.get(&key, &mut damaged)?
+        {
+            let stage = self.progress.stage(
+                step.id,
+                step.title,
+                "in the store: nothing that shapes it changed",
+            );
+            self.last.note(step.id, &step.inputs)?;
+            stage.finish();
+            return Ok(layer);
+        }
+        let why = if self.spec.rebuild {
+            "--rebuild".to_owned()
+        } else {
+            self.layers.why(&self.last, step.id, &step.inputs, damaged)
+        };
+        let stage = self.progress.stage(step.id, step.title, &why);
+        let mut workshop = match self.work.take() {
+            Some(workshop) => workshop,
+            None => Workshop::open(self.spec, self.store, self.log)?,
+        };
+        let result = self.make(step, below, &mut workshop, &stage);
+        self.work = Some(workshop);
+        let (done, tar) = result?;
+        let layer = self.layers.put(&key, &step.inputs, done, &tar)?;
+        self.last.note(step.id, &step.inputs)?;
+        stage.finish();
+        Ok(layer)
+    }
+
+    fn make(
+        &self,
+        step: &Step,
+        below: &[LayerTar],
+        workshop: &mut Workshop,
+        stage: &Stage,
+    ) -> Result<(Done, PathBuf)> {
+        let dir = workshop.scratch.path();
+        let mut restore = Vec::new();
+        if workshop.stages != below.len() {
+            workshop.root = dir.join(format!("root-{}", step.id));
+            restore = below.to_vec();
+        }
+        let job = Job {
+            root: workshop.root.clone(),
+            arch: self.spec.plan.arch,
+            epoch: self.spec.resolution.epoch,
+            threads: self.spec.threads,
+            restore,
+            work: self.work_of(step, dir)?,
+            tar: dir.join("changes.tar"),
+            done: dir.join("done.json"),
+        };
+        workshop.run(&job, self.log, stage)?;
+        workshop.stages = below.len() + 1;
+        let text = std::fs::read(&job.done).map_err(|error| io_error(error, &job.done))?;
+        Ok((
+            serde_json::from_slice(&text).context("what the sandbox has done")?,
+            job.tar,
+        ))
+    }
+
+    fn work_of(&self, step: &Step, dir: &Path) -> Result<Work> {
+        let spec = self.spec;
+        match step.kind {
+            Kind::Packages(part) => {
+                let all = spec.resolution.packages.iter().zip(self.debs);
+                let packages = all.filter(|(package, _)| package.part == part);
+                Ok(Work::Packages(Packages {
+                    base: part == Part::Base,
+                    packages: packages
+                        .map(|(package, deb)| JobPackage {
+                            name: package.name.clone(),
+                            deb: deb.clone(),
+                            installed_size: package.installed_size,
+                        })
+                        .collect(),
+                    preseeds: preseeds(spec, part),
+                }))
+            }
+            Kind::Customize => {
+                let packed = dir.join("files.tar");
+                files::pack(spec.files, spec.resolution.epoch, &packed)?;
+                let units = spec.plan.units.iter().map(|unit| JobUnit {
+                    name: unit.name.clone(),
+                    state: unit.state,
+                    from: unit.from.clone(),
+                });
+                Ok(Work::Customize(Customize {
+                    files: packed,
+                    units: units.collect(),
+                    commands: spec.commands.to_vec(),
+                }))
+            }
+        }
+    }
+}
+
+/// The answers for debconf go before the recipe's packages, or the board's if the recipe has none of its own.
+fn preseeds(spec: &TreeSpec<'_>, part: Part) -> Vec<String> {
+    let first = [Part::Recipe, Part::Board].into_iter().find(|part| {
+        spec.resolution
+            .packages
+            .iter()
+            .any(|package| package.part == *part)
+    });
+    if part == first.unwrap_or(Part::Base) {
+        spec.plan.preseeds.clone()
+    } else {
+        Vec::new()
+    }
+}
+
+/// The stages with their inputs; one without packages is left out.
+fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (part, id, title) in [
+        (Part::Base, "base", "Base system"),
+        (Part::Recipe, "recipe", "Packages of the recipe"),
+        (Part::Board, "board", "Packages of the board"),
+    ] {
+        let packages: Vec<_> = spec
+            .resolution
+            .packages
+            .iter()
+            .filter(|package| package.part == part)
+            .collect();
+        if packages.is_empty() {
+            continue;
+        }
+        let mut inputs = common(spec, steps.last())?;
+        for package in packages {
+            inputs.add(
+                format!("package {}", package.name),
+                format!("{} {} {}", package.version, package.arch, package.sha256),
+            );
+        }
+        for preseed in preseeds(spec, part) {
+            inputs.add(format!("preseed {preseed}"), "");
+        }
+        steps.push(Step {
+            id,
+            title,
+            inputs,
+            kind: Kind::Packages(part),
+        });
+    }
+    let mut inputs = common(spec, steps.last())?;
+    for file in spec.files {
+        inputs.add(format!("file {} of {}", file.path, file.from), shape(file));
+    }
+    for unit in &spec.plan.units {
+        inputs.add(format!("unit {}", unit.name), format!("{:?}", unit.state));
+    }
+    for (number, command) in spec.commands.iter().enumerate() {
+        inputs.add(format!("command {number}"), command.join("\u{0}"));
+    }
+    steps.push(Step {
+        id: "customize",
+        title: "Files, units, initramfs",
+        inputs,
+        kind: Kind::Customize,
+    });
+    Ok(steps)
+}
+
+/// What shapes every stage, and the one below.
+fn common(spec: &TreeSpec<'_>, below: Option<&Step>) -> Result<Inputs> {
+    let mut inputs = Inputs::default();
+    match below {
+        Some(below) => inputs.add(format!("stage {}", below.id), below.inputs.key()?),
+        None => {
+            inputs.add("engine", env!("CLIC_ENGINE"));
+            inputs.add("architecture", spec.plan.arch.debian());
+            inputs.add("suite", &spec.resolution.suite);
+            inputs.add("date of the archive", spec.resolution.epoch.to_string());
+        }
+    }
+    Ok(inputs)
+}
+
+/// Everything of a file that shapes the tree.
+fn shape(file: &TreeFile) -> String {
+    let kind = match &file.kind {
+        TreeFileKind::File(content) => content.sha256.clone(),
+        TreeFileKind::Directory => "directory".into(),
+        TreeFileKind::Symlink(target) => format!("-> {target}"),
+    };
+    format!("{kind} {:04o} {}:{}", file.mode, file.owner, file.group)
+}
+
+impl Workshop {
+    fn open(spec: &TreeSpec<'_>, store: &Store, log: &Log) -> Result<Self> {
+        let sandbox = Sandbox::for_arch(spec.plan.arch)?;
+        log.line(&format!("emulator: {}", sandbox.emulation()));
+        // The tree and its layers, both with initramfs and databases.
+        let needed = spec.resolution.installed_size().saturating_mul(5) / 2;
+        space::ensure(store.dir(), needed, "building the tree")?;
+        let scratch = store.scratch("tree")?;
+        Ok(Self {
+            root: scratch.path().join("root"),
+            scratch,
+            sandbox,
+            stages: 0,
+            needed,
+        })
+    }
+
+    /// Does a job inside of the sandbox.
+    fn run(&self, job: &Job, log: &Log, stage: &Stage) -> Result<()> {
+        let path = self.scratch.path().join("job.json");
+        std::fs::write(&path, serde_json::to_vec(job)?).map_err(|error| io_error(error, &path))?;
+        let program = std::env::current_exe().context("cannot tell which program this is")?;
+        let program = program.to_str().context("this program's path is not UTF-8")?;
+        let total = match &job.work {
+            Work::Packages(packages) => packages.packages.len() as u64,
+            Work::Customize(_) => 0,
+        };
+        if total > 0 {
+            stage.total(Unit::Packages, total);
+        }
+        let failed = RefCell::new(None);
+        let step = RefCell::new(None);
+        let (mut unpacked, mut configured) = (BTreeSet::new(), BTreeSet::new());
+        let result = self
+            .sandbox
+            .cmd(program)
+            .arg(inside::ARGUMENT)
+            .arg(&path)
+            .logged(log, |line| {
+                match say::heard(line) {
+                    Some(Said::Unpacked { package }) => {
+                        stage.message(format!("unpack {package}"));
+                        unpacked.insert(package);
+                    }
+                    Some(Said::Configuring { package }) => {
+                        stage.message(format!("configure {package}"));
+                        configured.insert(package);
+                    }
+                    Some(Said::Step { what }) => {
+                        stage.message(&what);
+                        *step.borrow_mut() = Some(what);
+                    }
+                    Some(said @ Said::Failed { .. }) => *failed.borrow_mut() = Some(said),
+                    None => return,
+                }
+                if total > 0 {
+                    // Unpacking and configuring are half of a package each.
+                    stage.set(((unpacked.len() + configured.len()) as u64 / 2).min(total));
+                }
+            });
+        let Err(error) = result else { return Ok(()) };
+        if error.is::<clic_host::Cancelled>() {
+            return Err(error);
+        }
+        let Some(Said::Failed { why, help, no_space }) = failed.into_inner() else {
+            return Err(error.context("the sandbox ended before its work was done"));
+        };
+        let mut error = anyhow!("{why}");
+        if no_space {
+            error = error.context(NoSpace {
+                what: "building the tree".into(),
+                dir: self.scratch.path().to_owned(),
+                needed: self.needed,
+                free: space::free(self.scratch.path()).unwrap_or(0),
+            });
+        }
+        match help {
+            Some(help) => Err(UserError::new(why).help(help).into()),
+            None => Err(error),
+        }
+    }
+}
