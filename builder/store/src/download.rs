@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::space::{self, io_error};
 use crate::transfer::{Meter, Share, Try, local_path};
-use crate::{Store, publish};
+use crate::{Store, is_at, publish};
 
 /// How often a download is tried before it counts as failed.
 const TRIES: u32 = 4;
@@ -121,9 +121,13 @@ impl Store {
     }
 
     /// The file of this hash, read and verified now; `None` if the store has no such file. A damaged one is
-    /// removed and counts as missing.
+    /// removed and counts as missing. For the moment of use, after [`Store::have_all`]; [`Store::fetch`] also gets
+    /// what turns out to be damaged again.
     pub fn verified(&self, sha256: &str) -> Result<Option<PathBuf>> {
         let path = self.path_of(sha256);
+        if !self.uses(&path)? {
+            return Ok(None);
+        }
         match sha256_of(&path) {
             Ok(found) if found == sha256 => Ok(Some(path)),
             Ok(_) => {
@@ -155,6 +159,45 @@ impl Store {
     ///
     /// Errors: [`FetchError`], [`space::NoSpace`] before anything is fetched when the sum does not fit.
     pub fn fetch_all(&self, downloads: &[Download], stage: &Stage) -> Result<Vec<PathBuf>> {
+        self.get_all(downloads, stage, |jobs, meter| {
+            let missing = Mutex::new(Vec::new());
+            each(jobs, |job| {
+                if self.verified(&job.sha256)?.is_some() {
+                    meter.moved(0, job.size);
+                } else {
+                    missing.lock().unwrap_or_else(PoisonError::into_inner).push(*job);
+                }
+                Ok(())
+            })?;
+            Ok(missing.into_inner().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+
+    /// The same, but of what is there only the size is looked at, so that it costs nothing: whoever opens a file calls
+    /// [`Store::verified`] or [`Store::fetch`] at that moment. What is fetched is verified as it comes.
+    pub fn have_all(&self, downloads: &[Download], stage: &Stage) -> Result<Vec<PathBuf>> {
+        self.get_all(downloads, stage, |jobs, meter| {
+            let paths: Vec<PathBuf> = jobs.iter().map(|job| self.path_of(&job.sha256)).collect();
+            let there = self.run.uses(self.dir(), &paths)?;
+            let mut missing = Vec::new();
+            for ((job, path), there) in jobs.iter().zip(&paths).zip(there) {
+                if there && std::fs::metadata(path).is_ok_and(|meta| meta.len() == job.size) {
+                    meter.moved(0, job.size);
+                } else {
+                    missing.push(*job);
+                }
+            }
+            Ok(missing)
+        })
+    }
+
+    /// `look` says which jobs are not in the store.
+    fn get_all(
+        &self,
+        downloads: &[Download],
+        stage: &Stage,
+        look: impl for<'a> Fn(&[&'a Download], &Meter<'_>) -> Result<Vec<&'a Download>>,
+    ) -> Result<Vec<PathBuf>> {
         // The same content asked for twice is one job.
         let mut jobs: BTreeMap<&str, &Download> = BTreeMap::new();
         for download in downloads {
@@ -166,22 +209,8 @@ impl Store {
 
         let meter = Meter::new(stage);
 
-        // First what is there already: hashing it says what is left to fetch, before a socket is opened.
-        let missing = Mutex::new(Vec::new());
-        each(&jobs, |job| {
-            if self.verified(&job.sha256)?.is_some() {
-                meter.moved(0, job.size);
-            } else {
-                missing
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .push(*job);
-            }
-            Ok(())
-        })?;
-        let mut missing = missing
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // First what is there already: that says what is left to fetch, before a socket is opened.
+        let mut missing = look(&jobs, &meter)?;
         // Large ones first, so that the last worker is not left alone with a kernel.
         missing.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.sha256.cmp(&b.sha256)));
 
@@ -322,7 +351,7 @@ fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<
                         stop.store(true, Ordering::Relaxed);
                         first
                             .lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .unwrap_or_else(PoisonError::into_inner)
                             .get_or_insert(error);
                     }
                 }
@@ -331,19 +360,12 @@ fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<
     });
     first
         .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .unwrap_or_else(PoisonError::into_inner)
         .map_or(Ok(()), Err)
 }
 
 pub(crate) fn part_of(path: &Path) -> PathBuf {
     crate::with_suffix(path, ".part")
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
-        _ => false,
-    }
 }
 
 /// Lower-case hex SHA-256 of a file's content.

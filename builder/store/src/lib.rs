@@ -4,13 +4,17 @@
 //! ```text
 //! <store>/downloads/sha256/ab/<hash>        verified files, read-only
 //! <store>/downloads/sha256/ab/<hash>.part   a download under way or interrupted: resumed later
+//! <store>/layers/<key>.{json,tar}           finished stages of trees (see [`Layers`])
 //! <store>/tmp/<name>-XXXXXX{,.lock}         scratch space of one run, gone with it
 //! <store>/locks/<name>                      locks between runs
+//! <store>/runs/run-XXXXXX                   who uses the store now
 //! <store>/<room>/...                        what a room keeps for itself (see [`Store::room`])
 //! ```
 
 mod download;
+mod layers;
 mod publish;
+mod run;
 mod scratch;
 pub mod space;
 mod transfer;
@@ -25,6 +29,7 @@ use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
 pub use download::{Download, FetchError, Proxy, sha256_of};
+pub use layers::{LayerFile, Layers};
 pub use publish::{Publishing, publish};
 pub use scratch::Scratch;
 pub use space::NoSpace;
@@ -38,6 +43,7 @@ pub struct Store {
     root: PathBuf,
     net: transfer::Net,
     remover: Option<Remover>,
+    run: run::Run,
 }
 
 impl std::fmt::Debug for Store {
@@ -79,15 +85,17 @@ impl Store {
                 .help("set CLIC_CACHE to a directory that you can write to, with room for several GB")
         };
         let dir = std::path::absolute(dir).map_err(|error| cannot(&error))?;
-        for sub in ["", "downloads/sha256", "tmp", "locks"] {
+        for sub in ["", "downloads/sha256", "tmp", "locks", "runs"] {
             private_dir(&dir.join(sub)).map_err(|error| cannot(&error))?;
         }
         // The one test that also sees read-only mounts and full quotas: write something.
         tempfile::tempfile_in(dir.join("tmp")).map_err(|error| cannot(&error))?;
+        let run = run::Run::begin(&dir)?;
         Ok(Self {
             root: dir,
             net: transfer::Net::default(),
             remover: None,
+            run,
         })
     }
 
@@ -129,6 +137,12 @@ impl Store {
         &self.root
     }
 
+    /// Notes that this run uses a file of the store, so that no [`Store::gc`] takes it away before the last clone of
+    /// this store is dropped. False: there is no such file. The rooms' own files need it too.
+    pub fn uses(&self, path: &Path) -> Result<bool> {
+        Ok(self.run.uses(&self.root, &[path.to_owned()])? == [true])
+    }
+
     /// A directory that a room keeps between runs, created if need be. Take a [`Store::lock`] of the same
     /// name before changing it.
     pub fn room(&self, name: &str) -> Result<PathBuf> {
@@ -140,15 +154,17 @@ impl Store {
     /// Waits for the lock `name`, which other runs respect, and holds it until it is dropped.
     pub fn lock(&self, name: &str) -> Result<Lock> {
         let path = self.root.join("locks").join(name.replace('/', "-"));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path);
-        let file = file.map_err(|error| space::io_error(error, &path))?;
         loop {
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(|error| space::io_error(error, &path))?;
             match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
+                // One that was cleaned away in between locks nothing.
+                Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
+                Ok(()) => continue,
                 Err(std::fs::TryLockError::WouldBlock) => {}
                 Err(std::fs::TryLockError::Error(error)) => {
                     return Err(error).with_context(|| format!("cannot lock {}", path.display()));
@@ -164,6 +180,15 @@ impl Store {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+}
+
+/// Whether `path` still names this open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
+        _ => false,
+    }
 }
 
 /// `path` with more text at its end.

@@ -1,7 +1,7 @@
 //! Scratch space that is gone with the run, however it ends.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -40,7 +40,7 @@ impl Store {
                 .and_then(|lock| lock.keep().map_err(|error| error.error))
                 .map_err(|error| io_error(error, &tmp))?;
             // Another run may take our new file for a leftover in the instant before it is locked.
-            if held.try_lock().is_err() || !is_still(&held, &lock) {
+            if held.try_lock().is_err() || !crate::is_at(&held, &lock) {
                 continue;
             }
             let dir = lock.with_extension("");
@@ -92,13 +92,6 @@ impl Drop for Scratch {
             // The lock file stays, so that the next run tries again.
             Err(error) => tracing::warn!("{error:#}"),
         }
-    }
-}
-
-fn is_still(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
-        _ => false,
     }
 }
 

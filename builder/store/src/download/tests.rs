@@ -115,6 +115,31 @@ fn fetched_once_and_verified_ever_after() {
 }
 
 #[test]
+fn having_looks_at_sizes_and_fetches_what_is_missing() {
+    let server = serve(|_, _, stream| respond(stream, "200 OK", "", &body()));
+    let wanted = download(&server.url, &body());
+    let at = fixture();
+    let have = || {
+        at.store
+            .have_all(std::slice::from_ref(&wanted), &at.stage)
+            .unwrap()
+    };
+    let path = have().remove(0);
+    assert_eq!(std::fs::read(&path).unwrap(), body());
+    // Content is for the moment of use.
+    std::fs::write(&path, vec![0; body().len()]).unwrap();
+    have();
+    assert_eq!(server.heads.lock().unwrap().len(), 1);
+    assert_eq!(at.store.verified(&wanted.sha256).unwrap(), None);
+    // A size that is wrong is seen.
+    have();
+    std::fs::write(&path, "short").unwrap();
+    have();
+    assert_eq!(std::fs::read(&path).unwrap(), body());
+    assert_eq!(server.heads.lock().unwrap().len(), 3);
+}
+
+#[test]
 fn what_was_begun_is_resumed() {
     let server = serve(|_, head, stream| {
         assert!(head.to_lowercase().contains("range: bytes=1000-"), "{head}");
