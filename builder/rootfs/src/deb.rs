@@ -45,6 +45,8 @@ pub struct ControlFile {
     pub name: String,
     /// Permission bits.
     pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: u64,
     /// Its content.
     pub bytes: Vec<u8>,
 }
@@ -190,7 +192,7 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain),
             "its control.tar holds {name:?}, which does not belong there"
         );
-        let mode = entry.header().mode()? & 0o777;
+        let (mode, mtime) = (entry.header().mode()? & 0o777, entry.header().mtime()?);
         let mut bytes = Vec::new();
         entry
             .read_to_end(&mut bytes)
@@ -199,7 +201,12 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             // A byte that is not UTF-8 must not stop a build.
             control.stanza = String::from_utf8_lossy(&bytes).trim().to_owned();
         } else {
-            control.files.push(ControlFile { name, mode, bytes });
+            control.files.push(ControlFile {
+                name,
+                mode,
+                mtime,
+                bytes,
+            });
         }
     }
     ensure!(!control.stanza.is_empty(), "its control.tar has no control file");

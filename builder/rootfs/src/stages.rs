@@ -197,19 +197,29 @@ impl<'a> Stages<'a> {
     }
 }
 
-/// The answers for debconf go before the recipe's packages, or the board's if the recipe has none of its own.
+/// The answers for debconf that a part's packages need: those of base packages before these, the rest before the recipe's
+/// (or the board's, if the recipe has no packages of its own).
 fn preseeds(spec: &TreeSpec<'_>, part: Part) -> Vec<String> {
-    let first = [Part::Recipe, Part::Board].into_iter().find(|part| {
-        spec.resolution
-            .packages
+    let packages = &spec.resolution.packages;
+    let has = |part: Part| packages.iter().any(|package| package.part == part);
+    let last = [Part::Recipe, Part::Board].into_iter().find(|part| has(*part));
+    let of = |line: &String| {
+        let owner = line.split_ascii_whitespace().next().unwrap_or_default();
+        let base = packages
             .iter()
-            .any(|package| package.part == *part)
-    });
-    if part == first.unwrap_or(Part::Base) {
-        spec.plan.preseeds.clone()
-    } else {
-        Vec::new()
-    }
+            .any(|package| package.part == Part::Base && package.name == owner);
+        if base {
+            Part::Base
+        } else {
+            last.unwrap_or(Part::Base)
+        }
+    };
+    spec.plan
+        .preseeds
+        .iter()
+        .filter(|line| of(line) == part)
+        .cloned()
+        .collect()
 }
 
 /// The stages with their inputs; one without packages is left out.

@@ -201,8 +201,9 @@ impl<'a> Admin<'a> {
         let file = |end: &str| format!("{DIR}/info/{info}.{end}");
         self.root.write(&file("list"), 0o644, &list)?;
         for control in &one.control.files {
-            self.root
-                .write(&file(&control.name), control.mode, &control.bytes)?;
+            let file = file(&control.name);
+            self.root.write(&file, control.mode, &control.bytes)?;
+            self.root.set_time(&file, control.mtime)?;
         }
         Ok(())
     }
@@ -492,6 +493,7 @@ mod tests {
                 .map(|(name, text)| ControlFile {
                     name: (*name).into(),
                     mode: 0o644,
+                    mtime: 0,
                     bytes: text.as_bytes().to_vec(),
                 })
                 .collect(),

@@ -38,6 +38,25 @@ fn name(text: &str) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
+/// The packages that `root` picks, by index, with all that they depend on among `packages`.
+pub fn closure(packages: &[Related<'_>], root: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut providers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, package) in packages.iter().enumerate() {
+        for name in std::iter::once(&package.name).chain(&package.provides) {
+            providers.entry(name).or_default().push(at);
+        }
+    }
+    let mut found = std::collections::BTreeSet::new();
+    let mut todo: Vec<usize> = (0..packages.len()).filter(|at| root(*at)).collect();
+    while let Some(at) = todo.pop() {
+        if found.insert(at) {
+            let clauses = packages[at].pre_depends.iter().chain(&packages[at].depends);
+            todo.extend(clauses.flatten().filter_map(|name| providers.get(name)).flatten());
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// One step of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {
@@ -199,6 +218,19 @@ mod tests {
                 }
             ]
         );
+    }
+
+    #[test]
+    fn what_packages_depend_on() {
+        let packages = [
+            package("a", "", "b | c"),
+            package("b", "", ""),
+            package("c", "d", ""),
+            package("d", "", "a"),
+            package("e", "", "a"),
+        ];
+        assert_eq!(closure(&packages, |at| packages[at].name == "a"), [0, 1, 2, 3]);
+        assert_eq!(closure(&packages, |at| packages[at].name == "b"), [1]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::job::{Job, Packages};
 use super::order::{self, Related, Round};
 use super::root::Root;
 use super::say::{self, Said};
-use super::unpack::{Unit, Unpacked, unpack};
+use super::unpack::{Unit, Unpacked, conffiles, unpack};
 use crate::deb::Deb;
 
 /// Where dpkg keeps the control part of a package whose preinst runs. debconf and others look there.
@@ -68,12 +68,25 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             .map(|at| (&related[*at], &controls[*at]))
             .collect();
         if packages.base {
-            // Their scripts need what they bring.
+            // Their scripts need what they bring, with its configuration.
             let unpacked = unpack_round(root, job, &units)?;
+            for one in &unpacked {
+                place_conffiles(root, one)?;
+            }
             let chroot = Chroot::enter(root, job.variables())?;
             preinst(&chroot, root, &scripts)?;
             let mut admin = Admin::read(root)?;
             admin.add(&unpacked)?;
+            if !preseeded {
+                // What asks questions comes after what takes the answers.
+                let first = order::closure(&related, |at| {
+                    controls[at].field("Essential") == Some("yes") || related[at].name == "debconf"
+                });
+                let first: Vec<String> = first.into_iter().map(|at| related[at].name.to_owned()).collect();
+                configure(&chroot, Some(&first))?;
+                preseed(&chroot, root, &packages.preseeds)?;
+                preseeded = true;
+            }
             configure(&chroot, None)?;
             chroot.leave()?;
         } else {
@@ -97,10 +110,20 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             chroot.leave()?;
         }
     }
-    if packages.base && !preseeded {
-        let chroot = Chroot::enter(root, job.variables())?;
-        preseed(&chroot, root, &packages.preseeds)?;
-        chroot.leave()?;
+    Ok(())
+}
+
+/// Gives configuration files their names already, as debootstrap does: scripts of the first packages read what dpkg would
+/// put there only later. dpkg finds there what it was about to put.
+fn place_conffiles(root: &Root, one: &Unpacked) -> Result<()> {
+    for path in conffiles(&one.control) {
+        let path = String::from_utf8(path).context("a configuration file's name")?;
+        let new = format!("{path}.dpkg-new");
+        let Some(bytes) = root.read(&new)? else { continue };
+        let stat =
+            rustix::fs::stat(root.path().join(&new)).map_err(|error| root.failed(error, new.as_bytes()))?;
+        root.write(&path, stat.st_mode & 0o7777, &bytes)?;
+        root.set_time(&path, u64::try_from(stat.st_mtime).unwrap_or(0))?;
     }
     Ok(())
 }

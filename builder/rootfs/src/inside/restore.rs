@@ -13,8 +13,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
 use sha2::{Digest, Sha256};
 
 use super::job::LayerTar;
-use super::root::Root;
-use super::unpack::times;
+use super::root::{Root, times};
 use crate::tarball::{Entry, Kind, TarTree};
 
 /// Reads layers, lowest first, as one tree. What is damaged is an error.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clic_store::space::io_error;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 /// A tree's root directory, held open.
@@ -120,6 +120,15 @@ impl Root {
         write().map_err(|error| io_error(error, &self.shown(path.as_bytes())))
     }
 
+    /// Sets when a file was changed, in seconds since 1970.
+    pub fn set_time(&self, path: &str, mtime: u64) -> Result<()> {
+        let (above, name) = split(path.as_bytes());
+        let failed = |error| self.failed(error, path.as_bytes());
+        let above = self.dir(above).map_err(failed)?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(above, OsStr::from_bytes(name), &times(mtime), flags).map_err(failed)
+    }
+
     /// Removes a file if it is there. No symlink in its place is followed.
     pub fn remove(&self, path: &str) -> Result<()> {
         let (above, name) = split(path.as_bytes());
@@ -137,6 +146,18 @@ impl Root {
 
     fn shown(&self, path: &[u8]) -> PathBuf {
         self.path.join(OsStr::from_bytes(path))
+    }
+}
+
+/// Both times of a file, in seconds since 1970.
+pub fn times(mtime: u64) -> Timestamps {
+    let time = Timespec {
+        tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX),
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
     }
 }
 

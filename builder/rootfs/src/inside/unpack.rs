@@ -10,12 +10,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use tar::EntryType;
 
 use super::admin::{Admin, Override};
-use super::root::{Root, plain, split, unlink};
+use super::root::{Root, plain, split, times, unlink};
 use crate::deb::{Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
@@ -458,15 +458,4 @@ pub fn conffiles(control: &Control) -> BTreeSet<Vec<u8>> {
         .filter(|line| line.starts_with('/'))
         .filter_map(|line| plain(line.as_bytes()))
         .collect()
-}
-
-pub fn times(mtime: u64) -> Timestamps {
-    let time = Timespec {
-        tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX),
-        tv_nsec: 0,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
 }
