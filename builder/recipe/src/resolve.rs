@@ -139,6 +139,7 @@ pub(crate) fn plan(
         suite,
         components: board.components.clone(),
         packages,
+        sources: Vec::new(),
         preseeds: preseeds.finish(),
         files,
         units: units.into_values().map(|(unit, _)| unit).collect(),

@@ -1,6 +1,7 @@
 //! apt with a configuration of its own: it verifies signatures and resolves, for any architecture, as an
 //! ordinary user, and never touches the build host's packages.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,6 +120,7 @@ impl Apt {
         write(&dir.join("sources.list"), &sources)?;
         // Nothing is installed.
         write(&dir.join("status"), "")?;
+        write(&dir.join("preferences"), "")?;
         write(
             &dir.join("apt.conf"),
             &configuration(&dir, archs, &host_acquire()),
@@ -128,6 +130,15 @@ impl Apt {
             log: log.clone(),
             _lock: lock,
         })
+    }
+
+    /// Lets these packages (name and version) keep their versions, where there are such versions.
+    pub fn prefer(&self, versions: &BTreeMap<String, String>) -> Result<()> {
+        let text: String = versions
+            .iter()
+            .map(|(name, version)| format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n"))
+            .collect();
+        write(&self.dir.join("preferences"), &text)
     }
 
     /// Fetches the indexes and verifies their signatures.
@@ -288,7 +299,7 @@ Dir::Etc::parts "/dev/null";
 Dir::Etc::main "/dev/null";
 Dir::Etc::trusted "/dev/null";
 Dir::Etc::trustedparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferences "{dir}/preferences";
 Dir::Etc::preferencesparts "/dev/null";
 Dir::Etc::netrc "/etc/apt/auth.conf";
 Dir::Etc::netrcparts "/etc/apt/auth.conf.d";

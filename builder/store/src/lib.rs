@@ -11,7 +11,9 @@
 //! <store>/<room>/...                        what a room keeps for itself (see [`Store::room`])
 //! ```
 
+mod contents;
 mod download;
+mod gc;
 mod layers;
 mod publish;
 mod run;
@@ -28,7 +30,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
+pub use contents::{Entry, Kind, contents};
 pub use download::{Download, FetchError, Proxy, sha256_of};
+pub use gc::{Collected, Removed, Verified};
 pub use layers::{LayerFile, Layers};
 pub use publish::{Publishing, publish};
 pub use scratch::Scratch;
