@@ -45,10 +45,11 @@ fn said(command: &mut Command, code: i32) -> (String, String) {
     (stdout, stderr)
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "build",
     "check",
     "plan",
+    "lock",
     "test",
     "inspect",
     "diff",

@@ -361,7 +361,7 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
 #[test]
 fn a_lock_cannot_write_to_the_terminal() {
     let mut lock = lock(&plan());
-    lock.inputs.recipe = "\u{1b}[2Jminimal".into();
+    lock.inputs.packages.push("\u{1b}[2J".into());
     let said = parse(&lock.text()).unwrap_err().to_string();
     assert!(
         said.contains("characters that no name has") && !said.contains('\u{1b}'),
