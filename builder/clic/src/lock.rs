@@ -53,7 +53,8 @@ pub struct Args {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Change {
     name: String,
-    change: Kind,
+    #[serde(rename = "change")]
+    kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,7 +197,7 @@ fn changes(before: &[Package], now: &[Package]) -> Vec<Change> {
     names.dedup();
     let change = |name: &String| {
         let (from, to) = (before.get(name), now.get(name));
-        let change = match (from, to) {
+        let kind = match (from, to) {
             (Some(from), Some(to)) => match compare_versions(&from.version, &to.version) {
                 Ordering::Less => Kind::Upgraded,
                 Ordering::Greater => Kind::Downgraded,
@@ -208,7 +209,7 @@ fn changes(before: &[Package], now: &[Package]) -> Vec<Change> {
         };
         Some(Change {
             name: name.clone(),
-            change,
+            kind,
             from: from.map(|package| package.version.clone()),
             to: to.map(|package| package.version.clone()),
         })
@@ -220,7 +221,7 @@ fn line(change: &Change) -> String {
     let name = &change.name;
     let from = change.from.as_deref().unwrap_or_default();
     let to = change.to.as_deref().unwrap_or_default();
-    match change.change {
+    match change.kind {
         Kind::Added => format!("+ {name} {to}"),
         Kind::Removed => format!("- {name} {from}"),
         Kind::Upgraded => format!("~ {name} {from} -> {to}"),
@@ -251,7 +252,7 @@ fn report(
     }
     let shown = context.out.bold(&file.shown.display().to_string());
     let count = |kind: Kind, word: &str| {
-        let count = changes.iter().filter(|change| change.change == kind).count();
+        let count = changes.iter().filter(|change| change.kind == kind).count();
         (count > 0).then(|| format!("{count} {word}"))
     };
     let mut counts: Vec<String> = [
@@ -267,20 +268,16 @@ fn report(
     if tools > 0 {
         counts.push(format!("{tools} of the build's own tools"));
     }
-    let mut text: String = changes.iter().map(|change| line(change) + "\n").collect();
-    text += &match (written, counts.is_empty()) {
-        (false, _) => format!("{shown} is up to date: {} packages\n", lock.packages.len()),
-        (true, true) => format!(
-            "{shown} written: {} packages, as before; only the archive's date is another\n",
-            lock.packages.len()
-        ),
-        (true, false) => format!(
-            "{shown} written: {} packages ({})\n",
-            lock.packages.len(),
-            counts.join(", ")
-        ),
+    let lines: String = changes.iter().map(|change| line(change) + "\n").collect();
+    let packages = lock.packages.len();
+    let what = match (written, counts.is_empty()) {
+        (false, _) => format!("is up to date: {packages} packages"),
+        (true, true) => {
+            format!("written: {packages} packages, as before; only the archive's date is another")
+        }
+        (true, false) => format!("written: {packages} packages ({})", counts.join(", ")),
     };
-    output::text(&text)?;
+    output::text(&format!("{lines}{shown} {what}\n"))?;
     Ok(Outcome::Done)
 }
 

@@ -23,7 +23,8 @@ impl LockFile {
     /// Beside the recipe. `recipe` and `board` as they were asked for.
     pub fn new(tree: &Tree, recipe: &str, board: &str, plan: &Plan) -> Self {
         let name = format!("{}-{}.lock", plan.recipe.name, plan.board.name);
-        let by_path = recipe.contains('/') || recipe.ends_with(".toml");
+        let is_toml = Path::new(recipe).extension().is_some_and(|end| end == "toml");
+        let by_path = recipe.contains('/') || is_toml;
         let (path, shown) = if by_path {
             let beside = Path::new(recipe).with_file_name(&name);
             (beside.clone(), beside)
