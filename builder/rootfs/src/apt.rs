@@ -1,9 +1,9 @@
 //! apt with a configuration of its own: it verifies signatures and resolves, for any architecture, as an
 //! ordinary user, and never touches the build host's packages.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -33,16 +33,61 @@ pub struct Line {
     pub components: Vec<String>,
     /// An archive that lacks this suite is used without it.
     pub optional: bool,
+    /// Why it is believed.
+    pub trust: Trust,
 }
 
-/// Why the indexes could not be had.
+/// Why a source is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Debian's own keys sign it.
+    Debian,
+    /// This key signs it.
+    Key {
+        /// A file name that says which format it is of.
+        name: String,
+        /// The key, checked.
+        key: Arc<[u8]>,
+    },
+    /// It is a directory of this tree, and we write its index ourselves. `url` is where the index is.
+    Directory {
+        /// The index.
+        index: String,
+        /// Address of the directory itself.
+        files: String,
+    },
+}
+
+impl Line {
+    /// Where the files of this source are.
+    pub fn files(&self) -> &str {
+        match &self.trust {
+            Trust::Directory { files, .. } => files,
+            _ => &self.url,
+        }
+    }
+
+    /// How it is called in errors.
+    fn whose(&self) -> String {
+        match self.trust {
+            Trust::Debian => DEBIAN_MIRROR.to_owned(),
+            _ => format!("source {}", self.source),
+        }
+    }
+}
+
+/// How Debian's archives are called in errors.
+const DEBIAN_MIRROR: &str = "the Debian mirror";
+
+/// Why the indexes could not be had. `whose`: `the Debian mirror`, or `source NAME`.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The mirror cannot be reached, or what it serves does not fit together.
-    #[error(
-        "the Debian mirror cannot be used, tried {tries} times:\n{said}\n  help: check the network, or name another mirror with --mirror URL"
-    )]
+    #[error("{whose} cannot be used, tried {tries} times:\n{said}\n  help: check the network, or {}",
+        if whose == DEBIAN_MIRROR { "name another mirror with --mirror URL" } else { "the `url` in the recipe" })]
     Unreachable {
+        /// What cannot be reached.
+        whose: String,
         /// How often it was tried.
         tries: u32,
         /// apt's own words.
@@ -50,9 +95,11 @@ pub enum ArchiveError {
     },
     /// The mirror has no such suite.
     #[error(
-        "the Debian mirror has no suite {suite} for this: {url}\n{said}\n  help: check the recipe's suite and the mirror's address (the directory that holds dists/ and pool/)"
+        "{whose} has no suite {suite} for this: {url}\n{said}\n  help: check the recipe's suite and the address (the directory that holds dists/ and pool/)"
     )]
     NoSuite {
+        /// What lacks it.
+        whose: String,
         /// Suite asked for.
         suite: String,
         /// The archive's address.
@@ -60,19 +107,23 @@ pub enum ArchiveError {
         /// apt's own words.
         said: String,
     },
-    /// What the mirror serves is not signed by Debian.
-    #[error(
-        "the Debian mirror's signature is not good:\n{said}\n  help: the keys come from the package debian-archive-keyring; update it, or use another mirror"
-    )]
+    /// What the mirror serves is not signed by whom it should be.
+    #[error("{whose}'s signature is not good:\n{said}\n  help: {}",
+        if whose == DEBIAN_MIRROR { "the keys come from the package debian-archive-keyring; update it, or use another mirror" }
+        else { "the recipe's `key` must be the one that the repository is signed with now, and not expired; ask its makers" })]
     Signature {
+        /// Whose signature.
+        whose: String,
         /// apt's own words.
         said: String,
     },
     /// The mirror serves an old state, or this machine's clock is wrong.
     #[error(
-        "the Debian mirror serves indexes of another time, or this machine's clock is wrong:\n{said}\n  help: use a mirror that is kept up to date; for a snapshot set Acquire::Check-Valid-Until \"false\" in /etc/apt/apt.conf.d"
+        "{whose} serves indexes of another time, or this machine's clock is wrong:\n{said}\n  help: use a mirror that is kept up to date; for a snapshot set Acquire::Check-Valid-Until \"false\" in /etc/apt/apt.conf.d"
     )]
     Expired {
+        /// Whose indexes.
+        whose: String,
         /// apt's own words.
         said: String,
     },
@@ -83,6 +134,7 @@ pub enum ArchiveError {
 pub struct Apt {
     dir: PathBuf,
     log: Log,
+    lines: Vec<Line>,
     _lock: Lock,
 }
 
@@ -96,17 +148,17 @@ impl Apt {
         keyring: Option<&Path>,
     ) -> Result<Self> {
         let keyring = find_keyring(keyring)?;
-        let mut sources = String::new();
+        let mut key = Sha256::new();
+        key.update(format!("{}\n{}\n", keyring.display(), archs.join(" ")));
         for line in lines {
-            let (key, components) = (keyring.display(), line.components.join(" "));
-            writeln!(
-                sources,
-                "deb [signed-by={key}] {} {} {components}",
-                line.url, line.suite
-            )?;
+            let (url, suite) = (&line.url, &line.suite);
+            key.update(format!("{url} {suite} {}\n", line.components.join(" ")));
+            if let Trust::Directory { files, .. } = &line.trust {
+                key.update(format!("{files}\n"));
+            }
         }
-        let inputs = format!("{sources}{}\n", archs.join(" "));
-        let key: String = Sha256::digest(inputs.as_bytes())
+        let key: String = key
+            .finalize()
             .iter()
             .take(8)
             .map(|byte| format!("{byte:02x}"))
@@ -116,6 +168,29 @@ impl Apt {
         let dir = store.room(&name)?;
         for sub in ["lists/partial", "cache/archives/partial", "state", "etc", "log"] {
             store.room(&format!("{name}/{sub}"))?;
+        }
+        let mut lines = lines.to_vec();
+        let mut sources = String::new();
+        for line in &mut lines {
+            let options = match &line.trust {
+                Trust::Debian => format!("signed-by={}", keyring.display()),
+                Trust::Key { name: key_name, key } => {
+                    let path = store.room(&format!("{name}/keys"))?.join(key_name);
+                    std::fs::write(&path, key).map_err(|error| space::io_error(error, &path))?;
+                    format!("signed-by={}", path.display())
+                }
+                Trust::Directory { index, .. } => {
+                    let local = store.room(&format!("{name}/local/{}", line.source))?;
+                    write(&local.join("Packages"), index)?;
+                    write(&local.join("Release"), &local_release(&line.source, index))?;
+                    line.url = format!("file:{}", local.display());
+                    // We have just written it ourselves.
+                    "trusted=yes".to_owned()
+                }
+            };
+            let components = line.components.join(" ");
+            let entry = format!("deb [{options}] {} {} {components}", line.url, line.suite);
+            writeln!(sources, "{}", entry.trim_end())?;
         }
         write(&dir.join("sources.list"), &sources)?;
         // Nothing is installed.
@@ -128,21 +203,23 @@ impl Apt {
         Ok(Self {
             dir,
             log: log.clone(),
+            lines,
             _lock: lock,
         })
     }
 
-    /// Lets these packages (name and version) keep their versions, where there are such versions.
-    pub fn prefer(&self, versions: &BTreeMap<String, String>) -> Result<()> {
-        let text: String = versions
-            .iter()
-            .map(|(name, version)| format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n"))
-            .collect();
-        write(&self.dir.join("preferences"), &text)
+    /// The sources; those that are directories with the address of their index.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// What apt prefers: `apt_preferences(5)`.
+    pub fn prefer(&self, text: &str) -> Result<()> {
+        write(&self.dir.join("preferences"), text)
     }
 
     /// Fetches the indexes and verifies their signatures.
-    pub fn update(&self, lines: &[Line]) -> Result<()> {
+    pub fn update(&self) -> Result<()> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -151,7 +228,7 @@ impl Apt {
                 return Ok(());
             }
             cancel::check()?;
-            let error = explain(&complaints(&finished), lines, tries);
+            let error = explain(&complaints(&finished), &self.lines, tries);
             if tries == TRIES || !matches!(error, ArchiveError::Unreachable { .. }) {
                 return Err(error.into());
             }
@@ -249,6 +326,19 @@ impl Apt {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(|error| space::io_error(error, path))
+}
+
+/// A Release file for an index that we wrote: apt knows the source by its origin.
+fn local_release(source: &str, index: &str) -> String {
+    let sha256: String = Sha256::digest(index)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    // A fixed date: the same files make the same index.
+    format!(
+        "Origin: clic-{source}\nLabel: clic-{source}\nDate: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {sha256} {} Packages\n",
+        index.len()
+    )
 }
 
 fn find_keyring(named: Option<&Path>) -> Result<PathBuf> {
@@ -401,10 +491,17 @@ fn complaints(finished: &clic_host::process::Finished) -> String {
 fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let said_so = said.to_owned();
+    // Whose: of the sources that are spoken of, one that is not Debian's own, if all are.
+    let spoken: Vec<&Line> = lines.iter().filter(|line| said.contains(&line.url)).collect();
+    let others = !spoken.is_empty() && spoken.iter().all(|line| line.trust != Trust::Debian);
+    let whose = match spoken.first() {
+        Some(line) if others => line.whose(),
+        _ => DEBIAN_MIRROR.to_owned(),
+    };
     // A clear answer about the content first: an unreachable mirror also "is not signed" and "does not have a
     // Release file".
     if has(&["is not valid yet", "is expired", "has expired"]) {
-        return ArchiveError::Expired { said: said_so };
+        return ArchiveError::Expired { whose, said: said_so };
     }
     let bad = [
         "NO_PUBKEY",
@@ -416,7 +513,7 @@ fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
         "NODATA",
     ];
     if has(&bad) || (has(&["is not signed"]) && !has(&["Failed to fetch"])) {
-        return ArchiveError::Signature { said: said_so };
+        return ArchiveError::Signature { whose, said: said_so };
     }
     let answered = has(&["404 ", "410 ", "File not found"]);
     if answered && has(&["does not have a Release file"]) {
@@ -425,13 +522,18 @@ fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
             .find(|line| said.contains(&format!("{} {} Release'", line.url, line.suite)));
         if let Some(line) = missing {
             return ArchiveError::NoSuite {
+                whose: line.whose(),
                 suite: line.suite.clone(),
                 url: line.url.clone(),
                 said: said_so,
             };
         }
     }
-    ArchiveError::Unreachable { tries, said: said_so }
+    ArchiveError::Unreachable {
+        whose,
+        tries,
+        said: said_so,
+    }
 }
 
 /// Which of the optional lines an error is about, if that is all that is wrong.
@@ -544,6 +646,7 @@ mod tests {
             suite: "bookworm-updates".into(),
             components: vec!["main".into()],
             optional: true,
+            trust: Trust::Debian,
         };
         let lines = [line];
         let said = "    Err:2 http://h/debian bookworm-updates Release\n      404  Not Found [IP: 1.2.3.4 80]\n    \

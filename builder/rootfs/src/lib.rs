@@ -27,6 +27,7 @@ pub mod parts;
 pub mod resolution;
 pub mod resolve;
 pub mod sandbox;
+mod sources;
 mod tarball;
 pub mod tools;
 pub mod tree;

@@ -88,6 +88,9 @@ pub struct SourceInput {
     /// Fingerprint of its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// SHA-256 of its key file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sha256: Option<String>,
     /// Its directory in the tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
@@ -203,12 +206,13 @@ impl SourceInput {
                 suite,
                 components,
                 fingerprint,
-                ..
+                key,
             } => Self {
                 address_sha256: Some(sha256(url.as_bytes())),
                 suite: Some(suite.clone()),
                 components: components.clone(),
                 fingerprint: Some(fingerprint.clone()),
+                key_sha256: Some(key.sha256.clone()),
                 ..input
             },
             SourcePlace::Directory { path, files, .. } => {
@@ -231,7 +235,8 @@ impl SourceInput {
             ("its address", self.address_sha256 != now.address_sha256),
             ("its suite", self.suite != now.suite),
             ("its components", self.components != now.components),
-            ("its key", self.fingerprint != now.fingerprint),
+            ("its fingerprint", self.fingerprint != now.fingerprint),
+            ("its key file", self.key_sha256 != now.key_sha256),
             ("its directory", self.directory != now.directory),
             (
                 "the files in its directory",
@@ -397,10 +402,13 @@ pub(crate) fn address(source: &str, plan: &Plan, mirrors: &Mirrors) -> Result<St
     Ok(match &found.place {
         SourcePlace::Suite { .. } => mirrors.main.clone(),
         SourcePlace::Repository { url, .. } => url.clone(),
-        SourcePlace::Directory { absolute, .. } => {
-            format!("file:{}", encoded(&absolute.to_string_lossy()))
-        }
+        SourcePlace::Directory { absolute, .. } => directory(absolute),
     })
+}
+
+/// The address of a directory of this machine.
+pub(crate) fn directory(path: &Path) -> String {
+    format!("file:{}", encoded(&path.to_string_lossy()))
 }
 
 /// The address of a file of an archive.

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress, UserError};
-use clic_recipe::plan::{Arch, PackageRequest, Plan};
+use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
 use clic_store::{Store, space};
 
-use crate::apt::{self, Apt, Line};
+use crate::apt::{self, Apt, Line, Trust};
 use crate::control;
 use crate::lock::{self, Lock};
 use crate::mirror::{Mirrors, without_login};
 use crate::parts::{Dependencies, Part};
 use crate::resolution::{Package, Release, Resolution};
 use crate::tools::{HOSTS, TOOLS, host_arch};
-use crate::unknown;
+use crate::{sources, unknown};
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
@@ -150,13 +150,13 @@ fn resolve_for(
         store,
         options,
         log,
-        lines: lines(plan, mirrors),
+        lines: lines(plan, mirrors, store)?,
     };
     stage.message("indexes");
-    let (apt, lines) = resolver.open(plan.arch)?;
-    let releases = releases(&apt, &lines)?;
+    let apt = resolver.open(plan.arch)?;
+    let releases = releases(&apt)?;
     stage.message("dependencies");
-    let packages = resolver.packages(&apt, &lines)?;
+    let packages = resolver.packages(&apt)?;
     drop(apt);
     let mut tools = BTreeMap::new();
     for host in hosts.iter().filter(|host| **host != plan.arch) {
@@ -188,9 +188,8 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// apt for packages of this architecture, with its indexes, and the lines that it has: an optional suite that the
-    /// mirror lacks is left out.
-    fn open(&self, arch: Arch) -> Result<(Apt, Vec<Line>)> {
+    /// apt for packages of this architecture, with its indexes. An optional suite that the mirror lacks is left out.
+    fn open(&self, arch: Arch) -> Result<Apt> {
         let mut lines = self.lines.clone();
         loop {
             let apt = Apt::new(
@@ -202,7 +201,7 @@ impl Resolver<'_> {
             )?;
             if self.store.is_offline() {
                 if apt.has_lists() {
-                    return Ok((apt, lines));
+                    return Ok(apt);
                 }
                 // An optional suite that the mirror lacks was left out when the indexes were fetched.
                 match lines.iter().rposition(|line| line.optional) {
@@ -213,8 +212,8 @@ impl Resolver<'_> {
                 }
                 continue;
             }
-            match apt.update(&lines) {
-                Ok(()) => return Ok((apt, lines)),
+            match apt.update() {
+                Ok(()) => return Ok(apt),
                 Err(error) => match apt::missing_suite(&error, &lines) {
                     Some(missing) => {
                         tracing::info!("{} has no {}", missing.url, missing.suite);
@@ -228,10 +227,10 @@ impl Resolver<'_> {
     }
 
     /// The image's packages, sorted by name.
-    fn packages(&self, apt: &Apt, lines: &[Line]) -> Result<Vec<Package>> {
+    fn packages(&self, apt: &Apt) -> Result<Vec<Package>> {
         let plan = self.plan;
         let mut keep = self.options.keep.packages.clone();
-        apt.prefer(&keep)?;
+        apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);
         let unknown: Vec<&PackageRequest> = plan
@@ -242,7 +241,7 @@ impl Resolver<'_> {
         if !unknown.is_empty() {
             // Best effort: the error stands without the hint.
             let elsewhere =
-                unknown::elsewhere(plan, lines, self.store, self.options, self.log).unwrap_or_default();
+                unknown::elsewhere(plan, apt.lines(), self.store, self.options, self.log).unwrap_or_default();
             return Err(unknown::error(&unknown, &index, &elsewhere, plan));
         }
         let mut base: BTreeSet<&str> = index.base.iter().copied().collect();
@@ -260,13 +259,15 @@ impl Resolver<'_> {
         let mut wanted = base.clone();
         wanted.extend(asked(false).chain(asked(true)));
         let names: Vec<&str> = wanted.iter().copied().collect();
-        let mut packages = choose_keeping(apt, &index, &mut keep, lines, &names)?.map_err(|said| {
-            UserError::new(format!(
-                "{} for {} cannot install the packages asked for together:\n{said}",
-                plan.suite, plan.arch
-            ))
-            .help("leave one of them out of the recipe, or let it take another suite")
-        })?;
+        let mut packages = self
+            .choose_keeping(apt, &index, &mut keep, &names)?
+            .map_err(|said| {
+                UserError::new(format!(
+                    "{} for {} cannot install the packages asked for together:\n{said}",
+                    plan.suite, plan.arch
+                ))
+                .help("leave one of them out of the recipe, or let it take another suite")
+            })?;
         let stanzas: Vec<(&str, &str)> = packages
             .iter()
             .map(|package| (package.name.as_str(), package.stanza.as_str()))
@@ -293,7 +294,7 @@ impl Resolver<'_> {
 
     /// The tools for a build host of this architecture, sorted by name.
     fn tools(&self, host: Arch) -> Result<Vec<Package>> {
-        let (apt, lines) = self.open(host)?;
+        let apt = self.open(host)?;
         let mut keep = self
             .options
             .keep
@@ -301,7 +302,7 @@ impl Resolver<'_> {
             .get(host.debian())
             .cloned()
             .unwrap_or_default();
-        apt.prefer(&keep)?;
+        apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);
         let names: Vec<&str> = TOOLS
@@ -309,54 +310,60 @@ impl Resolver<'_> {
             .copied()
             .filter(|name| index.stanzas.contains_key(name))
             .collect();
-        let mut tools = choose_keeping(&apt, &index, &mut keep, &lines, &names)?.map_err(|said| {
-            anyhow::anyhow!(
-                "{} for {host} cannot install the build's own tools:\n{said}",
-                self.plan.suite
-            )
-        })?;
+        let mut tools = self
+            .choose_keeping(&apt, &index, &mut keep, &names)?
+            .map_err(|said| {
+                anyhow::anyhow!(
+                    "{} for {host} cannot install the build's own tools:\n{said}",
+                    self.plan.suite
+                )
+            })?;
         for tool in &mut tools {
             tool.automatic = true;
         }
         Ok(tools)
     }
-}
 
-/// The same as [`choose`], with the versions in `keep`, of which those that are in the way are given up. `index` is what
-/// apt has with all of them.
-fn choose_keeping(
-    apt: &Apt,
-    index: &Index<'_>,
-    keep: &mut BTreeMap<String, String>,
-    lines: &[Line],
-    names: &[&str],
-) -> Result<Result<Vec<Package>, String>> {
-    let mut chosen = choose(apt, index, lines, names)?;
-    while let Err(said) = &chosen
-        && !keep.is_empty()
-    {
-        let all = keep.len();
-        for word in said.split(|c: char| c.is_whitespace() || "():,|".contains(c)) {
-            keep.remove(word);
+    /// The same as [`choose`], with the versions in `keep`, of which those that are in the way are given up. `index` is
+    /// what apt has with all of them.
+    fn choose_keeping(
+        &self,
+        apt: &Apt,
+        index: &Index<'_>,
+        keep: &mut BTreeMap<String, String>,
+        names: &[&str],
+    ) -> Result<Result<Vec<Package>, String>> {
+        let mut chosen = choose(apt, index, names)?;
+        while let Err(said) = &chosen
+            && !keep.is_empty()
+        {
+            let all = keep.len();
+            for word in said.split(|c: char| c.is_whitespace() || "():,|".contains(c)) {
+                keep.remove(word);
+            }
+            if keep.len() == all {
+                keep.clear();
+            }
+            apt.prefer(&self.preferences(keep))?;
+            let text = apt.available()?;
+            chosen = choose(apt, &Index::new(&text), names)?;
         }
-        if keep.len() == all {
-            keep.clear();
-        }
-        apt.prefer(keep)?;
-        let text = apt.available()?;
-        chosen = choose(apt, &Index::new(&text), lines, names)?;
+        Ok(chosen)
     }
-    Ok(chosen)
+
+    /// What apt prefers: the versions to keep before what the recipe's sources want.
+    fn preferences(&self, keep: &BTreeMap<String, String>) -> String {
+        let kept = keep.iter().map(|(name, version)| {
+            format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n")
+        });
+        let wanted = self.plan.sources.iter().map(PackageSource::preferences);
+        kept.chain(wanted).collect()
+    }
 }
 
 /// What apt would install on an empty system to have `names`, sorted by name. `Err(text)` is apt's explanation of why
 /// it cannot.
-fn choose(
-    apt: &Apt,
-    index: &Index<'_>,
-    lines: &[Line],
-    names: &[&str],
-) -> Result<Result<Vec<Package>, String>> {
+fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Package>, String>> {
     let uris = match apt.install_uris(names)? {
         Ok(uris) => uris,
         Err(said) => return Ok(Err(said)),
@@ -367,14 +374,14 @@ fn choose(
         let stanza = index.stanzas.get(printed.name).copied();
         let stanza =
             stanza.with_context(|| format!("apt chose {}, which its index does not have", printed.name))?;
-        packages.push(package(&printed, stanza, lines)?);
+        packages.push(package(&printed, stanza, apt.lines())?);
     }
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Ok(packages))
 }
 
 /// The suites that go into a tree of the plan.
-fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
+fn lines(plan: &Plan, mirrors: &Mirrors, store: &Store) -> Result<Vec<Line>> {
     let suite = &plan.suite;
     let line = |source: &str, url: &str, suite: String, optional| Line {
         source: source.into(),
@@ -382,6 +389,7 @@ fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
         suite,
         components: plan.components.clone(),
         optional,
+        trust: Trust::Debian,
     };
     let mut lines = vec![
         line(DEBIAN, &mirrors.main, suite.into(), false),
@@ -390,7 +398,10 @@ fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
     if let Some(security) = &mirrors.security {
         lines.push(line(SECURITY, security, format!("{suite}-security"), true));
     }
-    lines
+    for source in &plan.sources {
+        lines.push(sources::line(source, mirrors, store)?);
+    }
+    Ok(lines)
 }
 
 /// The candidates of every package.
@@ -464,7 +475,7 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
     let filename = get("Filename")?;
     let filename = filename.strip_prefix("./").unwrap_or(filename);
     Ok(Package {
-        uri: lock::uri(&line.url, filename),
+        uri: lock::uri(line.files(), filename),
         name: printed.name.into(),
         version: printed.version.clone(),
         arch: printed.arch.into(),
@@ -481,10 +492,12 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
 }
 
 /// The Release files that the indexes came by.
-fn releases(apt: &Apt, lines: &[Line]) -> Result<Vec<Release>> {
+fn releases(apt: &Apt) -> Result<Vec<Release>> {
     let lists = apt.lists()?;
     let mut releases = Vec::new();
-    for line in lines {
+    // A directory has no state but that of its files.
+    let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
+    for line in apt.lines().iter().filter(archives) {
         let ends = [
             format!("dists_{}_InRelease", line.suite),
             format!("dists_{}_Release", line.suite),
@@ -556,6 +569,7 @@ mod tests {
             suite: "bookworm".into(),
             components: Vec::new(),
             optional: false,
+            trust: Trust::Debian,
         });
         let line = "'http://h/security/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
         let found = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], &lines).unwrap();

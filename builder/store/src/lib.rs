@@ -31,7 +31,7 @@ use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
 pub use contents::{Entry, Kind, contents};
-pub use download::{Download, FetchError, Proxy, sha256_of};
+pub use download::{Download, FetchError, Proxy, sha256, sha256_of};
 pub use gc::{Collected, Removed, Verified};
 pub use layers::{LayerFile, Layers};
 pub use publish::{Publishing, publish};

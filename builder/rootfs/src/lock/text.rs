@@ -95,6 +95,7 @@ impl Writer {
             self.list("components", &source.components);
         }
         self.optional("fingerprint", source.fingerprint.as_ref());
+        self.optional("key-sha256", source.key_sha256.as_ref());
         self.optional("directory", source.directory.as_ref());
         self.optional("files-sha256", source.files_sha256.as_ref());
         if !source.packages.is_empty() {
