@@ -11,6 +11,8 @@ use clic_host::{Cmd, Log, UserError, cancel};
 use clic_store::{Lock, Proxy, Store, space};
 use sha2::{Digest, Sha256};
 
+use crate::mirror::without_login;
+
 /// Debian's keys, where Debian's own package puts them (`.pgp` since trixie).
 const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -491,13 +493,7 @@ fn complaints(finished: &clic_host::process::Finished) -> String {
 fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let said_so = said.to_owned();
-    // Whose: of the sources that are spoken of, one that is not Debian's own, if all are.
-    let spoken: Vec<&Line> = lines.iter().filter(|line| said.contains(&line.url)).collect();
-    let others = !spoken.is_empty() && spoken.iter().all(|line| line.trust != Trust::Debian);
-    let whose = match spoken.first() {
-        Some(line) if others => line.whose(),
-        _ => DEBIAN_MIRROR.to_owned(),
-    };
+    let whose = whose(said, lines);
     // A clear answer about the content first: an unreachable mirror also "is not signed" and "does not have a
     // Release file".
     if has(&["is not valid yet", "is expired", "has expired"]) {
@@ -536,6 +532,31 @@ fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     }
 }
 
+/// Whose fault it is: that of the first source in the lines about signatures and dates, else in any line but those about
+/// optional suites.
+fn whose(said: &str, lines: &[Line]) -> String {
+    let content = [
+        "GPG error:",
+        "is not signed",
+        "is expired",
+        "has expired",
+        "is not valid yet",
+    ];
+    let about = |line: &Line| {
+        let mut all = said.lines().filter(|said| said.contains(&line.url));
+        all.any(|said| content.iter().any(|word| said.contains(word)))
+    };
+    let mentioned = |line: &Line| {
+        let mut all = said
+            .lines()
+            .filter(|said| said.contains(&format!("{} {}", line.url, line.suite)));
+        !line.optional && all.next().is_some()
+    };
+    let found = lines.iter().find(|line| about(line));
+    let found = found.or_else(|| lines.iter().find(|line| mentioned(line)));
+    found.map_or_else(|| DEBIAN_MIRROR.to_owned(), Line::whose)
+}
+
 /// Which of the optional lines an error is about, if that is all that is wrong.
 pub fn missing_suite<'a>(error: &anyhow::Error, lines: &'a [Line]) -> Option<&'a Line> {
     match error.downcast_ref()? {
@@ -560,17 +581,10 @@ pub struct PrintedUri<'a> {
 }
 
 impl PrintedUri<'_> {
-    /// Whether this is a file of the archive at `url`. apt leaves out the empty host of `file:///`.
+    /// Whether this is a file of the archive at `url`.
     pub fn is_of(&self, url: &str) -> bool {
-        let plain = |url: &str| {
-            let url = crate::mirror::without_login(url);
-            match url.split_once(":///") {
-                Some((scheme, path)) => format!("{scheme}:/{path}"),
-                None => url,
-            }
-        };
-        plain(self.uri)
-            .strip_prefix(&plain(url))
+        without_login(self.uri)
+            .strip_prefix(&without_login(url))
             .is_some_and(|rest| rest.starts_with('/'))
     }
 }
@@ -623,7 +637,7 @@ mod tests {
         };
         assert!(of("http://h/debian/pool/a.deb", "http://h/debian"));
         assert!(of("http://h/debian/pool/a.deb", "http://me:pw@h/debian"));
-        assert!(of("file:/srv/debian/pool/a.deb", "file:///srv/debian"));
+        assert!(of("file:/srv/debian/pool/a.deb", "file:/srv/debian"));
         assert!(!of("http://h/debian-security/pool/a.deb", "http://h/debian"));
     }
 
