@@ -11,6 +11,7 @@ use clic_host::{Cmd, Log, UserError, cancel};
 use clic_store::{Lock, Proxy, Store, space};
 use sha2::{Digest, Sha256};
 
+use crate::indexes;
 use crate::mirror::without_login;
 
 /// Debian's keys, where Debian's own package puts them (`.pgp` since trixie).
@@ -227,7 +228,16 @@ impl Apt {
             tries += 1;
             let finished = self.run("apt-get", &["update", "--quiet"])?;
             if finished.status.success() {
-                return Ok(());
+                // apt does not read again what it has from earlier.
+                let damaged = indexes::remove_damaged(&self.dir.join("lists"))?;
+                if damaged.is_empty() || tries == TRIES {
+                    return Ok(());
+                }
+                for (name, _) in damaged {
+                    self.log
+                        .line(&format!("index {name} was damaged: getting it again"));
+                }
+                continue;
             }
             cancel::check()?;
             let error = explain(&complaints(&finished), &self.lines, tries);
@@ -324,6 +334,24 @@ impl Apt {
             .for_each(|line| self.log.line(line));
         Ok(finished)
     }
+}
+
+/// Reads all indexes of the store, and removes those that are not what the signed Release files say: names and bytes. The
+/// next resolution gets them anew.
+pub fn verify(store: &Store) -> Result<Vec<(String, u64)>> {
+    let rooms = store.dir().join("apt");
+    let mut damaged = Vec::new();
+    for room in std::fs::read_dir(rooms).into_iter().flatten().flatten() {
+        let name = format!("apt/{}", room.file_name().to_string_lossy());
+        let _lock = store.lock(&name)?;
+        let found = indexes::remove_damaged(&room.path().join("lists"))?;
+        damaged.extend(
+            found
+                .into_iter()
+                .map(|(file, bytes)| (format!("{name}/lists/{file}"), bytes)),
+        );
+    }
+    Ok(damaged)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

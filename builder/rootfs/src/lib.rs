@@ -20,6 +20,7 @@ pub mod binfmt;
 pub mod clean;
 mod control;
 mod files;
+mod indexes;
 pub mod lock;
 pub mod mirror;
 mod mmdebstrap;

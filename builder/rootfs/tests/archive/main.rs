@@ -382,3 +382,45 @@ fn another_suite_of_the_mirror_and_a_directory_of_packages() {
     );
     world.mirrors.security = None;
 }
+
+#[test]
+fn an_index_that_is_damaged_in_the_store_is_fetched_again() {
+    let mut world = World::new();
+    // So that there is one set of indexes: an optional suite that is missing makes a second one.
+    world.debian.publish("bookworm-updates", 10, &world.signer, None);
+    world.mirrors.main = serve(&world.debian.dir).0;
+    let before = world.resolve().unwrap();
+    let damage = || {
+        let mut damaged = 0;
+        for room in std::fs::read_dir(world.store.dir().join("apt"))
+            .unwrap()
+            .flatten()
+        {
+            for list in std::fs::read_dir(room.path().join("lists")).unwrap().flatten() {
+                if list.file_name().to_string_lossy().ends_with("amd64_Packages") {
+                    let text = std::fs::read_to_string(list.path()).unwrap();
+                    std::fs::write(list.path(), text.replace("Version: 1.0", "Version: 1.1")).unwrap();
+                    damaged += 1;
+                }
+            }
+        }
+        assert_eq!(damaged, 2, "one of each suite");
+    };
+    damage();
+    let after = world.resolve().unwrap();
+    assert_eq!(titles(&before.packages), titles(&after.packages));
+    damage();
+    let found = clic_rootfs::apt::verify(&world.store).unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0]
+            .0
+            .ends_with("_bookworm-updates_main_binary-amd64_Packages"),
+        "{found:?}"
+    );
+    assert_eq!(clic_rootfs::apt::verify(&world.store).unwrap(), []);
+    assert_eq!(
+        titles(&world.resolve().unwrap().packages),
+        titles(&before.packages)
+    );
+}
