@@ -91,7 +91,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     });
     let fits = before.as_ref().is_some_and(|lock| lock.misfits(&plan).is_empty());
     if let Some(lock) = before.as_ref().filter(|_| fits && !args.update) {
-        return report(&file, lock, false, &[], 0, context);
+        return report(&file, lock, None, &[], 0, context);
     }
     for name in &args.packages {
         known(name, before.as_ref(), &file)?;
@@ -105,17 +105,22 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let (packages, tools) = before
         .as_ref()
         .map_or((&none, &no_tools), |lock| (&lock.packages, &lock.tools));
-    let changes = changes(packages, &lock.packages);
+    // A first lock has everything new: no news.
+    let changes = before
+        .as_ref()
+        .map_or_else(Vec::new, |_| changes(packages, &lock.packages));
     let tools = lock
         .tools
         .iter()
+        .filter(|_| before.is_some())
         .map(|(host, now)| self::changes(tools.get(host).unwrap_or(&none), now).len())
         .sum();
     let written = before.as_ref() != Some(&lock);
     if written {
         lock.write(&file.path)?;
     }
-    report(&file, &lock, written, &changes, tools, context)
+    let first = before.is_none();
+    report(&file, &lock, written.then_some(first), &changes, tools, context)
 }
 
 fn check(file: &LockFile, plan: &Plan, context: &Context) -> Result<Outcome> {
@@ -230,10 +235,11 @@ fn line(change: &Change) -> String {
     }
 }
 
+/// `written`: whether it is the first one, if it was written.
 fn report(
     file: &LockFile,
     lock: &Lock,
-    written: bool,
+    written: Option<bool>,
     changes: &[Change],
     tools: usize,
     context: &Context,
@@ -242,7 +248,7 @@ fn report(
         output::json_line(&json!({
             "event": "result",
             "lock": file.shown,
-            "written": written,
+            "written": written.is_some(),
             "packages": lock.packages.len(),
             "epoch": lock.epoch,
             "changes": changes,
@@ -271,11 +277,12 @@ fn report(
     let lines: String = changes.iter().map(|change| line(change) + "\n").collect();
     let packages = lock.packages.len();
     let what = match (written, counts.is_empty()) {
-        (false, _) => format!("is up to date: {packages} packages"),
-        (true, true) => {
-            format!("written: {packages} packages, as before; only the archive's date is another")
+        (None, _) => format!("is up to date: {packages} packages"),
+        (Some(true), _) => format!("written: {packages} packages"),
+        (Some(false), true) => {
+            format!("written: {packages} packages, as before; only inputs or the archive's date are others")
         }
-        (true, false) => format!("written: {packages} packages ({})", counts.join(", ")),
+        (Some(false), false) => format!("written: {packages} packages ({})", counts.join(", ")),
     };
     output::text(&format!("{lines}{shown} {what}\n"))?;
     Ok(Outcome::Done)
