@@ -305,8 +305,18 @@ fn the_readmes_recipe_is_valid() {
     std::fs::write(shelf.join("files/srv/shelf/index.html"), "<h1>{{ title }}</h1>\n").unwrap();
     std::fs::write(dir.path().join("recipes/library.toml"), blocks[0]).unwrap();
     std::fs::write(shelf.join("overlay.toml"), blocks[1]).unwrap();
-    let (stdout, _) = said(clic(&["check", "library", "--root"]).arg(dir.path()), 0);
-    assert!(stdout.contains("library on raspberry-pi"), "{stdout}");
+    // The sources need files of their own.
+    let recipe = format!("{}{}", blocks[0], blocks[2]);
+    std::fs::create_dir_all(dir.path().join("keys")).unwrap();
+    std::fs::create_dir_all(dir.path().join("debs")).unwrap();
+    let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n";
+    std::fs::write(dir.path().join("keys/them.asc"), key).unwrap();
+    std::fs::write(dir.path().join("debs/a_1_all.deb"), "").unwrap();
+    std::fs::write(dir.path().join("recipes/sources.toml"), recipe).unwrap();
+    for recipe in ["library", "sources"] {
+        let (stdout, _) = said(clic(&["check", recipe, "--root"]).arg(dir.path()), 0);
+        assert!(stdout.contains(&format!("{recipe} on raspberry-pi")), "{stdout}");
+    }
 }
 
 /// A copy of the shipped tree with a lock that nothing was resolved for: enough for what opens no socket.

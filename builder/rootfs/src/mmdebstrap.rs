@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clic_host::{Cmd, Log, Stage, Unit, UserError};
-use clic_recipe::plan::{Arch, UnitState};
+use clic_recipe::plan::{Arch, DebFile, UnitState};
 use clic_store::NoSpace;
 use clic_store::space::{self, io_error};
 
@@ -176,6 +176,16 @@ fn make_repository(spec: &TreeSpec<'_>, debs: &[PathBuf], dir: &Path) -> Result<
     for (package, deb) in spec.resolution.packages.iter().zip(debs) {
         let name = format!("{}.deb", package.sha256);
         symlink(deb, dir.join(&name)).map_err(|error| io_error(error, &dir.join(&name)))?;
+        if package.stanza.is_empty() {
+            // From a lock, which has no stanzas.
+            let file = DebFile {
+                name,
+                sha256: package.sha256.clone(),
+                size: package.size,
+            };
+            index += &crate::sources::entry(deb, &file)?.map_err(anyhow::Error::msg)?;
+            continue;
+        }
         index += &local_stanza(&package.stanza, &name);
         index.push('\n');
     }

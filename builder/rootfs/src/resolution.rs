@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::control;
 use crate::mirror::without_login;
 use crate::parts::Part;
+use crate::resolve::{DEBIAN, SECURITY};
 
 /// Exactly what is going to be in a tree.
 #[derive(Clone, Debug, Serialize)]
@@ -133,24 +134,27 @@ impl Resolution {
             .fold(0, |sum, package| sum.saturating_add(package.installed_size))
     }
 
-    /// Where the device gets its updates from, as `/etc/apt/sources.list`: the archives of this resolution. Those
-    /// in a directory of the build host are left out.
+    /// Where the device gets its updates from, as `/etc/apt/sources.list`: the Debian mirrors of this resolution. Those
+    /// in a directory of the build host are left out; repositories of others have files of their own in the plan.
     pub fn sources_list(&self) -> String {
-        let mut text = String::new();
-        for release in self
+        let mirror = self.releases.iter().find(|release| release.source == DEBIAN);
+        let is_debian = |release: &&Release| {
+            [DEBIAN, SECURITY].contains(&release.source.as_str())
+                || mirror.is_some_and(|mirror| mirror.url == release.url)
+        };
+        let text: String = self
             .releases
             .iter()
             .filter(|release| release.url.starts_with("http"))
-        {
-            text += &format!(
-                "deb {} {} {}\n",
-                release.url,
-                release.suite,
-                release.components.join(" ")
-            );
-        }
+            .filter(is_debian)
+            .map(|release| {
+                let components = release.components.join(" ");
+                format!("deb {} {} {components}\n", release.url, release.suite)
+            })
+            .collect();
         if text.is_empty() {
-            text += "# The image was built from a mirror on the build host. Add a Debian mirror here.\n";
+            return "# The image was built from a mirror on the build host. Add a Debian mirror here.\n"
+                .to_owned();
         }
         text
     }
@@ -267,4 +271,49 @@ fn snapshot_time(seconds: u64) -> String {
         digits.get(..8).unwrap_or_default(),
         digits.get(8..).unwrap_or_default()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_gets_the_debian_mirrors_and_nothing_unsigned() {
+        let release = |source: &str, url: &str, suite: &str| Release {
+            source: source.into(),
+            url: url.into(),
+            suite: suite.into(),
+            components: vec!["main".into()],
+            date: 1,
+            sha256: String::new(),
+        };
+        let mut resolution = Resolution {
+            arch: "amd64".into(),
+            suite: "bookworm".into(),
+            epoch: 1,
+            releases: vec![
+                release("debian", "http://m/debian", "bookworm"),
+                release("debian-security", "http://m/security", "bookworm-security"),
+                release("backports", "http://m/debian", "bookworm-backports"),
+                release("theirs", "https://theirs/debian", "stable"),
+            ],
+            packages: Vec::new(),
+            tools: Vec::new(),
+            locked: None,
+        };
+        assert_eq!(
+            resolution.sources_list(),
+            "deb http://m/debian bookworm main\ndeb http://m/security bookworm-security main\n\
+             deb http://m/debian bookworm-backports main\n"
+        );
+        for release in &mut resolution.releases {
+            release.url = "file:/srv/debian".into();
+        }
+        assert!(resolution.sources_list().starts_with("# The image was built"));
+    }
+
+    #[test]
+    fn dates_as_snapshots_have_them() {
+        assert_eq!(snapshot_time(1_783_764_997), "20260711T101637Z");
+    }
 }

@@ -187,24 +187,26 @@ fn primary_keys(listed: &str) -> Vec<Key> {
 fn index(source: &PackageSource, files: &[DebFile], dir: &Path) -> Result<String> {
     let mut index = String::new();
     for file in files {
-        let path = dir.join(&file.name);
-        let finished = Cmd::new("dpkg-deb")
-            .clean_env()
-            .arg("--field")
-            .arg(&path)
-            .finish()?;
-        if !finished.status.success() {
-            let said = finished.stderr.lines().last().unwrap_or_default().to_owned();
-            return Err(
-                wrong(source, &format!("{} is no Debian package: {said}", file.name))
-                    .help("remove it from the directory, or build it again")
-                    .into(),
-            );
-        }
-        let control = String::from_utf8_lossy(&finished.stdout);
-        index += &stanza(&control, file);
+        index += &entry(&dir.join(&file.name), file)?.map_err(|said| {
+            wrong(source, &format!("{} is no Debian package: {said}", file.name))
+                .help("remove it from the directory, or build it again")
+        })?;
     }
     Ok(index)
+}
+
+/// What an index says of the package at `path`, or why it is none.
+pub fn entry(path: &Path, file: &DebFile) -> Result<Result<String, String>> {
+    let finished = Cmd::new("dpkg-deb")
+        .clean_env()
+        .arg("--field")
+        .arg(path)
+        .finish()?;
+    Ok(if finished.status.success() {
+        Ok(stanza(&String::from_utf8_lossy(&finished.stdout), file))
+    } else {
+        Err(finished.stderr.lines().last().unwrap_or_default().to_owned())
+    })
 }
 
 /// A package's control fields with what an index adds. Folded fields become one line, a blank line ends nothing, and of

@@ -84,14 +84,42 @@ impl Store {
             if matches!(entry.kind, Kind::Scratch | Kind::Other) || entry.partial {
                 continue;
             }
+            // Whoever works in an index holds the lock of its name from before.
+            let held = match entry.kind {
+                Kind::Indexes => match self.try_lock(&entry.name)? {
+                    None => continue,
+                    held => held,
+                },
+                _ => None,
+            };
             if in_use(entry) {
                 done.in_use = done.in_use.saturating_add(entry.bytes);
             } else if done.left > max {
                 self.collect(entry, "not used for longest", dry, &mut done)?;
                 done.left -= entry.bytes;
             }
+            drop(held);
+        }
+        if !dry {
+            self.remove_free_locks();
         }
         Ok(done)
+    }
+
+    /// Lock files that nobody holds. [`Store::lock`] notices when the one that it waited for is gone.
+    fn remove_free_locks(&self) {
+        let locks = std::fs::read_dir(self.dir().join("locks"));
+        for entry in locks.into_iter().flatten().flatten() {
+            // Held by ourselves, and taken without that check.
+            if entry.file_name() == "gc" {
+                continue;
+            }
+            if File::open(entry.path())
+                .is_ok_and(|file| file.try_lock().is_ok() && std::fs::remove_file(entry.path()).is_ok())
+            {
+                tracing::debug!(lock = %entry.path().display(), "nobody holds it");
+            }
+        }
     }
 
     fn collect(&self, entry: &Entry, why: &str, dry: bool, done: &mut Collected) -> Result<()> {

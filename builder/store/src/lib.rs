@@ -157,6 +157,17 @@ impl Store {
 
     /// Waits for the lock `name`, which other runs respect, and holds it until it is dropped.
     pub fn lock(&self, name: &str) -> Result<Lock> {
+        loop {
+            if let Some(lock) = self.try_lock(name)? {
+                return Ok(lock);
+            }
+            cancel::check()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The lock `name`, or `None` if another run has it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
         let path = self.root.join("locks").join(name.replace('/', "-"));
         loop {
             let file = File::options()
@@ -166,16 +177,14 @@ impl Store {
                 .open(&path)
                 .map_err(|error| space::io_error(error, &path))?;
             match file.try_lock() {
+                Ok(()) if is_at(&file, &path) => return Ok(Some(Lock { _file: file })),
                 // One that was cleaned away in between locks nothing.
-                Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
-                Ok(()) => continue,
-                Err(std::fs::TryLockError::WouldBlock) => {}
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
                 Err(std::fs::TryLockError::Error(error)) => {
                     return Err(error).with_context(|| format!("cannot lock {}", path.display()));
                 }
             }
-            cancel::check()?;
-            std::thread::sleep(Duration::from_millis(100));
         }
     }
 }

@@ -32,6 +32,12 @@ const TOOLS: &[Tool] = &[
         role: "verifies the archive's signatures",
     },
     Tool {
+        program: "gpg",
+        package: "gpg",
+        version: &["--version"],
+        role: "shows the fingerprints of keys",
+    },
+    Tool {
         program: "mmdebstrap",
         package: "mmdebstrap",
         version: &["--version"],

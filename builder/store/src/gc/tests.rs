@@ -197,3 +197,24 @@ fn a_store_that_is_not_there_holds_nothing_and_symlinks_are_not_followed() {
         .sum();
     assert_eq!(bytes, 5);
 }
+
+#[test]
+fn indexes_go_when_nobody_works_in_them_and_locks_with_them() {
+    let at = fixture();
+    let index = at.dir.path().join("apt/0011");
+    std::fs::create_dir_all(&index).unwrap();
+    std::fs::write(index.join("apt.conf"), "0123456789").unwrap();
+    age(&index.join("apt.conf"), 5);
+    age(&index, 5);
+    let held = at.store.lock("apt/0011").unwrap();
+    at.store.gc(0, false).unwrap();
+    assert!(index.exists() && at.dir.path().join("locks/apt-0011").exists());
+    drop(held);
+    let done = at.store.gc(0, false).unwrap();
+    assert_eq!(names(&done), ["apt/0011"]);
+    assert!(!index.exists() && !at.dir.path().join("locks/apt-0011").exists());
+    // A lock works as before after it was cleaned away.
+    let held = at.store.lock("apt/0011").unwrap();
+    assert!(at.store.try_lock("apt/0011").unwrap().is_none());
+    drop(held);
+}
