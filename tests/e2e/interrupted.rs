@@ -48,7 +48,7 @@ fn a_killed_build_leaves_nothing_and_the_next_one_succeeds() {
     let needle = dir.path().display().to_string();
 
     let mut stages = Vec::new();
-    for stage in ["resolve", "download", "tree", "image", "verify"] {
+    for stage in ["resolve", "base", "recipe", "customize", "image"] {
         let mut command = clic_with(
             &cache,
             ["--json", "build", "minimal", "--board", "x86-pc", "--out"],
@@ -62,12 +62,14 @@ fn a_killed_build_leaves_nothing_and_the_next_one_succeeds() {
                 stages.push(event["stage"].as_str().unwrap_or_default().to_owned());
             }
             if event["event"] == "start" && event["stage"] == stage {
-                // Into the stage rather than at its door: the tree stage has children by then.
-                std::thread::sleep(std::time::Duration::from_millis(if stage == "tree" {
-                    8000
-                } else {
-                    200
-                }));
+                // Into the stage rather than at its door: it has children by then.
+                std::thread::sleep(std::time::Duration::from_millis(
+                    if stage == "recipe" || stage == "customize" {
+                        4000
+                    } else {
+                        200
+                    },
+                ));
                 reached = true;
                 break;
             }
@@ -147,7 +149,7 @@ fn ctrl_c_ends_a_build_and_removes_its_scratch() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let in_tree = lines
         .by_ref()
-        .any(|line| line.unwrap().contains("\"stage\":\"tree\""));
+        .any(|line| line.unwrap().contains("\"stage\":\"recipe\""));
     assert!(in_tree, "the build never reached its root tree");
     std::thread::sleep(std::time::Duration::from_secs(5));
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();

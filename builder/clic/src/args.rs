@@ -90,6 +90,7 @@ pub enum Command {
     Build(crate::build::Args),
     Check(crate::check::Args),
     Plan(crate::plan::Args),
+    Lock(crate::lock::Args),
     Test(crate::test::Args),
     Inspect(crate::inspect::Args),
     Diff(crate::diff::Args),

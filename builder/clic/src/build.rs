@@ -33,6 +33,7 @@ use crate::failure::is;
 use crate::mirror::MirrorArgs;
 use crate::output;
 use crate::progress::{Both, Logged};
+use crate::resolution::{LockFile, Packages};
 
 /// Build the image of a recipe for a board
 ///
@@ -59,6 +60,9 @@ pub struct Args {
     out: PathBuf,
     #[command(flatten)]
     from: MirrorArgs,
+    /// Build only what recipes/RECIPE-BOARD.lock says; refuse if there is none or it does not fit (see `clic lock`)
+    #[arg(long)]
+    locked: bool,
     /// Let the owners of these SSH public keys log in as root. Recorded in the image and the manifest
     #[arg(long, value_name = "FILE")]
     authorized_key: Option<PathBuf>,
@@ -82,7 +86,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let options = clic_recipe::ResolveOptions {
         authorized_keys: args.authorized_key.as_deref().map(authorized_keys).transpose()?,
     };
-    let plan = clic_recipe::resolve(&context.tree()?, &args.recipe, &args.board, &options)?;
+    let tree = context.tree()?;
+    let plan = clic_recipe::resolve(&tree, &args.recipe, &args.board, &options)?;
+    let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan);
+    let packages = Packages::find(lock, &plan, args.locked)?;
     let mirrors = args.from.find()?;
     Sandbox::for_arch(plan.arch)?;
     let store = args.from.store()?;
@@ -96,6 +103,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         args,
         name: &name,
         plan: &plan,
+        packages: &packages,
         mirrors: &mirrors,
         store: &store,
         log: &log,
@@ -137,6 +145,7 @@ struct Build<'a> {
     args: &'a Args,
     name: &'a str,
     plan: &'a Plan,
+    packages: &'a Packages,
     mirrors: &'a Mirrors,
     store: &'a Store,
     log: &'a Log,
@@ -147,8 +156,9 @@ struct Build<'a> {
 impl Build<'_> {
     fn run(&self, timings: &Timings) -> Result<Written> {
         let (plan, progress) = (self.plan, &self.progress);
-        let options = clic_rootfs::ResolveOptions::from_env()?;
-        let resolution = clic_rootfs::resolve(plan, self.mirrors, self.store, &options, self.log, progress)?;
+        let resolution = self
+            .packages
+            .resolve(plan, self.mirrors, self.store, self.log, progress)?;
         // What is hopeless already is refused before it is downloaded.
         Layout::estimate(&plan.disk, resolution.installed_size(), plan.image_size)?;
         let debs = resolution.download(self.store, progress)?;
@@ -207,6 +217,7 @@ impl Build<'_> {
     fn how(&self, timings: &Timings) -> manifest::Build {
         let Args {
             from,
+            locked,
             zst,
             xz,
             jobs,
@@ -215,6 +226,7 @@ impl Build<'_> {
         } = self.args;
         let flags = [
             ("--offline", from.offline),
+            ("--locked", *locked),
             ("--zst", *zst),
             ("--xz", *xz),
             ("--rebuild", *rebuild),

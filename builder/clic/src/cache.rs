@@ -1,23 +1,25 @@
-//! `clic cache`: what the store holds.
+//! `clic cache`: what the store holds, and keeping it small and sound.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
-use clic_host::{Outcome, cancel};
+use clic_host::Outcome;
+use clic_store::{Collected, Entry, Kind, Removed, Store, contents};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::output;
 
-/// Look at the store: downloads and other things kept between builds
+/// Look at the store, or clean it: downloads, layers and other things kept between builds
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The store is $CLIC_CACHE, else $XDG_CACHE_HOME/clic, else ~/.cache/clic. It may be deleted when no build runs.
 
-Example:
-  clic cache ls")]
+Examples:
+  clic cache ls
+  clic cache gc --max 20G
+  clic cache verify")]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -27,41 +29,82 @@ pub struct Args {
 enum Action {
     /// Say what the store holds and how large it is (the default)
     Ls,
+    /// Remove what was not used for longest, and what killed builds left
+    ///
+    /// Never what a running build uses. What is removed is downloaded or built again when it is needed.
+    Gc(GcArgs),
+    /// Read everything and remove what is damaged; exits 1 if something was
+    Verify,
 }
 
-/// Files and their bytes under one directory of the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Held {
-    files: u64,
-    bytes: u64,
+#[derive(Debug, clap::Args)]
+struct GcArgs {
+    /// What the store may hold: bytes, or with K, M, G, T (powers of 1000)
+    #[arg(long, value_name = "SIZE", default_value = "20G", value_parser = parse_size)]
+    max: u64,
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     match args.action.as_ref().unwrap_or(&Action::Ls) {
         Action::Ls => list(context),
+        Action::Gc(args) => gc(args, context),
+        Action::Verify => verify(context),
     }
 }
 
+/// `20G`, `500M`, `0`: bytes in powers of 1000, as sizes are shown.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "write a whole number of bytes, or one with K, M, G or T, like 20G".to_owned();
+    let text = text.trim().trim_end_matches(['B', 'b']);
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 1,
+        "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
 fn list(context: &Context) -> Result<Outcome> {
-    let dir = clic_store::Store::default_dir()?;
-    let parts = held(&dir)?;
-    let total: u64 = parts.values().map(|held| held.bytes).sum();
+    let dir = Store::default_dir()?;
+    let mut kinds: BTreeMap<Kind, (u64, u64, u64)> = BTreeMap::new();
+    for Entry {
+        kind, files, bytes, ..
+    } in contents(&dir)?
+    {
+        let sums = kinds.entry(kind).or_default();
+        sums.0 += 1;
+        sums.1 += files;
+        sums.2 = sums.2.saturating_add(bytes);
+    }
+    let total: u64 = kinds.values().map(|(_, _, bytes)| bytes).sum();
     if context.json {
-        let parts: BTreeMap<&str, _> = parts
+        let kinds: BTreeMap<&str, _> = kinds
             .iter()
-            .map(|(name, held)| (name.as_str(), json!({ "files": held.files, "bytes": held.bytes })))
+            .map(|(kind, (entries, files, bytes))| {
+                let sums = json!({ "entries": entries, "files": files, "bytes": bytes });
+                (kind.name(), sums)
+            })
             .collect();
-        output::json(&json!({ "store": dir, "bytes": total, "parts": parts }))?;
+        output::json(&json!({ "store": dir, "bytes": total, "kinds": kinds }))?;
         return Ok(Outcome::Done);
     }
-    let mut rows: Vec<Vec<String>> = parts
+    let mut rows: Vec<Vec<String>> = kinds
         .iter()
-        .map(|(name, held)| {
-            vec![
-                name.clone(),
-                format!("{} files", held.files),
-                output::size(held.bytes),
-            ]
+        .map(|(kind, (entries, files, bytes))| {
+            let count = if entries == files {
+                format!("{entries}")
+            } else {
+                format!("{entries} ({files} files)")
+            };
+            vec![kind.name().to_owned(), count, output::size(*bytes)]
         })
         .collect();
     rows.push(vec!["in all".into(), String::new(), output::size(total)]);
@@ -73,41 +116,97 @@ fn list(context: &Context) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Sums by the store's top directories. A store that is not there yet holds nothing.
-fn held(store: &Path) -> Result<BTreeMap<String, Held>> {
-    let mut parts = BTreeMap::new();
-    let entries = match std::fs::read_dir(store) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(parts),
-        other => other.with_context(|| format!("cannot read the store {}", store.display()))?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            let mut held = Held::default();
-            sum(&entry.path(), &mut held)?;
-            parts.insert(entry.file_name().to_string_lossy().into_owned(), held);
+fn gc(args: &GcArgs, context: &Context) -> Result<Outcome> {
+    let store = Context::store()?;
+    let done = store.gc(args.max, args.dry_run)?;
+    if context.json {
+        let mut json = serde_json::to_value(&done)?;
+        if let Some(json) = json.as_object_mut() {
+            json.insert("dry_run".to_owned(), args.dry_run.into());
+            json.insert("max".to_owned(), args.max.into());
         }
+        output::json(&json)?;
+    } else {
+        output::text(&told(&done, args))?;
     }
-    Ok(parts)
+    Ok(Outcome::Done)
 }
 
-/// Adds up regular files; symlinks are not followed. A running build may remove or hide what we look at.
-fn sum(dir: &Path, held: &mut Held) -> Result<()> {
-    cancel::check()?;
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Ok(());
-    };
-    for entry in entries.flatten() {
-        match entry.metadata() {
-            Ok(meta) if meta.is_dir() => sum(&entry.path(), held)?,
-            Ok(meta) if meta.is_file() => {
-                held.files += 1;
-                held.bytes = held.bytes.saturating_add(meta.len());
-            }
-            _ => {}
-        }
+fn told(done: &Collected, args: &GcArgs) -> String {
+    let verb = if args.dry_run { "would remove" } else { "removed" };
+    let mut text = Vec::new();
+    let mut whys: BTreeMap<(Kind, &str), (u64, u64)> = BTreeMap::new();
+    for Removed { kind, bytes, why, .. } in &done.removed {
+        let sums = whys.entry((*kind, why)).or_default();
+        sums.0 += 1;
+        sums.1 += bytes;
     }
-    Ok(())
+    for ((kind, why), (count, bytes)) in whys {
+        let (kind, bytes) = (kind.name(), output::size(bytes));
+        text.push(format!("{verb} {count} of {kind}, {bytes} ({why})\n"));
+    }
+    let what = if done.removed.is_empty() {
+        "nothing to remove".to_owned()
+    } else {
+        format!("{verb} {} in all", output::size(done.freed))
+    };
+    let in_use = match done.in_use {
+        0 => String::new(),
+        bytes => format!(", of which running builds use {}", output::size(bytes)),
+    };
+    let over = if done.left > args.max {
+        format!(
+            "\nThat is more than {}: the rest can't go now.",
+            output::size(args.max)
+        )
+    } else {
+        String::new()
+    };
+    let text = text.concat();
+    format!("{text}{what}: {} left{in_use}{over}", output::size(done.left))
+}
+
+fn verify(context: &Context) -> Result<Outcome> {
+    let store = Context::store()?;
+    let progress = context.progress();
+    let stage = progress.stage("verify", "Read the store", "asked for");
+    let mut found = store.verify(&stage)?;
+    stage.message("indexes");
+    for (name, bytes) in clic_rootfs::apt::verify(&store)? {
+        found.damaged.push(Removed {
+            kind: Kind::Indexes,
+            name,
+            bytes,
+            why: "its content is not what the signed Release file says".to_owned(),
+        });
+    }
+    stage.finish();
+    let sound = found.damaged.is_empty();
+    if context.json {
+        let mut json = serde_json::to_value(&found)?;
+        if let Some(json) = json.as_object_mut() {
+            json.insert("event".to_owned(), "result".into());
+        }
+        output::json_line(&json)?;
+    } else {
+        let mut lines: Vec<String> = found
+            .damaged
+            .iter()
+            .map(|damaged| format!("damaged and removed: {} ({})", damaged.name, damaged.why))
+            .collect();
+        let verdict = match found.damaged.len() {
+            0 => "all sound".to_owned(),
+            1 => "1 was damaged; the next build gets it anew".to_owned(),
+            n => format!("{n} were damaged; the next build gets them anew"),
+        };
+        let bytes = output::size(found.bytes);
+        lines.push(format!(
+            "{} files and layers read, {bytes}: {verdict}",
+            found.checked
+        ));
+        output::text(&lines.join("\n"))?;
+    }
+    Ok(if sound { Outcome::Done } else { Outcome::Failed })
 }
 
 #[cfg(test)]
@@ -115,13 +214,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_follow_no_symlink_and_a_missing_store_is_empty() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(held(&dir.path().join("none")).unwrap().is_empty());
-        std::fs::create_dir_all(dir.path().join("downloads/sha256")).unwrap();
-        std::fs::write(dir.path().join("downloads/sha256/a"), "12345").unwrap();
-        std::os::unix::fs::symlink("/usr", dir.path().join("downloads/usr")).unwrap();
-        let parts = held(dir.path()).unwrap();
-        assert_eq!(parts["downloads"], Held { files: 1, bytes: 5 });
+    fn sizes_are_decimal() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("20G", 20_000_000_000),
+            ("1500", 1500),
+            ("500m", 500_000_000),
+            ("1GB", 1_000_000_000),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "20X", "99999999999T", "1 G"] {
+            assert!(parse_size(text).unwrap_err().contains("like 20G"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_went_is_summed_up() {
+        let removed = |kind, name: &str, why: &str| Removed {
+            kind,
+            name: name.into(),
+            bytes: 1000,
+            why: why.into(),
+        };
+        let mut done = Collected {
+            removed: vec![
+                removed(Kind::Scratch, "tmp/a", "left by a dead run"),
+                removed(Kind::Downloads, "a", "not used for longest"),
+                removed(Kind::Downloads, "b", "not used for longest"),
+            ],
+            freed: 3000,
+            left: 5000,
+            in_use: 4000,
+        };
+        let mut args = GcArgs {
+            max: 4000,
+            dry_run: false,
+        };
+        assert_eq!(
+            told(&done, &args),
+            "removed 2 of downloads, 2.0 kB (not used for longest)\nremoved 1 of scratch, 1.0 kB (left by a dead run)\n\
+             removed 3.0 kB in all: 5.0 kB left, of which running builds use 4.0 kB\n\
+             That is more than 4.0 kB: the rest can't go now."
+        );
+        args.dry_run = true;
+        args.max = 5000;
+        done.removed.clear();
+        done.in_use = 0;
+        assert_eq!(told(&done, &args), "nothing to remove: 5.0 kB left");
     }
 }

@@ -15,9 +15,11 @@ mod completions;
 mod diff;
 mod doctor;
 mod inspect;
+mod lock;
 mod man;
 mod plan;
 mod recipes;
+mod resolution;
 mod test;
 
 use std::process::ExitCode;
@@ -53,6 +55,7 @@ fn run(command: &args::Command, context: &Context) -> anyhow::Result<Outcome> {
     match command {
         Command::Build(args) => build::run(args, context),
         Command::Check(args) => check::run(args, context),
+        Command::Lock(args) => lock::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Test(args) => test::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
+use crate::resolution::{LockFile, Packages};
 
 /// Show what a build would put together, without doing it
 ///
@@ -52,13 +53,14 @@ struct Exact {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
-    let plan = resolve(
-        &context.tree()?,
-        &args.recipe,
-        &args.board,
-        &ResolveOptions::default(),
-    )?;
-    let exact = args.packages.then(|| exact(&plan, args, context)).transpose()?;
+    let tree = context.tree()?;
+    let plan = resolve(&tree, &args.recipe, &args.board, &ResolveOptions::default())?;
+    let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan);
+    let packages = Packages::find(lock, &plan, false)?;
+    let exact = args
+        .packages
+        .then(|| exact(&plan, &packages, args, context))
+        .transpose()?;
     if context.json {
         let mut json = serde_json::to_value(&plan)?;
         if let (Some(exact), Some(json)) = (&exact, json.as_object_mut()) {
@@ -67,19 +69,18 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         output::json_line(&json)?;
         return Ok(Outcome::Done);
     }
-    output::text(&show(&plan, context))?;
+    output::text(&show(&plan, &packages, context))?;
     if let Some(exact) = exact {
         output::text(&show_exact(&exact, context))?;
     }
     Ok(Outcome::Done)
 }
 
-fn exact(plan: &Plan, args: &Args, context: &Context) -> Result<Exact> {
+fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Result<Exact> {
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
     let log = crate::build::log(&store, &format!("{}-{}.plan", plan.recipe.name, plan.board.name))?;
-    let options = clic_rootfs::ResolveOptions::from_env()?;
-    let resolution = clic_rootfs::resolve(plan, &mirrors, &store, &options, &log, &context.progress())?;
+    let resolution = packages.resolve(plan, &mirrors, &store, &log, &context.progress())?;
     let downloads = resolution.downloads();
     let missing_size = store
         .missing(&downloads)
@@ -115,7 +116,7 @@ fn show_exact(exact: &Exact, context: &Context) -> String {
     )
 }
 
-fn show(plan: &Plan, context: &Context) -> String {
+fn show(plan: &Plan, packages: &Packages, context: &Context) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -143,6 +144,7 @@ fn show(plan: &Plan, context: &Context) -> String {
         .map(|package| package.name.as_str())
         .collect();
     section("packages", wrap(&names, 90));
+    section("lock", vec![packages.describe()]);
     section("overlays", plan.overlays.iter().flat_map(overlay).collect());
     section("files", plan.files.iter().map(file).collect());
     section(

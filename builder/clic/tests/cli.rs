@@ -45,10 +45,11 @@ fn said(command: &mut Command, code: i32) -> (String, String) {
     (stdout, stderr)
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "build",
     "check",
     "plan",
+    "lock",
     "test",
     "inspect",
     "diff",
@@ -304,6 +305,208 @@ fn the_readmes_recipe_is_valid() {
     std::fs::write(shelf.join("files/srv/shelf/index.html"), "<h1>{{ title }}</h1>\n").unwrap();
     std::fs::write(dir.path().join("recipes/library.toml"), blocks[0]).unwrap();
     std::fs::write(shelf.join("overlay.toml"), blocks[1]).unwrap();
-    let (stdout, _) = said(clic(&["check", "library", "--root"]).arg(dir.path()), 0);
-    assert!(stdout.contains("library on raspberry-pi"), "{stdout}");
+    // The sources need files of their own.
+    let recipe = format!("{}{}", blocks[0], blocks[2]);
+    std::fs::create_dir_all(dir.path().join("keys")).unwrap();
+    std::fs::create_dir_all(dir.path().join("debs")).unwrap();
+    let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n";
+    std::fs::write(dir.path().join("keys/them.asc"), key).unwrap();
+    std::fs::write(dir.path().join("debs/a_1_all.deb"), "").unwrap();
+    std::fs::write(dir.path().join("recipes/sources.toml"), recipe).unwrap();
+    for recipe in ["library", "sources"] {
+        let (stdout, _) = said(clic(&["check", recipe, "--root"]).arg(dir.path()), 0);
+        assert!(stdout.contains(&format!("{recipe} on raspberry-pi")), "{stdout}");
+    }
+}
+
+/// A copy of the shipped tree with a lock that nothing was resolved for: enough for what opens no socket.
+fn tree_with_lock(dir: &Path) -> (PathBuf, PathBuf) {
+    let tree = dir.join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    for part in ["recipes", "boards", "overlays"] {
+        said(Command::new("cp").arg("-r").arg(root().join(part)).arg(&tree), 0);
+    }
+    let lock = tree.join("recipes/minimal-x86-pc.lock");
+    let checked_out = clic_recipe::Tree::open(&tree).unwrap();
+    let options = clic_recipe::ResolveOptions::default();
+    let plan = clic_recipe::resolve(&checked_out, "minimal", "x86-pc", &options).unwrap();
+    let package = clic_rootfs::Package {
+        name: "base-files".into(),
+        version: "12.4".into(),
+        arch: "amd64".into(),
+        source: "debian".into(),
+        uri: String::new(),
+        filename: "pool/main/b/base-files/base-files_12.4_amd64.deb".into(),
+        sha256: "ab".repeat(32),
+        size: 1,
+        installed_size: 1,
+        automatic: false,
+        part: clic_rootfs::Part::Base,
+        stanza: String::new(),
+    };
+    let text = clic_rootfs::Lock {
+        inputs: clic_rootfs::lock::Inputs::of(&plan),
+        epoch: 1_783_764_997,
+        releases: Vec::new(),
+        packages: vec![package],
+        tools: std::collections::BTreeMap::new(),
+    };
+    text.write(&lock).unwrap();
+    (tree, lock)
+}
+
+#[test]
+fn a_lock_fits_or_says_why_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, lock) = tree_with_lock(dir.path());
+    let clic = |args: &[&str]| {
+        let mut command = clic(args);
+        command.arg("--root").arg(&tree);
+        command
+    };
+    let check = ["lock", "minimal", "--board", "x86-pc", "--check"];
+    let (stdout, _) = said(&mut clic(&check), 0);
+    assert_eq!(stdout, "recipes/minimal-x86-pc.lock fits\n");
+    // One that fits is left as it is, without a store or a socket.
+    let (stdout, _) = said(&mut clic(&["lock", "minimal", "--board", "x86-pc"]), 0);
+    assert_eq!(stdout, "recipes/minimal-x86-pc.lock is up to date: 1 packages\n");
+    let (stdout, _) = said(&mut clic(&["plan", "minimal", "--board", "x86-pc"]), 0);
+    assert!(
+        stdout.contains("recipes/minimal-x86-pc.lock fits: 1 packages as of 2026-07-11 10:16:37 UTC"),
+        "{stdout}"
+    );
+
+    // The recipe asks for more.
+    let recipe = tree.join("recipes/minimal.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(
+        &recipe,
+        text.replace("[\"openssh-server\"]", "[\"openssh-server\", \"nano\"]"),
+    )
+    .unwrap();
+    let (stdout, _) = said(&mut clic(&check), 1);
+    assert_eq!(
+        stdout,
+        "recipes/minimal-x86-pc.lock does not fit\n    packages asked for: + nano\n  help: clic lock minimal --board x86-pc\n"
+    );
+    let (stdout, _) = said(clic(&check).arg("--json"), 1);
+    let json: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&json["state"], &json["differences"][0]),
+        (&"misfits".into(), &"packages asked for: + nano".into())
+    );
+    let build = [
+        "build",
+        "minimal",
+        "--board",
+        "x86-pc",
+        "--locked",
+        "--out",
+        "/nonexistent/out",
+    ];
+    let (_, stderr) = said(&mut clic(&build), 2);
+    assert_eq!(
+        stderr,
+        "error: --locked: recipes/minimal-x86-pc.lock does not fit\n    packages asked for: + nano\n  help: clic lock minimal --board x86-pc\n"
+    );
+
+    // No lock, and one that is no lock.
+    std::fs::remove_file(&lock).unwrap();
+    let (_, stderr) = said(&mut clic(&build), 2);
+    assert!(
+        stderr.contains("--locked: there is no recipes/minimal-x86-pc.lock\n  help: clic lock minimal"),
+        "{stderr}"
+    );
+    said(&mut clic(&check), 1);
+    std::fs::write(&lock, "format = 1\nepoch = \"now\"\n").unwrap();
+    for args in [&build[..], &check, &["plan", "minimal", "--board", "x86-pc"]] {
+        let (_, stderr) = said(&mut clic(args), 2);
+        assert!(
+            stderr.starts_with("error: recipes/minimal-x86-pc.lock:2: this is no lock: ")
+                && stderr.contains("or make it anew: clic lock minimal --board x86-pc"),
+            "{args:?}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn only_what_is_locked_can_be_updated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, lock) = tree_with_lock(dir.path());
+    let update = |package: &str| {
+        let mut command = clic(&["lock", "minimal", "--board", "x86-pc", "--update", package]);
+        command.arg("--root").arg(&tree);
+        said(&mut command, 2).1
+    };
+    let stderr = update("base-file");
+    assert_eq!(
+        stderr,
+        "error: there is no package base-file in recipes/minimal-x86-pc.lock\n  help: did you mean base-files?\n"
+    );
+    std::fs::remove_file(&lock).unwrap();
+    let stderr = update("base-files");
+    assert!(
+        stderr.contains("base-files cannot be updated: there is no lock"),
+        "{stderr}"
+    );
+    let (_, stderr) = said(&mut clic(&["lock", "minimal", "bash", "--board", "x86-pc"]), 2);
+    assert!(stderr.contains("--update"), "{stderr}");
+}
+
+#[test]
+fn the_store_is_looked_at_cleaned_and_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let cache = |args: &[&str], code| {
+        let mut command = clic(&["cache"]);
+        command.args(args).env("CLIC_CACHE", &store);
+        said(&mut command, code)
+    };
+    let content = "0123456789";
+    let hash = clic_store::sha256(content.as_bytes());
+    let file = store.join("downloads/sha256").join(&hash[..2]).join(&hash);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, content).unwrap();
+    let (stdout, _) = cache(&["ls", "--json"], 0);
+    let json: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&json["bytes"], &json["kinds"]["downloads"]["entries"]),
+        (&10.into(), &1.into())
+    );
+    let (stdout, _) = cache(&["ls"], 0);
+    assert!(stdout.contains("downloads  1  10 B"), "{stdout}");
+
+    let (stdout, _) = cache(&["verify"], 0);
+    assert_eq!(stdout, "1 files and layers read, 10 B: all sound\n");
+    std::fs::write(&file, "0123456780").unwrap();
+    let (stdout, _) = cache(&["verify"], 1);
+    assert!(
+        stdout.starts_with(&format!(
+            "damaged and removed: downloads/sha256/{}/{hash} (",
+            &hash[..2]
+        )),
+        "{stdout}"
+    );
+    assert!(
+        stdout.ends_with("1 was damaged; the next build gets it anew\n"),
+        "{stdout}"
+    );
+    assert!(!file.exists());
+
+    std::fs::write(&file, content).unwrap();
+    let (stdout, _) = cache(&["gc", "--max", "5", "--dry-run"], 0);
+    assert!(
+        stdout.contains("would remove 1 of downloads, 10 B (not used for longest)"),
+        "{stdout}"
+    );
+    assert!(file.exists());
+    let (stdout, _) = cache(&["gc", "--json", "--max", "5"], 0);
+    let json: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&json["freed"], &json["left"], &json["max"]),
+        (&10.into(), &0.into(), &5.into())
+    );
+    assert!(!file.exists());
+    let (_, stderr) = cache(&["gc", "--max", "lots"], 2);
+    assert!(stderr.contains("like 20G"), "{stderr}");
 }

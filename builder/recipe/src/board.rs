@@ -157,7 +157,11 @@ pub(crate) fn distinct(list: Vec<Sited<String>>, kind: &str, problems: &mut Prob
     list
 }
 
-fn components(raw: Vec<At<String>>, file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<String> {
+pub(crate) fn components(
+    raw: Vec<At<String>>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<String> {
     let list = distinct(sited(raw, file), "component", problems);
     for component in &list {
         if !COMPONENTS.contains(&component.value.as_str()) {

@@ -27,6 +27,7 @@ mod resolve;
 mod schema;
 mod size;
 pub mod source;
+mod sources;
 mod template;
 mod tree;
 

@@ -27,6 +27,8 @@ pub struct Plan {
     pub components: Vec<String>,
     /// Packages asked for by recipe, board and overlays, sorted by name, each once.
     pub packages: Vec<PackageRequest>,
+    /// Where packages come from beside Debian's own archives, in the recipe's order.
+    pub sources: Vec<PackageSource>,
     /// debconf selections (`package question type value`), sorted.
     pub preseeds: Vec<String>,
     /// Files, directories and symlinks of the overlays, sorted by path.
@@ -84,7 +86,9 @@ pub struct Named {
 }
 
 /// Debian architectures that we build for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     /// 64-bit x86.
@@ -119,6 +123,70 @@ pub struct PackageRequest {
     /// Where it was asked for first, so that an unknown name can be shown in its file.
     #[serde(skip)]
     pub origin: Origin,
+}
+
+/// A source of packages beside Debian's own suites.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageSource {
+    /// The recipe's name for it: lower case letters, digits and `-`.
+    pub name: String,
+    /// Where it is.
+    pub place: SourcePlace,
+    /// Packages that are taken from here even if Debian has them too, sorted. If there are some, everything else of
+    /// this source is only taken when nobody else has it.
+    pub packages: Vec<String>,
+    /// apt's priority of `packages`, or of the whole source if there are none (`apt_preferences(5)`).
+    pub priority: Option<i16>,
+    /// Where it is written.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// Where a [`PackageSource`] is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourcePlace {
+    /// Another suite of the Debian mirror.
+    Suite {
+        /// `bookworm-backports`.
+        suite: String,
+        /// Components, sorted, `main` first.
+        components: Vec<String>,
+    },
+    /// A repository of somebody else.
+    Repository {
+        /// Its address, without a slash at its end.
+        url: String,
+        /// `bookworm`, `stable`.
+        suite: String,
+        /// Its components.
+        components: Vec<String>,
+        /// The key file.
+        key: Content,
+        /// The key's fingerprint: 40 hexadecimal digits, upper case.
+        fingerprint: String,
+    },
+    /// A directory of .deb files in the tree that people edit.
+    Directory {
+        /// Path relative to the tree.
+        path: String,
+        /// Its .deb files, sorted by name.
+        files: Vec<DebFile>,
+        /// Where it is on the build host.
+        #[serde(skip)]
+        absolute: PathBuf,
+    },
+}
+
+/// A .deb file in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DebFile {
+    /// File name.
+    pub name: String,
+    /// Lower-case hex SHA-256.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// One entry that we put into the root tree ourselves.

@@ -11,6 +11,7 @@ use crate::raw::{RawRecipe, RawValue, sited};
 use crate::report::{Problem, Problems};
 use crate::size;
 use crate::source::{Origin, Sited, SourceFile};
+use crate::sources::{self, Source};
 
 /// Most free inodes that a recipe can ask for: ext4 counts them in 32 bits.
 const MOST_INODES: u64 = 4_000_000_000;
@@ -25,6 +26,7 @@ pub(crate) struct Recipe {
     pub(crate) boards: Vec<Sited<String>>,
     pub(crate) overlays: Vec<Sited<String>>,
     pub(crate) packages: Vec<Sited<String>>,
+    pub(crate) sources: Vec<Source>,
     /// Bytes.
     pub(crate) free: Option<u64>,
     /// Bytes.
@@ -62,6 +64,7 @@ pub(crate) fn check(
     let boards = distinct(sited(raw.boards, file), "board", problems);
     let overlays = distinct(sited(raw.overlays, file), "overlay", problems);
     let packages = packages(raw.packages, file, problems);
+    let sources = sources::check(raw.source, file, problems);
     let free = raw
         .image
         .free
@@ -100,6 +103,7 @@ pub(crate) fn check(
             boards: Vec::new(),
             overlays: Vec::new(),
             packages: Vec::new(),
+            sources: Vec::new(),
             free: None,
             size: None,
             inodes: None,
@@ -115,6 +119,7 @@ pub(crate) fn check(
     append(&mut recipe.boards, boards);
     append(&mut recipe.overlays, overlays);
     append(&mut recipe.packages, packages);
+    sources::extend(&mut recipe.sources, sources);
     recipe.free = free.or(recipe.free);
     recipe.size = size.or(recipe.size);
     recipe.inodes = inodes.or(recipe.inodes);

@@ -16,7 +16,7 @@ use crate::report::{Problem, Problems, Report};
 use crate::source::{Origin, Sited};
 use crate::template::{self, Source, Surroundings, Values};
 use crate::tree::{Kind, Tree};
-use crate::{debian, disk, size};
+use crate::{debian, disk, size, sources};
 
 /// What a person chooses beside the recipe and the board.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +127,10 @@ pub(crate) fn plan(
             files.insert(file, EntryPlace::Declared(origin), problems);
         }
     }
+    let (sources, entries) = sources::plan(loader.tree, &recipe.sources, &suite, &board.components, problems);
+    for (file, origin) in entries {
+        files.insert(file, EntryPlace::Declared(origin), problems);
+    }
     let files = files.finish(problems);
     let packages = packages(recipe, board, &overlays);
     if problems.count() > before {
@@ -139,6 +143,7 @@ pub(crate) fn plan(
         suite,
         components: board.components.clone(),
         packages,
+        sources,
         preseeds: preseeds.finish(),
         files,
         units: units.into_values().map(|(unit, _)| unit).collect(),

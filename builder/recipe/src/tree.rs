@@ -240,6 +240,25 @@ pub(crate) fn inner_path(path: &str) -> Result<PathBuf, String> {
     Ok(parts.components().collect())
 }
 
+/// A path inside of the tree, written relative to it and without tricks.
+pub(crate) fn plain_path(path: &str) -> Result<(), String> {
+    let parts = Path::new(path).components();
+    let plain = parts.clone().all(|part| matches!(part, Component::Normal(_)));
+    // Only one way to write it, and nothing that has to be escaped where it is shown.
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._+~/".contains(c);
+    if path.is_empty()
+        || !plain
+        || !path.chars().all(fits)
+        || parts.collect::<PathBuf>().to_str() != Some(path)
+    {
+        return Err(format!(
+            "`{}` can't be a path here; write one inside of the tree, like `keys/them.asc`: letters, digits and `-._+~/`",
+            path.escape_debug()
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

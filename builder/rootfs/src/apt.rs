@@ -3,12 +3,16 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clic_host::{Cmd, Log, UserError, cancel};
 use clic_store::{Lock, Proxy, Store, space};
 use sha2::{Digest, Sha256};
+
+use crate::indexes;
+use crate::mirror::without_login;
 
 /// Debian's keys, where Debian's own package puts them (`.pgp` since trixie).
 const KEYRINGS: [&str; 2] = [
@@ -32,16 +36,61 @@ pub struct Line {
     pub components: Vec<String>,
     /// An archive that lacks this suite is used without it.
     pub optional: bool,
+    /// Why it is believed.
+    pub trust: Trust,
 }
 
-/// Why the indexes could not be had.
+/// Why a source is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Debian's own keys sign it.
+    Debian,
+    /// This key signs it.
+    Key {
+        /// A file name that says which format it is of.
+        name: String,
+        /// The key, checked.
+        key: Arc<[u8]>,
+    },
+    /// It is a directory of this tree, and we write its index ourselves. `url` is where the index is.
+    Directory {
+        /// The index.
+        index: String,
+        /// Address of the directory itself.
+        files: String,
+    },
+}
+
+impl Line {
+    /// Where the files of this source are.
+    pub fn files(&self) -> &str {
+        match &self.trust {
+            Trust::Directory { files, .. } => files,
+            _ => &self.url,
+        }
+    }
+
+    /// How it is called in errors.
+    fn whose(&self) -> String {
+        match self.trust {
+            Trust::Debian => DEBIAN_MIRROR.to_owned(),
+            _ => format!("source {}", self.source),
+        }
+    }
+}
+
+/// How Debian's archives are called in errors.
+const DEBIAN_MIRROR: &str = "the Debian mirror";
+
+/// Why the indexes could not be had. `whose`: `the Debian mirror`, or `source NAME`.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The mirror cannot be reached, or what it serves does not fit together.
-    #[error(
-        "the Debian mirror cannot be used, tried {tries} times:\n{said}\n  help: check the network, or name another mirror with --mirror URL"
-    )]
+    #[error("{whose} cannot be used, tried {tries} times:\n{said}\n  help: check the network, or {}",
+        if whose == DEBIAN_MIRROR { "name another mirror with --mirror URL" } else { "the `url` in the recipe" })]
     Unreachable {
+        /// What cannot be reached.
+        whose: String,
         /// How often it was tried.
         tries: u32,
         /// apt's own words.
@@ -49,9 +98,11 @@ pub enum ArchiveError {
     },
     /// The mirror has no such suite.
     #[error(
-        "the Debian mirror has no suite {suite} for this: {url}\n{said}\n  help: check the recipe's suite and the mirror's address (the directory that holds dists/ and pool/)"
+        "{whose} has no suite {suite} for this: {url}\n{said}\n  help: check the recipe's suite and the address (the directory that holds dists/ and pool/)"
     )]
     NoSuite {
+        /// What lacks it.
+        whose: String,
         /// Suite asked for.
         suite: String,
         /// The archive's address.
@@ -59,19 +110,23 @@ pub enum ArchiveError {
         /// apt's own words.
         said: String,
     },
-    /// What the mirror serves is not signed by Debian.
-    #[error(
-        "the Debian mirror's signature is not good:\n{said}\n  help: the keys come from the package debian-archive-keyring; update it, or use another mirror"
-    )]
+    /// What the mirror serves is not signed by whom it should be.
+    #[error("{whose}'s signature is not good:\n{said}\n  help: {}",
+        if whose == DEBIAN_MIRROR { "the keys come from the package debian-archive-keyring; update it, or use another mirror" }
+        else { "the recipe's `key` must be the one that the repository is signed with now, and not expired; ask its makers" })]
     Signature {
+        /// Whose signature.
+        whose: String,
         /// apt's own words.
         said: String,
     },
     /// The mirror serves an old state, or this machine's clock is wrong.
     #[error(
-        "the Debian mirror serves indexes of another time, or this machine's clock is wrong:\n{said}\n  help: use a mirror that is kept up to date; for a snapshot set Acquire::Check-Valid-Until \"false\" in /etc/apt/apt.conf.d"
+        "{whose} serves indexes of another time, or this machine's clock is wrong:\n{said}\n  help: use a mirror that is kept up to date; for a snapshot set Acquire::Check-Valid-Until \"false\" in /etc/apt/apt.conf.d"
     )]
     Expired {
+        /// Whose indexes.
+        whose: String,
         /// apt's own words.
         said: String,
     },
@@ -82,6 +137,7 @@ pub enum ArchiveError {
 pub struct Apt {
     dir: PathBuf,
     log: Log,
+    lines: Vec<Line>,
     _lock: Lock,
 }
 
@@ -95,17 +151,17 @@ impl Apt {
         keyring: Option<&Path>,
     ) -> Result<Self> {
         let keyring = find_keyring(keyring)?;
-        let mut sources = String::new();
+        let mut key = Sha256::new();
+        key.update(format!("{}\n{}\n", keyring.display(), archs.join(" ")));
         for line in lines {
-            let (key, components) = (keyring.display(), line.components.join(" "));
-            writeln!(
-                sources,
-                "deb [signed-by={key}] {} {} {components}",
-                line.url, line.suite
-            )?;
+            let (url, suite) = (&line.url, &line.suite);
+            key.update(format!("{url} {suite} {}\n", line.components.join(" ")));
+            if let Trust::Directory { files, .. } = &line.trust {
+                key.update(format!("{files}\n"));
+            }
         }
-        let inputs = format!("{sources}{}\n", archs.join(" "));
-        let key: String = Sha256::digest(inputs.as_bytes())
+        let key: String = key
+            .finalize()
             .iter()
             .take(8)
             .map(|byte| format!("{byte:02x}"))
@@ -116,9 +172,33 @@ impl Apt {
         for sub in ["lists/partial", "cache/archives/partial", "state", "etc", "log"] {
             store.room(&format!("{name}/{sub}"))?;
         }
+        let mut lines = lines.to_vec();
+        let mut sources = String::new();
+        for line in &mut lines {
+            let options = match &line.trust {
+                Trust::Debian => format!("signed-by={}", keyring.display()),
+                Trust::Key { name: key_name, key } => {
+                    let path = store.room(&format!("{name}/keys"))?.join(key_name);
+                    std::fs::write(&path, key).map_err(|error| space::io_error(error, &path))?;
+                    format!("signed-by={}", path.display())
+                }
+                Trust::Directory { index, .. } => {
+                    let local = store.room(&format!("{name}/local/{}", line.source))?;
+                    write(&local.join("Packages"), index)?;
+                    write(&local.join("Release"), &local_release(&line.source, index))?;
+                    line.url = format!("file:{}", local.display());
+                    // We have just written it ourselves.
+                    "trusted=yes".to_owned()
+                }
+            };
+            let components = line.components.join(" ");
+            let entry = format!("deb [{options}] {} {} {components}", line.url, line.suite);
+            writeln!(sources, "{}", entry.trim_end())?;
+        }
         write(&dir.join("sources.list"), &sources)?;
         // Nothing is installed.
         write(&dir.join("status"), "")?;
+        write(&dir.join("preferences"), "")?;
         write(
             &dir.join("apt.conf"),
             &configuration(&dir, archs, &host_acquire()),
@@ -126,21 +206,41 @@ impl Apt {
         Ok(Self {
             dir,
             log: log.clone(),
+            lines,
             _lock: lock,
         })
     }
 
+    /// The sources; those that are directories with the address of their index.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// What apt prefers: `apt_preferences(5)`.
+    pub fn prefer(&self, text: &str) -> Result<()> {
+        write(&self.dir.join("preferences"), text)
+    }
+
     /// Fetches the indexes and verifies their signatures.
-    pub fn update(&self, lines: &[Line]) -> Result<()> {
+    pub fn update(&self) -> Result<()> {
         let mut tries = 0;
         loop {
             tries += 1;
             let finished = self.run("apt-get", &["update", "--quiet"])?;
             if finished.status.success() {
-                return Ok(());
+                // apt does not read again what it has from earlier.
+                let damaged = indexes::remove_damaged(&self.dir.join("lists"))?;
+                if damaged.is_empty() || tries == TRIES {
+                    return Ok(());
+                }
+                for (name, _) in damaged {
+                    self.log
+                        .line(&format!("index {name} was damaged: getting it again"));
+                }
+                continue;
             }
             cancel::check()?;
-            let error = explain(&complaints(&finished), lines, tries);
+            let error = explain(&complaints(&finished), &self.lines, tries);
             if tries == TRIES || !matches!(error, ArchiveError::Unreachable { .. }) {
                 return Err(error.into());
             }
@@ -236,8 +336,39 @@ impl Apt {
     }
 }
 
+/// Reads all indexes of the store, and removes those that are not what the signed Release files say: names and bytes. The
+/// next resolution gets them anew.
+pub fn verify(store: &Store) -> Result<Vec<(String, u64)>> {
+    let rooms = store.dir().join("apt");
+    let mut damaged = Vec::new();
+    for room in std::fs::read_dir(rooms).into_iter().flatten().flatten() {
+        let name = format!("apt/{}", room.file_name().to_string_lossy());
+        let _lock = store.lock(&name)?;
+        let found = indexes::remove_damaged(&room.path().join("lists"))?;
+        damaged.extend(
+            found
+                .into_iter()
+                .map(|(file, bytes)| (format!("{name}/lists/{file}"), bytes)),
+        );
+    }
+    Ok(damaged)
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(|error| space::io_error(error, path))
+}
+
+/// A Release file for an index that we wrote: apt knows the source by its origin.
+fn local_release(source: &str, index: &str) -> String {
+    let sha256: String = Sha256::digest(index)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    // A fixed date: the same files make the same index.
+    format!(
+        "Origin: clic-{source}\nLabel: clic-{source}\nDate: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {sha256} {} Packages\n",
+        index.len()
+    )
 }
 
 fn find_keyring(named: Option<&Path>) -> Result<PathBuf> {
@@ -288,7 +419,7 @@ Dir::Etc::parts "/dev/null";
 Dir::Etc::main "/dev/null";
 Dir::Etc::trusted "/dev/null";
 Dir::Etc::trustedparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferences "{dir}/preferences";
 Dir::Etc::preferencesparts "/dev/null";
 Dir::Etc::netrc "/etc/apt/auth.conf";
 Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
@@ -390,10 +521,11 @@ fn complaints(finished: &clic_host::process::Finished) -> String {
 fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let said_so = said.to_owned();
+    let whose = whose(said, lines);
     // A clear answer about the content first: an unreachable mirror also "is not signed" and "does not have a
     // Release file".
     if has(&["is not valid yet", "is expired", "has expired"]) {
-        return ArchiveError::Expired { said: said_so };
+        return ArchiveError::Expired { whose, said: said_so };
     }
     let bad = [
         "NO_PUBKEY",
@@ -405,7 +537,7 @@ fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
         "NODATA",
     ];
     if has(&bad) || (has(&["is not signed"]) && !has(&["Failed to fetch"])) {
-        return ArchiveError::Signature { said: said_so };
+        return ArchiveError::Signature { whose, said: said_so };
     }
     let answered = has(&["404 ", "410 ", "File not found"]);
     if answered && has(&["does not have a Release file"]) {
@@ -414,13 +546,43 @@ fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
             .find(|line| said.contains(&format!("{} {} Release'", line.url, line.suite)));
         if let Some(line) = missing {
             return ArchiveError::NoSuite {
+                whose: line.whose(),
                 suite: line.suite.clone(),
                 url: line.url.clone(),
                 said: said_so,
             };
         }
     }
-    ArchiveError::Unreachable { tries, said: said_so }
+    ArchiveError::Unreachable {
+        whose,
+        tries,
+        said: said_so,
+    }
+}
+
+/// Whose fault it is: that of the first source in the lines about signatures and dates, else in any line but those about
+/// optional suites.
+fn whose(said: &str, lines: &[Line]) -> String {
+    let content = [
+        "GPG error:",
+        "is not signed",
+        "is expired",
+        "has expired",
+        "is not valid yet",
+    ];
+    let about = |line: &Line| {
+        let mut all = said.lines().filter(|said| said.contains(&line.url));
+        all.any(|said| content.iter().any(|word| said.contains(word)))
+    };
+    let mentioned = |line: &Line| {
+        let mut all = said
+            .lines()
+            .filter(|said| said.contains(&format!("{} {}", line.url, line.suite)));
+        !line.optional && all.next().is_some()
+    };
+    let found = lines.iter().find(|line| about(line));
+    let found = found.or_else(|| lines.iter().find(|line| mentioned(line)));
+    found.map_or_else(|| DEBIAN_MIRROR.to_owned(), Line::whose)
 }
 
 /// Which of the optional lines an error is about, if that is all that is wrong.
@@ -447,17 +609,10 @@ pub struct PrintedUri<'a> {
 }
 
 impl PrintedUri<'_> {
-    /// Whether this is a file of the archive at `url`. apt leaves out the empty host of `file:///`.
+    /// Whether this is a file of the archive at `url`.
     pub fn is_of(&self, url: &str) -> bool {
-        let plain = |url: &str| {
-            let url = crate::mirror::without_login(url);
-            match url.split_once(":///") {
-                Some((scheme, path)) => format!("{scheme}:/{path}"),
-                None => url,
-            }
-        };
-        plain(self.uri)
-            .strip_prefix(&plain(url))
+        without_login(self.uri)
+            .strip_prefix(&without_login(url))
             .is_some_and(|rest| rest.starts_with('/'))
     }
 }
@@ -510,7 +665,7 @@ mod tests {
         };
         assert!(of("http://h/debian/pool/a.deb", "http://h/debian"));
         assert!(of("http://h/debian/pool/a.deb", "http://me:pw@h/debian"));
-        assert!(of("file:/srv/debian/pool/a.deb", "file:///srv/debian"));
+        assert!(of("file:/srv/debian/pool/a.deb", "file:/srv/debian"));
         assert!(!of("http://h/debian-security/pool/a.deb", "http://h/debian"));
     }
 
@@ -533,6 +688,7 @@ mod tests {
             suite: "bookworm-updates".into(),
             components: vec!["main".into()],
             optional: true,
+            trust: Trust::Debian,
         };
         let lines = [line];
         let said = "    Err:2 http://h/debian bookworm-updates Release\n      404  Not Found [IP: 1.2.3.4 80]\n    \

@@ -72,7 +72,8 @@ fn add(builder: &mut tar::Builder<BufWriter<File>>, file: &TreeFile, epoch: u64)
     Ok(())
 }
 
-fn hash(bytes: &[u8]) -> String {
+/// Lower-case hex SHA-256.
+pub fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

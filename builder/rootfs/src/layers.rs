@@ -7,17 +7,15 @@
 //! <store>/last/<name>.json     what the stages of an image were made from the last time, to say what changed
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clic_store::space::io_error;
 use clic_store::{Store, publish};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::inside::job::{Done, LayerTar};
-use crate::inside::restore;
 
 /// Everything that shapes a stage's result: a name for people, and a value that differs when it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +37,7 @@ impl Inputs {
     fn difference(&self, before: &Self) -> String {
         const SHOWN: usize = 3;
         let mut found = Vec::new();
-        let names: std::collections::BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        let names: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
         for name in names {
             let short = |value: &String| value.split(' ').next().unwrap_or_default().to_owned();
             match (before.0.get(name), self.0.get(name)) {
@@ -65,16 +63,29 @@ impl Inputs {
     }
 }
 
+fn layer(file: &clic_store::LayerFile) -> Option<Layer> {
+    let description = Description::deserialize(&file.description).ok()?;
+    Some(Layer {
+        tar: LayerTar {
+            tar: file.tar.clone(),
+            removed: description.removed,
+        },
+        trace: description.trace,
+    })
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is written beside a layer's tar file.
+/// What is written beside a layer's tar file (see [`clic_store::Layers`]).
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     tar: TarFile,
     removed: Vec<Vec<u8>>,
     inputs: Inputs,
+    /// Of a stage whose files were watched.
+    trace: Option<Trace>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,83 +94,96 @@ struct TarFile {
     size: u64,
 }
 
+/// Which of the recipe's regular files shaped a result beyond themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// What was put into the tree: paths with lower-case hex SHA-256.
+    pub files: BTreeMap<String, String>,
+    /// Those that something read afterwards.
+    pub read: BTreeSet<String>,
+}
+
+/// A layer in the store.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Its content.
+    pub tar: LayerTar,
+    /// What shaped it, if that was watched.
+    pub trace: Option<Trace>,
+}
+
 /// The layers of one store.
 #[derive(Debug)]
 pub struct Layers<'a> {
     store: &'a Store,
-    dir: PathBuf,
 }
 
 impl<'a> Layers<'a> {
     /// The layers of `store`.
-    pub fn of(store: &'a Store) -> Result<Self> {
-        Ok(Self {
-            store,
-            dir: store.room("layers")?,
-        })
-    }
-
-    fn path(&self, key: &str, end: &str) -> PathBuf {
-        self.dir.join(format!("{key}.{end}"))
-    }
-
-    /// Whether a layer is there, by a look at its size: a forecast, not a verification.
-    pub fn has(&self, key: &str) -> bool {
-        self.look(key).is_some()
-    }
-
-    fn look(&self, key: &str) -> Option<LayerTar> {
-        let text = std::fs::read(self.path(key, "json")).ok()?;
-        let description: Description = serde_json::from_slice(&text).ok()?;
-        let tar = self.path(key, "tar");
-        let size = std::fs::metadata(&tar).ok()?.len();
-        (size == description.tar.size).then_some(LayerTar {
-            tar,
-            sha256: description.tar.sha256,
-            removed: description.removed,
-        })
+    pub fn of(store: &'a Store) -> Self {
+        Self { store }
     }
 
     /// The layer of this key, read and verified now. A damaged one is removed, and `damaged` set.
-    pub fn get(&self, key: &str, damaged: &mut bool) -> Result<Option<LayerTar>> {
-        match self.look(key) {
-            Some(layer) if restore::verify(&layer)? => Ok(Some(layer)),
-            Some(_) => {
-                *damaged = true;
-                for end in ["json", "tar"] {
-                    let path = self.path(key, end);
-                    std::fs::remove_file(&path).map_err(|error| io_error(error, &path))?;
-                }
-                Ok(None)
-            }
-            None => {
-                *damaged = self.path(key, "json").exists();
-                Ok(None)
-            }
+    pub fn get(&self, key: &str, damaged: &mut bool) -> Result<Option<Layer>> {
+        let there = self.store.room("layers")?.join(format!("{key}.json")).exists();
+        let found = self.store.layers().get(key)?;
+        if let Some(file) = &found
+            && file.verify()?
+            && let Some(layer) = layer(file)
+        {
+            return Ok(Some(layer));
         }
+        *damaged = there;
+        if found.is_some() {
+            self.store.layers().remove(key)?;
+        }
+        Ok(None)
     }
 
     /// Takes a finished stage's tar file into the store.
-    pub fn put(&self, key: &str, inputs: &Inputs, done: Done, tar: &Path) -> Result<LayerTar> {
-        let place = self.path(key, "tar");
-        std::fs::rename(tar, &place).map_err(|error| io_error(error, &place))?;
+    pub fn put(
+        &self,
+        key: &str,
+        inputs: &Inputs,
+        done: Done,
+        trace: Option<Trace>,
+        tar: &Path,
+    ) -> Result<Layer> {
         let description = Description {
             tar: TarFile {
-                sha256: done.sha256.clone(),
+                sha256: done.sha256,
                 size: done.size,
             },
-            removed: done.removed.clone(),
-            inputs: inputs.clone(),
-        };
-        // The description last: a tar file without one is no layer yet.
-        let mut file = publish(&self.path(key, "json"))?;
-        serde_json::to_writer(file.file(), &description)?;
-        file.commit()?;
-        Ok(LayerTar {
-            tar: place,
-            sha256: done.sha256,
             removed: done.removed,
-        })
+            inputs: inputs.clone(),
+            trace,
+        };
+        let file = self.store.layers().put(key, &description, tar)?;
+        layer(&file).context("a layer that was just written cannot be read")
+    }
+
+    /// Notes that the layer `key` was made by a stage of this `shape`: its inputs without the contents of files.
+    pub fn note_shape(&self, shape: &str, key: &str) -> Result<()> {
+        const KEPT: usize = 8;
+        let mut keys = self.of_shape(shape)?;
+        keys.retain(|other| other != key);
+        keys.insert(0, key.to_owned());
+        keys.truncate(KEPT);
+        let mut file = publish(&self.shape_path(shape)?)?;
+        serde_json::to_writer(file.file(), &keys)?;
+        file.commit()?;
+        Ok(())
+    }
+
+    /// The layers that stages of this shape made, newest first.
+    pub fn of_shape(&self, shape: &str) -> Result<Vec<String>> {
+        let text = std::fs::read(self.shape_path(shape)?).unwrap_or_default();
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
+    }
+
+    fn shape_path(&self, shape: &str) -> Result<PathBuf> {
+        Ok(self.store.room("last")?.join(format!("{shape}.shape.json")))
     }
 
     /// Why a stage has to be done: what is different from the last time that `name` was built.
@@ -240,35 +264,45 @@ mod tests {
     #[test]
     fn a_layer_is_taken_up_only_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let layers = Layers::of(&store).unwrap();
-        let tar = dir.path().join("x");
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let layers = Layers::of(&store);
+        let scratch = store.scratch("x").unwrap();
+        let tar = scratch.path().join("x.tar");
         std::fs::write(&tar, "content").unwrap();
         let done = Done {
             removed: vec![b"etc/x".to_vec()],
             sha256: hex(&Sha256::digest("content")),
             size: 7,
-            entries: 1,
+            ..Done::default()
         };
         let inputs = inputs(&[("a", "b")]);
         let key = inputs.key().unwrap();
         let mut last = layers.last("minimal-x").unwrap();
         assert_eq!(layers.why(&last, "base", &inputs, false), "not built before");
         last.note("base", &inputs).unwrap();
-        let put = layers.put(&key, &inputs, done, &tar).unwrap();
-        assert!(layers.has(&key));
+        let put = layers.put(&key, &inputs, done, None, &tar).unwrap();
         let mut damaged = false;
-        assert_eq!(
-            layers.get(&key, &mut damaged).unwrap().unwrap().removed,
-            [b"etc/x".to_vec()]
-        );
-        std::fs::write(&put.tar, "CONTENT").unwrap();
+        let got = layers.get(&key, &mut damaged).unwrap().unwrap();
+        assert_eq!(got.tar.removed, [b"etc/x".to_vec()]);
+        std::fs::write(&put.tar.tar, "CONTENT").unwrap();
         assert!(layers.get(&key, &mut damaged).unwrap().is_none() && damaged);
-        assert!(!put.tar.exists());
+        assert!(!put.tar.tar.exists());
         let last = layers.last("minimal-x").unwrap();
         assert_eq!(
             layers.why(&last, "base", &inputs, false),
             "its layer is no longer in the store"
         );
+    }
+
+    #[test]
+    fn stages_of_one_shape_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let layers = Layers::of(&store);
+        assert!(layers.of_shape("s").unwrap().is_empty());
+        for key in ["a", "b", "a"] {
+            layers.note_shape("s", key).unwrap();
+        }
+        assert_eq!(layers.of_shape("s").unwrap(), ["a", "b"]);
     }
 }

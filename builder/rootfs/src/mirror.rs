@@ -111,6 +111,12 @@ fn checked(url: &str, from: &str) -> Result<String> {
         }
         _ => return wrong("is of a kind that is not supported (http, https and file are)"),
     }
+    // apt leaves out the empty host of file:///, and so do we: addresses are compared.
+    let url = if scheme == "http" || scheme == "https" {
+        url.to_owned()
+    } else {
+        format!("{scheme}:{}", rest.strip_prefix("//").unwrap_or(rest))
+    };
     Ok(url.trim_end_matches('/').to_owned())
 }
 
@@ -338,7 +344,7 @@ mod tests {
             choose(Some("http://o.example/debian"), None, both, &found),
             Ok((
                 "http://o.example/debian".into(),
-                "file:///srv/debian-security".into()
+                "file:/srv/debian-security".into()
             ))
         );
         assert_eq!(

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clic_host::Progress;
-use clic_store::{Download, Store, space};
+use clic_host::{Progress, Stage};
+use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
+use crate::control;
+use crate::mirror::without_login;
 use crate::parts::Part;
+use crate::resolve::{DEBIAN, SECURITY};
 
 /// Exactly what is going to be in a tree.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +29,9 @@ pub struct Resolution {
     /// (see [`crate::tools`]), with all that they depend on, sorted by name. They are in no image, and shape none.
     #[serde(skip)]
     pub tools: Vec<Package>,
+    /// If this comes from a lock: the command that updates it.
+    #[serde(skip)]
+    pub locked: Option<String>,
 }
 
 /// A Release file that was used.
@@ -128,24 +134,27 @@ impl Resolution {
             .fold(0, |sum, package| sum.saturating_add(package.installed_size))
     }
 
-    /// Where the device gets its updates from, as `/etc/apt/sources.list`: the archives of this resolution. Those
-    /// in a directory of the build host are left out.
+    /// Where the device gets its updates from, as `/etc/apt/sources.list`: the Debian mirrors of this resolution. Those
+    /// in a directory of the build host are left out; repositories of others have files of their own in the plan.
     pub fn sources_list(&self) -> String {
-        let mut text = String::new();
-        for release in self
+        let mirror = self.releases.iter().find(|release| release.source == DEBIAN);
+        let is_debian = |release: &&Release| {
+            [DEBIAN, SECURITY].contains(&release.source.as_str())
+                || mirror.is_some_and(|mirror| mirror.url == release.url)
+        };
+        let text: String = self
             .releases
             .iter()
             .filter(|release| release.url.starts_with("http"))
-        {
-            text += &format!(
-                "deb {} {} {}\n",
-                release.url,
-                release.suite,
-                release.components.join(" ")
-            );
-        }
+            .filter(is_debian)
+            .map(|release| {
+                let components = release.components.join(" ");
+                format!("deb {} {} {components}\n", release.url, release.suite)
+            })
+            .collect();
         if text.is_empty() {
-            text += "# The image was built from a mirror on the build host. Add a Debian mirror here.\n";
+            return "# The image was built from a mirror on the build host. Add a Debian mirror here.\n"
+                .to_owned();
         }
         text
     }
@@ -159,14 +168,31 @@ impl Resolution {
         self.packages.get(at)
     }
 
-    /// Has every .deb of `packages` and `tools` in the store, verified, and returns the paths of the `packages` in
-    /// their order. For a tool's path ask [`Store::path_of`].
+    /// Has every .deb of `packages` and `tools` in the store, each verified now, and returns the paths of the `packages`
+    /// in their order. For a tool's path ask [`Store::path_of`].
     pub fn download(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
+        self.store_all(store, progress, "verifying", Store::fetch_all)
+    }
+
+    /// The same, but of what is in the store already only the size is looked at: whoever opens a .deb calls
+    /// [`Store::fetch`] with its [`Package::download`] at that moment, which verifies it, and gets it again if it is
+    /// damaged.
+    pub fn have(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
+        self.store_all(store, progress, "nothing to do", Store::have_all)
+    }
+
+    fn store_all(
+        &self,
+        store: &Store,
+        progress: &Progress,
+        otherwise: &str,
+        get: impl Fn(&Store, &[Download], &Stage) -> Result<Vec<PathBuf>>,
+    ) -> Result<Vec<PathBuf>> {
         let mut downloads = self.downloads();
         downloads.extend(self.tool_downloads());
         let missing = store.missing(&downloads);
         let why = if missing.is_empty() {
-            "all packages are in the store: verifying".to_owned()
+            format!("all packages are in the store: {otherwise}")
         } else {
             let size = missing.iter().map(|download| download.size).sum();
             format!(
@@ -177,9 +203,117 @@ impl Resolution {
             )
         };
         let stage = progress.stage("download", "Download packages", &why);
-        let mut paths = store.fetch_all(&downloads, &stage)?;
+        let mut paths = get(store, &downloads, &stage).map_err(|error| self.explain(error))?;
         paths.truncate(self.packages.len());
         stage.finish();
         Ok(paths)
+    }
+
+    /// A mirror keeps only what is current: that is what a lock is at odds with.
+    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let (
+            Some(update),
+            Some(FetchError::Status {
+                name, url, status, ..
+            }),
+        ) = (&self.locked, error.downcast_ref::<FetchError>())
+        else {
+            return error;
+        };
+        // 403 is what some archives answer for what they no longer have.
+        if !matches!(status, 403 | 404 | 410) {
+            return error;
+        }
+        Dropped {
+            name: name.clone(),
+            url: without_login(url),
+            status: *status,
+            date: snapshot_time(
+                self.releases
+                    .iter()
+                    .map(|release| release.date)
+                    .max()
+                    .unwrap_or(0),
+            ),
+            update: update.clone(),
+        }
+        .into()
+    }
+}
+
+/// The mirror no longer has a package of the lock.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the mirror no longer has {name}, which the lock asks for (it answered {status} for {url})\n  \
+     help: a store that has the package needs no mirror: build with the CLIC_CACHE that the lock was first built with;\n  \
+     or name an archive that keeps old states with --mirror URL, e.g. a Debian snapshot of {date};\n  \
+     or take what the mirror has now: {update}"
+)]
+pub struct Dropped {
+    /// Name and version of the package.
+    pub name: String,
+    /// Where it was.
+    pub url: String,
+    /// What the mirror answered.
+    pub status: u16,
+    /// The lock's date as snapshots are named: `20261122T204225Z`.
+    pub date: String,
+    /// The command that updates the lock.
+    pub update: String,
+}
+
+/// `2026-07-11 10:16:37 UTC` as `20260711T101637Z`.
+fn snapshot_time(seconds: u64) -> String {
+    let date = control::show_date(seconds);
+    let digits: String = date.chars().filter(char::is_ascii_digit).collect();
+    format!(
+        "{}T{}Z",
+        digits.get(..8).unwrap_or_default(),
+        digits.get(8..).unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_gets_the_debian_mirrors_and_nothing_unsigned() {
+        let release = |source: &str, url: &str, suite: &str| Release {
+            source: source.into(),
+            url: url.into(),
+            suite: suite.into(),
+            components: vec!["main".into()],
+            date: 1,
+            sha256: String::new(),
+        };
+        let mut resolution = Resolution {
+            arch: "amd64".into(),
+            suite: "bookworm".into(),
+            epoch: 1,
+            releases: vec![
+                release("debian", "http://m/debian", "bookworm"),
+                release("debian-security", "http://m/security", "bookworm-security"),
+                release("backports", "http://m/debian", "bookworm-backports"),
+                release("theirs", "https://theirs/debian", "stable"),
+            ],
+            packages: Vec::new(),
+            tools: Vec::new(),
+            locked: None,
+        };
+        assert_eq!(
+            resolution.sources_list(),
+            "deb http://m/debian bookworm main\ndeb http://m/security bookworm-security main\n\
+             deb http://m/debian bookworm-backports main\n"
+        );
+        for release in &mut resolution.releases {
+            release.url = "file:/srv/debian".into();
+        }
+        assert!(resolution.sources_list().starts_with("# The image was built"));
+    }
+
+    #[test]
+    fn dates_as_snapshots_have_them() {
+        assert_eq!(snapshot_time(1_783_764_997), "20260711T101637Z");
     }
 }

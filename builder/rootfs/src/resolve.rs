@@ -1,20 +1,21 @@
 //! From names to exact packages: versions, addresses, hashes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress, UserError};
-use clic_recipe::plan::{Arch, PackageRequest, Plan};
+use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
 use clic_store::{Store, space};
 
-use crate::apt::{self, Apt, Line};
+use crate::apt::{self, Apt, Line, Trust};
 use crate::control;
+use crate::lock::{self, Lock};
 use crate::mirror::{Mirrors, without_login};
 use crate::parts::{Dependencies, Part};
 use crate::resolution::{Package, Release, Resolution};
-use crate::tools::{TOOLS, host_arch};
-use crate::unknown;
+use crate::tools::{HOSTS, TOOLS, host_arch};
+use crate::{sources, unknown};
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
@@ -32,6 +33,40 @@ pub struct ResolveOptions {
     /// The time that files are clamped to, in seconds since 1970, instead of the archive's own date
     /// (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<u64>,
+    /// Why there is something to resolve, if not because the mirror decides.
+    pub why: Option<String>,
+    /// What stays as it is, if that is still possible.
+    pub keep: Keep,
+}
+
+/// Packages that keep their versions.
+#[derive(Clone, Debug, Default)]
+pub struct Keep {
+    /// The image's: name and version.
+    packages: BTreeMap<String, String>,
+    /// The tools', by the build host's architecture.
+    tools: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Keep {
+    /// All that the lock has, except for the packages named.
+    pub fn of(lock: &Lock, except: &[String]) -> Self {
+        let versions = |packages: &[Package]| {
+            packages
+                .iter()
+                .filter(|package| !except.contains(&package.name))
+                .map(|package| (package.name.clone(), package.version.clone()))
+                .collect()
+        };
+        Self {
+            packages: versions(&lock.packages),
+            tools: lock
+                .tools
+                .iter()
+                .map(|(host, tools)| (host.clone(), versions(tools)))
+                .collect(),
+        }
+    }
 }
 
 impl ResolveOptions {
@@ -45,7 +80,10 @@ impl ResolveOptions {
             })?),
             _ => None,
         };
-        Ok(Self { keyring: None, epoch })
+        Ok(Self {
+            epoch,
+            ..Self::default()
+        })
     }
 }
 
@@ -69,10 +107,39 @@ pub fn resolve(
     log: &Log,
     progress: &Progress,
 ) -> Result<Resolution> {
-    let why = if store.is_offline() {
-        "offline: with the indexes of the last run"
-    } else {
-        "the mirror decides on versions"
+    let hosts: Vec<Arch> = host_arch().into_iter().collect();
+    let (mut resolution, tools) = resolve_for(plan, mirrors, store, options, log, progress, &hosts)?;
+    resolution.tools = tools.into_values().next().unwrap_or_default();
+    Ok(resolution)
+}
+
+/// The same, as a lock: with the tools for every kind of build host, so that the lock is the same whoever makes it.
+pub fn lock(
+    plan: &Plan,
+    mirrors: &Mirrors,
+    store: &Store,
+    options: &ResolveOptions,
+    log: &Log,
+    progress: &Progress,
+) -> Result<Lock> {
+    let (resolution, tools) = resolve_for(plan, mirrors, store, options, log, progress, &HOSTS)?;
+    Lock::of(plan, resolution, tools)
+}
+
+/// With the tools for each of these hosts that is of another architecture than the plan.
+fn resolve_for(
+    plan: &Plan,
+    mirrors: &Mirrors,
+    store: &Store,
+    options: &ResolveOptions,
+    log: &Log,
+    progress: &Progress,
+    hosts: &[Arch],
+) -> Result<(Resolution, BTreeMap<Arch, Vec<Package>>)> {
+    let why = match &options.why {
+        Some(why) => why,
+        None if store.is_offline() => "offline: with the indexes of the last run",
+        None => "the mirror decides on versions",
     };
     let stage = progress.stage("resolve", "Resolve packages", why);
     if mirrors.security.is_none() {
@@ -83,32 +150,32 @@ pub fn resolve(
         store,
         options,
         log,
-        lines: lines(plan, mirrors),
+        lines: lines(plan, mirrors, store)?,
     };
     stage.message("indexes");
-    let (apt, lines) = resolver.open(plan.arch)?;
-    let releases = releases(&apt, &lines)?;
+    let apt = resolver.open(plan.arch)?;
+    let releases = releases(&apt)?;
     stage.message("dependencies");
-    let packages = resolver.packages(&apt, &lines)?;
+    let packages = resolver.packages(&apt)?;
     drop(apt);
-    let tools = match host_arch() {
-        Some(host) if host != plan.arch => {
-            stage.message(format!("tools for {host}"));
-            resolver.tools(host)?
-        }
-        _ => Vec::new(),
-    };
+    let mut tools = BTreeMap::new();
+    for host in hosts.iter().filter(|host| **host != plan.arch) {
+        stage.message(format!("tools for {host}"));
+        tools.insert(*host, resolver.tools(*host)?);
+    }
     let newest = releases.iter().map(|release| release.date).max();
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
     stage.finish();
-    Ok(Resolution {
+    let resolution = Resolution {
         arch: plan.arch.debian().into(),
         suite: plan.suite.clone(),
         epoch,
         releases,
         packages,
-        tools,
-    })
+        tools: Vec::new(),
+        locked: None,
+    };
+    Ok((resolution, tools))
 }
 
 /// What every question to apt needs.
@@ -121,9 +188,8 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// apt for packages of this architecture, with its indexes, and the lines that it has: an optional suite that the
-    /// mirror lacks is left out.
-    fn open(&self, arch: Arch) -> Result<(Apt, Vec<Line>)> {
+    /// apt for packages of this architecture, with its indexes. An optional suite that the mirror lacks is left out.
+    fn open(&self, arch: Arch) -> Result<Apt> {
         let mut lines = self.lines.clone();
         loop {
             let apt = Apt::new(
@@ -135,7 +201,7 @@ impl Resolver<'_> {
             )?;
             if self.store.is_offline() {
                 if apt.has_lists() {
-                    return Ok((apt, lines));
+                    return Ok(apt);
                 }
                 // An optional suite that the mirror lacks was left out when the indexes were fetched.
                 match lines.iter().rposition(|line| line.optional) {
@@ -146,8 +212,8 @@ impl Resolver<'_> {
                 }
                 continue;
             }
-            match apt.update(&lines) {
-                Ok(()) => return Ok((apt, lines)),
+            match apt.update() {
+                Ok(()) => return Ok(apt),
                 Err(error) => match apt::missing_suite(&error, &lines) {
                     Some(missing) => {
                         tracing::info!("{} has no {}", missing.url, missing.suite);
@@ -161,8 +227,10 @@ impl Resolver<'_> {
     }
 
     /// The image's packages, sorted by name.
-    fn packages(&self, apt: &Apt, lines: &[Line]) -> Result<Vec<Package>> {
+    fn packages(&self, apt: &Apt) -> Result<Vec<Package>> {
         let plan = self.plan;
+        let mut keep = self.options.keep.packages.clone();
+        apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);
         let unknown: Vec<&PackageRequest> = plan
@@ -173,7 +241,7 @@ impl Resolver<'_> {
         if !unknown.is_empty() {
             // Best effort: the error stands without the hint.
             let elsewhere =
-                unknown::elsewhere(plan, lines, self.store, self.options, self.log).unwrap_or_default();
+                unknown::elsewhere(plan, apt.lines(), self.store, self.options, self.log).unwrap_or_default();
             return Err(unknown::error(&unknown, &index, &elsewhere, plan));
         }
         let mut base: BTreeSet<&str> = index.base.iter().copied().collect();
@@ -191,37 +259,50 @@ impl Resolver<'_> {
         let mut wanted = base.clone();
         wanted.extend(asked(false).chain(asked(true)));
         let names: Vec<&str> = wanted.iter().copied().collect();
-        let mut packages = choose(apt, &index, lines, &names)?.map_err(|said| {
-            UserError::new(format!(
-                "{} for {} cannot install the packages asked for together:\n{said}",
-                plan.suite, plan.arch
-            ))
-            .help("leave one of them out of the recipe, or let it take another suite")
-        })?;
+        let mut packages = self
+            .choose_keeping(apt, &index, &mut keep, &names)?
+            .map_err(|said| {
+                UserError::new(format!(
+                    "{} for {} cannot install the packages asked for together:\n{said}",
+                    plan.suite, plan.arch
+                ))
+                .help("leave one of them out of the recipe, or let it take another suite")
+            })?;
         let stanzas: Vec<(&str, &str)> = packages
             .iter()
-            .filter_map(|package| index.stanzas.get_key_value(package.name.as_str()))
-            .map(|(name, stanza)| (*name, *stanza))
+            .map(|package| (package.name.as_str(), package.stanza.as_str()))
             .collect();
         let dependencies = Dependencies::new(&stanzas);
         let base = dependencies.closure(base.iter().copied());
         let recipe = dependencies.closure(asked(false));
-        for package in &mut packages {
-            package.automatic = !wanted.contains(package.name.as_str());
-            package.part = if base.contains(package.name.as_str()) {
+        let part = |name: &str| {
+            if base.contains(name) {
                 Part::Base
-            } else if recipe.contains(package.name.as_str()) {
+            } else if recipe.contains(name) {
                 Part::Recipe
             } else {
                 Part::Board
-            };
+            }
+        };
+        let parts: Vec<Part> = packages.iter().map(|package| part(&package.name)).collect();
+        for (package, part) in packages.iter_mut().zip(parts) {
+            package.automatic = !wanted.contains(package.name.as_str());
+            package.part = part;
         }
         Ok(packages)
     }
 
     /// The tools for a build host of this architecture, sorted by name.
     fn tools(&self, host: Arch) -> Result<Vec<Package>> {
-        let (apt, lines) = self.open(host)?;
+        let apt = self.open(host)?;
+        let mut keep = self
+            .options
+            .keep
+            .tools
+            .get(host.debian())
+            .cloned()
+            .unwrap_or_default();
+        apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);
         let names: Vec<&str> = TOOLS
@@ -229,27 +310,60 @@ impl Resolver<'_> {
             .copied()
             .filter(|name| index.stanzas.contains_key(name))
             .collect();
-        let mut tools = choose(&apt, &index, &lines, &names)?.map_err(|said| {
-            anyhow::anyhow!(
-                "{} for {host} cannot install the build's own tools:\n{said}",
-                self.plan.suite
-            )
-        })?;
+        let mut tools = self
+            .choose_keeping(&apt, &index, &mut keep, &names)?
+            .map_err(|said| {
+                anyhow::anyhow!(
+                    "{} for {host} cannot install the build's own tools:\n{said}",
+                    self.plan.suite
+                )
+            })?;
         for tool in &mut tools {
-            tool.automatic = !names.contains(&tool.name.as_str());
+            tool.automatic = true;
         }
         Ok(tools)
+    }
+
+    /// The same as [`choose`], with the versions in `keep`, of which those that are in the way are given up. `index` is
+    /// what apt has with all of them.
+    fn choose_keeping(
+        &self,
+        apt: &Apt,
+        index: &Index<'_>,
+        keep: &mut BTreeMap<String, String>,
+        names: &[&str],
+    ) -> Result<Result<Vec<Package>, String>> {
+        let mut chosen = choose(apt, index, names)?;
+        while let Err(said) = &chosen
+            && !keep.is_empty()
+        {
+            let all = keep.len();
+            for word in said.split(|c: char| c.is_whitespace() || "():,|".contains(c)) {
+                keep.remove(word);
+            }
+            if keep.len() == all {
+                keep.clear();
+            }
+            apt.prefer(&self.preferences(keep))?;
+            let text = apt.available()?;
+            chosen = choose(apt, &Index::new(&text), names)?;
+        }
+        Ok(chosen)
+    }
+
+    /// What apt prefers: the versions to keep before what the recipe's sources want.
+    fn preferences(&self, keep: &BTreeMap<String, String>) -> String {
+        let kept = keep.iter().map(|(name, version)| {
+            format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n")
+        });
+        let wanted = self.plan.sources.iter().map(PackageSource::preferences);
+        kept.chain(wanted).collect()
     }
 }
 
 /// What apt would install on an empty system to have `names`, sorted by name. `Err(text)` is apt's explanation of why
 /// it cannot.
-fn choose(
-    apt: &Apt,
-    index: &Index<'_>,
-    lines: &[Line],
-    names: &[&str],
-) -> Result<Result<Vec<Package>, String>> {
+fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Package>, String>> {
     let uris = match apt.install_uris(names)? {
         Ok(uris) => uris,
         Err(said) => return Ok(Err(said)),
@@ -260,14 +374,14 @@ fn choose(
         let stanza = index.stanzas.get(printed.name).copied();
         let stanza =
             stanza.with_context(|| format!("apt chose {}, which its index does not have", printed.name))?;
-        packages.push(package(&printed, stanza, lines)?);
+        packages.push(package(&printed, stanza, apt.lines())?);
     }
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Ok(packages))
 }
 
 /// The suites that go into a tree of the plan.
-fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
+fn lines(plan: &Plan, mirrors: &Mirrors, store: &Store) -> Result<Vec<Line>> {
     let suite = &plan.suite;
     let line = |source: &str, url: &str, suite: String, optional| Line {
         source: source.into(),
@@ -275,6 +389,7 @@ fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
         suite,
         components: plan.components.clone(),
         optional,
+        trust: Trust::Debian,
     };
     let mut lines = vec![
         line(DEBIAN, &mirrors.main, suite.into(), false),
@@ -283,7 +398,10 @@ fn lines(plan: &Plan, mirrors: &Mirrors) -> Vec<Line> {
     if let Some(security) = &mirrors.security {
         lines.push(line(SECURITY, security, format!("{suite}-security"), true));
     }
-    lines
+    for source in &plan.sources {
+        lines.push(sources::line(source, mirrors, store)?);
+    }
+    Ok(lines)
 }
 
 /// The candidates of every package.
@@ -357,11 +475,11 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
     let filename = get("Filename")?;
     let filename = filename.strip_prefix("./").unwrap_or(filename);
     Ok(Package {
+        uri: lock::uri(line.files(), filename),
         name: printed.name.into(),
         version: printed.version.clone(),
         arch: printed.arch.into(),
         source: line.source.clone(),
-        uri: printed.uri.into(),
         filename: filename.into(),
         sha256: get("SHA256")?.to_ascii_lowercase(),
         size: number("Size")?,
@@ -374,10 +492,12 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
 }
 
 /// The Release files that the indexes came by.
-fn releases(apt: &Apt, lines: &[Line]) -> Result<Vec<Release>> {
+fn releases(apt: &Apt) -> Result<Vec<Release>> {
     let lists = apt.lists()?;
     let mut releases = Vec::new();
-    for line in lines {
+    // A directory has no state but that of its files.
+    let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
+    for line in apt.lines().iter().filter(archives) {
         let ends = [
             format!("dists_{}_InRelease", line.suite),
             format!("dists_{}_Release", line.suite),
@@ -449,6 +569,7 @@ mod tests {
             suite: "bookworm".into(),
             components: Vec::new(),
             optional: false,
+            trust: Trust::Debian,
         });
         let line = "'http://h/security/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
         let found = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], &lines).unwrap();

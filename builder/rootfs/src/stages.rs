@@ -7,7 +7,7 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -17,9 +17,11 @@ use clic_store::space::io_error;
 use clic_store::{NoSpace, Scratch, Store, space};
 
 use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
+use crate::inside::restore;
 use crate::inside::say::{self, Said};
-use crate::layers::{Inputs, Last, Layers};
+use crate::layers::{Inputs, Last, Layer, Layers, Trace};
 use crate::parts::Part;
+use crate::tarball::TarTree;
 use crate::tree::TreeSpec;
 use crate::{Sandbox, files, inside};
 
@@ -28,6 +30,8 @@ struct Step {
     id: &'static str,
     title: &'static str,
     inputs: Inputs,
+    /// The inputs without the contents of files.
+    shape: Inputs,
     kind: Kind,
 }
 
@@ -69,7 +73,7 @@ impl<'a> Stages<'a> {
         log: &'a Log,
         progress: &'a Progress,
     ) -> Result<Self> {
-        let layers = Layers::of(store)?;
+        let layers = Layers::of(store);
         let last = layers.last(&format!("{}-{}", spec.plan.recipe.name, spec.plan.board.name))?;
         Ok(Self {
             spec,
@@ -83,17 +87,27 @@ impl<'a> Stages<'a> {
         })
     }
 
-    /// Has every stage's layer, lowest first.
-    pub fn run(mut self) -> Result<Vec<LayerTar>> {
-        let mut done = Vec::new();
+    /// Has every stage's layer, and returns the tree that they make.
+    pub fn run(mut self) -> Result<TarTree> {
+        let mut done: Vec<LayerTar> = Vec::new();
+        let mut changed = Vec::new();
         for step in steps(self.spec)? {
-            let layer = self.step(&step, &done)?;
-            done.push(layer);
+            let (layer, other) = self.step(&step, &done)?;
+            done.push(layer.tar);
+            changed = other;
         }
-        Ok(done)
+        let mut tree = restore::read(&done)?;
+        for file in changed {
+            let TreeFileKind::File(content) = &file.kind else {
+                continue;
+            };
+            tree.write_file(&file.path, content.data.read()?.to_vec());
+        }
+        Ok(tree)
     }
 
-    fn step(&mut self, step: &Step, below: &[LayerTar]) -> Result<LayerTar> {
+    /// The layer of a stage, and files that have to be put over it since they are different now.
+    fn step(&mut self, step: &Step, below: &[LayerTar]) -> Result<(Layer, Vec<&'a TreeFile>)> {
         let key = step.inputs.key()?;
         // Who builds the same at the same time waits here, and then takes up what we made.
         let _held = self.store.lock(&format!("layer-{key}"))?;
@@ -108,7 +122,21 @@ impl<'a> Stages<'a> {
             );
             self.last.note(step.id, &step.inputs)?;
             stage.finish();
-            return Ok(layer);
+            return Ok((layer, Vec::new()));
+        }
+        if !self.spec.rebuild
+            && step.kind == Kind::Customize
+            && let Some((layer, changed)) = self.traced(step)?
+        {
+            let names: Vec<&str> = changed.iter().map(|file| file.path.as_str()).collect();
+            let why = format!(
+                "in the store: nothing in it read what changed ({})",
+                names.join(", ")
+            );
+            let stage = self.progress.stage(step.id, step.title, &why);
+            self.last.note(step.id, &step.inputs)?;
+            stage.finish();
+            return Ok((layer, changed));
         }
         let why = if self.spec.rebuild {
             "--rebuild".to_owned()
@@ -123,10 +151,58 @@ impl<'a> Stages<'a> {
         let result = self.make(step, below, &mut workshop, &stage);
         self.work = Some(workshop);
         let (done, tar) = result?;
-        let layer = self.layers.put(&key, &step.inputs, done, &tar)?;
+        let trace = done.read.as_ref().map(|read| Trace {
+            files: regular_files(self.spec)
+                .map(|(file, sha256)| (file.path.clone(), sha256.to_owned()))
+                .collect(),
+            read: read.iter().cloned().collect(),
+        });
+        let traced = trace.is_some();
+        let layer = self.layers.put(&key, &step.inputs, done, trace, &tar)?;
+        if traced {
+            self.layers.note_shape(&step.shape.key()?, &key)?;
+        }
         self.last.note(step.id, &step.inputs)?;
         stage.finish();
-        Ok(layer)
+        Ok((layer, Vec::new()))
+    }
+
+    /// A layer that was made with other contents of some files, none of which anything read; and those files.
+    fn traced(&self, step: &Step) -> Result<Option<(Layer, Vec<&'a TreeFile>)>> {
+        let shape = step.shape.key()?;
+        for key in self.layers.of_shape(&shape)? {
+            let Some(layer) = self.layers.get(&key, &mut false)? else {
+                continue;
+            };
+            let Some(trace) = &layer.trace else { continue };
+            let now: BTreeMap<&str, &str> = regular_files(self.spec)
+                .map(|(file, sha256)| (file.path.as_str(), sha256))
+                .collect();
+            let is_same = |path: &str| trace.files.get(path).map(String::as_str) == now.get(path).copied();
+            if !trace.read.iter().all(|path| is_same(path)) {
+                continue;
+            }
+            let changed: Vec<&TreeFile> = regular_files(self.spec)
+                .map(|(file, _)| file)
+                .filter(|file| !is_same(&file.path))
+                .collect();
+            // What a command has replaced without reading it is not ours to replace.
+            let tree = TarTree::read(&layer.tar.tar)?;
+            let as_placed = |file: &&TreeFile| -> Result<bool> {
+                let there = tree.content(&file.path)?;
+                Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&files::hash(&bytes))))
+            };
+            if changed
+                .iter()
+                .map(as_placed)
+                .collect::<Result<Vec<bool>>>()?
+                .into_iter()
+                .all(|same| same)
+            {
+                return Ok(Some((layer, changed)));
+            }
+        }
+        Ok(None)
     }
 
     fn make(
@@ -189,6 +265,7 @@ impl<'a> Stages<'a> {
                 });
                 Ok(Work::Customize(Customize {
                     files: packed,
+                    watch: regular_files(spec).map(|(file, _)| file.path.clone()).collect(),
                     units: units.collect(),
                     commands: spec.commands.to_vec(),
                 }))
@@ -252,13 +329,29 @@ fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
         steps.push(Step {
             id,
             title,
+            shape: inputs.clone(),
             inputs,
             kind: Kind::Packages(part),
         });
     }
-    let mut inputs = common(spec, steps.last())?;
+    let below = common(spec, steps.last())?;
+    steps.push(Step {
+        id: "customize",
+        title: "Files, units, initramfs",
+        inputs: customized(below.clone(), spec, true),
+        shape: customized(below, spec, false),
+        kind: Kind::Customize,
+    });
+    Ok(steps)
+}
+
+/// The last stage's inputs; `contents`: with those of regular files.
+fn customized(mut inputs: Inputs, spec: &TreeSpec<'_>, contents: bool) -> Inputs {
     for file in spec.files {
-        inputs.add(format!("file {} of {}", file.path, file.from), shape(file));
+        inputs.add(
+            format!("file {} of {}", file.path, file.from),
+            shape(file, contents),
+        );
     }
     for unit in &spec.plan.units {
         inputs.add(format!("unit {}", unit.name), format!("{:?}", unit.state));
@@ -266,13 +359,7 @@ fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
     for (number, command) in spec.commands.iter().enumerate() {
         inputs.add(format!("command {number}"), command.join("\u{0}"));
     }
-    steps.push(Step {
-        id: "customize",
-        title: "Files, units, initramfs",
-        inputs,
-        kind: Kind::Customize,
-    });
-    Ok(steps)
+    inputs
 }
 
 /// What shapes every stage, and the one below.
@@ -291,13 +378,22 @@ fn common(spec: &TreeSpec<'_>, below: Option<&Step>) -> Result<Inputs> {
 }
 
 /// Everything of a file that shapes the tree.
-fn shape(file: &TreeFile) -> String {
+fn shape(file: &TreeFile, contents: bool) -> String {
     let kind = match &file.kind {
-        TreeFileKind::File(content) => content.sha256.clone(),
+        TreeFileKind::File(content) if contents => content.sha256.clone(),
+        TreeFileKind::File(_) => "file".into(),
         TreeFileKind::Directory => "directory".into(),
         TreeFileKind::Symlink(target) => format!("-> {target}"),
     };
     format!("{kind} {:04o} {}:{}", file.mode, file.owner, file.group)
+}
+
+/// The regular files that are put into the tree, with their hashes.
+fn regular_files<'a>(spec: &TreeSpec<'a>) -> impl Iterator<Item = (&'a TreeFile, &'a str)> {
+    spec.files.iter().filter_map(|file| match &file.kind {
+        TreeFileKind::File(content) => Some((file, content.sha256.as_str())),
+        _ => None,
+    })
 }
 
 impl Workshop {

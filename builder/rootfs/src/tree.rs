@@ -9,7 +9,6 @@ use clic_recipe::plan::{Plan, TreeFile};
 use clic_store::{Store, space};
 use serde::Serialize;
 
-use crate::inside::restore;
 use crate::stages::Stages;
 use crate::tarball::TarTree;
 use crate::{Resolution, clean, control, files};
@@ -72,10 +71,9 @@ pub fn build(
     if debs.len() != resolution.packages.len() {
         bail!("{} files for {} packages", debs.len(), resolution.packages.len());
     }
-    let layers = Stages::new(spec, debs, store, log, progress)?.run()?;
+    let mut tree = Stages::new(spec, debs, store, log, progress)?.run()?;
 
     let stage = progress.stage("clean", "Clean the tree", "from the layers, every time");
-    let mut tree = restore::read(&layers)?;
     let packages = installed(&tree)?;
     compare(resolution, &packages)?;
     files::verify(&tree, spec.files)?;

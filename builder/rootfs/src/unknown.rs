@@ -43,7 +43,7 @@ pub fn elsewhere(
         &["amd64", "arm64"],
         options.keyring.as_deref(),
     )?;
-    apt.update(&lines)?;
+    apt.update()?;
     for path in apt.lists()? {
         // ..._dists_bookworm_non-free_binary-arm64_Packages
         let name = path

@@ -383,6 +383,11 @@ pub fn sha256_of(path: &Path) -> io::Result<String> {
     }
 }
 
+/// Lower-case hex SHA-256 of bytes in memory.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes

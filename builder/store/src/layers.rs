@@ -160,6 +160,11 @@ impl Layers<'_> {
         }))
     }
 
+    /// Whether there is a json of this key, of whatever kind.
+    pub(crate) fn has(self, key: &str) -> Result<bool> {
+        Ok(self.paths(key)?.0.exists())
+    }
+
     pub(crate) fn dir(self) -> PathBuf {
         self.0.dir().join("layers")
     }

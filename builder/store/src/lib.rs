@@ -11,7 +11,9 @@
 //! <store>/<room>/...                        what a room keeps for itself (see [`Store::room`])
 //! ```
 
+mod contents;
 mod download;
+mod gc;
 mod layers;
 mod publish;
 mod run;
@@ -28,7 +30,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
-pub use download::{Download, FetchError, Proxy, sha256_of};
+pub use contents::{Entry, Kind, contents};
+pub use download::{Download, FetchError, Proxy, sha256, sha256_of};
+pub use gc::{Collected, Removed, Verified};
 pub use layers::{LayerFile, Layers};
 pub use publish::{Publishing, publish};
 pub use scratch::Scratch;
@@ -153,6 +157,17 @@ impl Store {
 
     /// Waits for the lock `name`, which other runs respect, and holds it until it is dropped.
     pub fn lock(&self, name: &str) -> Result<Lock> {
+        loop {
+            if let Some(lock) = self.try_lock(name)? {
+                return Ok(lock);
+            }
+            cancel::check()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The lock `name`, or `None` if another run has it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
         let path = self.root.join("locks").join(name.replace('/', "-"));
         loop {
             let file = File::options()
@@ -162,16 +177,14 @@ impl Store {
                 .open(&path)
                 .map_err(|error| space::io_error(error, &path))?;
             match file.try_lock() {
+                Ok(()) if is_at(&file, &path) => return Ok(Some(Lock { _file: file })),
                 // One that was cleaned away in between locks nothing.
-                Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
-                Ok(()) => continue,
-                Err(std::fs::TryLockError::WouldBlock) => {}
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
                 Err(std::fs::TryLockError::Error(error)) => {
                     return Err(error).with_context(|| format!("cannot lock {}", path.display()));
                 }
             }
-            cancel::check()?;
-            std::thread::sleep(Duration::from_millis(100));
         }
     }
 }

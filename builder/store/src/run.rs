@@ -9,9 +9,10 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use clic_host::cancel;
 
 use crate::space::io_error;
 
@@ -74,18 +75,28 @@ impl Run {
 
 /// Held while something is marked as used: collecting waits.
 fn marking(root: &Path) -> Result<File> {
-    let (file, path) = lock_file(root)?;
-    file.lock_shared()
-        .with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
+    taken(root, File::try_lock_shared)
 }
 
 /// Held while something is collected: marking waits. Keep it short.
 pub(crate) fn collecting(root: &Path) -> Result<File> {
+    taken(root, File::try_lock)
+}
+
+/// Waits for the lock, as long as nobody wants us to stop.
+fn taken(root: &Path, take: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
     let (file, path) = lock_file(root)?;
-    file.lock()
-        .with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
+    loop {
+        match take(&file) {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        cancel::check()?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn lock_file(root: &Path) -> Result<(File, PathBuf)> {
@@ -161,7 +172,7 @@ mod tests {
         let path = dir.path().join("x");
         assert!(!store.uses(&path).unwrap());
         std::fs::write(&path, "x").unwrap();
-        let old = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         File::open(&path).unwrap().set_modified(old).unwrap();
         assert!(store.uses(&path).unwrap());
         let used = std::fs::metadata(&path).unwrap().modified().unwrap();

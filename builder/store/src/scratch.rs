@@ -1,5 +1,6 @@
 //! Scratch space that is gone with the run, however it ends.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,28 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What killed runs left in the scratch space: paths in the store.
+    pub(crate) fn dead_scratch(&self) -> BTreeSet<String> {
+        let mut dead = BTreeSet::new();
+        let entries = std::fs::read_dir(self.dir().join("tmp"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let path = entry.path();
+            let lock = if path.extension().is_some_and(|extension| extension == "lock") {
+                path.clone()
+            } else {
+                crate::with_suffix(&path, ".lock")
+            };
+            let held = File::open(&lock).is_ok_and(|file| file.try_lock().is_err());
+            if !held {
+                let name = entry.file_name();
+                dead.insert(format!("tmp/{}", name.to_string_lossy()));
+            }
+        }
+        dead
+    }
+}
+
 impl Scratch {
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
@@ -96,7 +119,7 @@ impl Drop for Scratch {
 }
 
 /// Removes `dir`, by the remover if we may not ourselves.
-fn remove_tree(dir: &Path, remover: Option<&Remover>) -> Result<()> {
+pub(crate) fn remove_tree(dir: &Path, remover: Option<&Remover>) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -32,10 +32,10 @@ const TOOLS: &[Tool] = &[
         role: "verifies the archive's signatures",
     },
     Tool {
-        program: "mmdebstrap",
-        package: "mmdebstrap",
+        program: "gpg",
+        package: "gpg",
         version: &["--version"],
-        role: "makes root trees",
+        role: "shows the fingerprints of keys",
     },
     Tool {
         program: "mke2fs",
@@ -141,7 +141,7 @@ mod tests {
             version_in("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)"),
             Some("7.2.22")
         );
-        assert_eq!(version_in("mmdebstrap 1.3.5"), Some("1.3.5"));
+        assert_eq!(version_in("gpgv (GnuPG) 2.2.40"), Some("2.2.40"));
         assert_eq!(version_in("no figures here"), None);
     }
 }

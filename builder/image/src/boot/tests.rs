@@ -52,6 +52,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         suite: "bookworm".into(),
         components: vec!["main".into()],
         packages: vec![],
+        sources: vec![],
         preseeds: vec![],
         files: vec![],
         units: vec![],

@@ -19,7 +19,7 @@ use crate::source::{Origin, Sited, SourceFile};
 
 pub(crate) use board::{RawBoard, RawDisk, RawEmulate, RawPartition, RawPower};
 pub(crate) use overlay::{ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawUnit};
-pub(crate) use recipe::{RawRecipe, RawValue};
+pub(crate) use recipe::{RawRecipe, RawSource, RawValue};
 
 /// A value with its place in the file. Compares by value.
 #[derive(Clone, Debug)]

@@ -33,6 +33,9 @@ pub(crate) struct RawRecipe {
     /// Debian packages beside those of the board and the overlays.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,
+    /// Where packages come from beside Debian's own archives. One of the same name as the parent's replaces that.
+    #[serde(default)]
+    pub(crate) source: Vec<RawSource>,
     /// Size of the image.
     #[serde(default)]
     pub(crate) image: RawImage,
@@ -40,6 +43,35 @@ pub(crate) struct RawRecipe {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, BTreeMap<String, RawValue>>")]
     pub(crate) parameters: BTreeMap<At<String>, BTreeMap<At<String>, At<RawValue>>>,
+}
+
+/// A source of packages: another suite of the Debian mirror (`suite` alone), a repository of somebody else (`url`), or a
+/// directory of .deb files (`directory`).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Source")]
+pub(crate) struct RawSource {
+    /// A short name: lower case letters, digits and `-`.
+    pub(crate) name: At<String>,
+    /// The suite, e.g. `bookworm-backports`.
+    pub(crate) suite: Option<At<String>>,
+    /// Components. Of a suite of the Debian mirror: those of the board if left out.
+    #[serde(default)]
+    pub(crate) components: Vec<At<String>>,
+    /// Address of a repository: the directory that holds `dists/`.
+    pub(crate) url: Option<At<String>>,
+    /// The repository's public key: path of a file in this tree, e.g. `keys/them.asc`. It gets into the image.
+    pub(crate) key: Option<At<String>>,
+    /// The key's fingerprint, 40 hexadecimal digits. Another key in the file is refused.
+    pub(crate) fingerprint: Option<At<String>>,
+    /// Path of a directory of .deb files in this tree, e.g. `debs`.
+    pub(crate) directory: Option<At<String>>,
+    /// Packages that are to come from here even if Debian has them too. Everything else of this source is then only taken
+    /// if nobody else has it. This asks for no package: `packages` of the recipe does.
+    #[serde(default)]
+    pub(crate) packages: Vec<At<String>>,
+    /// apt's priority for `packages` (990 if left out), or for the whole source if there are none. Debian's own is 500.
+    pub(crate) priority: Option<At<i64>>,
 }
 
 /// Size of the image.

@@ -15,12 +15,16 @@ use super::chroot::Chroot;
 use super::job::{Customize, Job, JobUnit};
 use super::root::{Root, plain, split, unlink};
 use super::say::{self, Said};
+use super::trace::Trace;
 use crate::files::numbers;
 
 /// Does the job's work in `root`.
-pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<()> {
+/// Returns which of the watched files were read, if that can be told.
+pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<Option<Vec<String>>> {
     step("putting files in place");
     place_files(root, work)?;
+    let beside = job.done.parent().context("a job without a directory")?;
+    let trace = Trace::begin(root, &work.watch, beside)?;
     let chroot = Chroot::enter(root, job.variables())?;
     for unit in &work.units {
         change(&chroot, unit)?;
@@ -35,7 +39,8 @@ pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<()> {
             .run(&argv, &[], &mut say::line)
             .with_context(|| format!("running {shown} failed"))?;
     }
-    chroot.leave()
+    chroot.leave()?;
+    Ok(trace.map(|trace| trace.end(root)))
 }
 
 fn step(what: &str) {

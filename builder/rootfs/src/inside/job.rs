@@ -32,8 +32,6 @@ pub struct Job {
 pub struct LayerTar {
     /// What is new or has changed.
     pub tar: PathBuf,
-    /// Lower-case hex SHA-256 of the tar file.
-    pub sha256: String,
     /// What is gone.
     pub removed: Vec<Vec<u8>>,
 }
@@ -75,6 +73,8 @@ pub struct JobPackage {
 pub struct Customize {
     /// The recipe's files, packed by [`crate::files::pack`].
     pub files: PathBuf,
+    /// Those of them whose reading is to be told: regular files by absolute path.
+    pub watch: Vec<String>,
     /// Units to change.
     pub units: Vec<JobUnit>,
     /// Programs to run at the end, with their arguments.
@@ -103,6 +103,8 @@ pub struct Done {
     pub size: u64,
     /// Entries in the tar file.
     pub entries: u64,
+    /// Which of the recipe's files were read after they were put into the tree. `None` if that cannot be told.
+    pub read: Option<Vec<String>>,
 }
 
 impl Job {

@@ -17,6 +17,7 @@ mod packages;
 pub(crate) mod restore;
 mod root;
 pub(crate) mod say;
+mod trace;
 mod unpack;
 
 use std::path::Path;
@@ -84,10 +85,13 @@ fn run(path: &Path) -> Result<()> {
         Work::Packages(packages) if packages.base => changes::Snapshot::new(),
         _ => changes::snapshot(&job.root)?,
     };
-    match &job.work {
-        Work::Packages(work) => packages::install(&root, &job, work)?,
+    let read = match &job.work {
+        Work::Packages(work) => {
+            packages::install(&root, &job, work)?;
+            None
+        }
         Work::Customize(work) => customize::customize(&root, &job, work)?,
-    }
+    };
     say::say(&Said::Step {
         what: "keeping the result".into(),
     });
@@ -98,6 +102,7 @@ fn run(path: &Path) -> Result<()> {
         sha256: written.sha256,
         size: written.size,
         entries: written.entries,
+        read,
     };
     let done = serde_json::to_vec(&done)?;
     std::fs::write(&job.done, done).map_err(|error| io_error(error, &job.done))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use clic_store::space::io_error;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
-use sha2::{Digest, Sha256};
 
 use super::job::LayerTar;
 use super::root::{Root, times};
@@ -23,24 +22,6 @@ pub fn read(layers: &[LayerTar]) -> Result<TarTree> {
         tree.lay(TarTree::read(&layer.tar)?, &layer.removed);
     }
     Ok(tree)
-}
-
-/// Whether a layer's tar file is what it was when it was made.
-pub fn verify(layer: &LayerTar) -> Result<bool> {
-    let mut file = std::fs::File::open(&layer.tar).map_err(|error| io_error(error, &layer.tar))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file
-            .read(&mut buffer)
-            .map_err(|error| io_error(error, &layer.tar))?
-        {
-            0 => break,
-            n => hash.update(&buffer[..n]),
-        }
-    }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(found == layer.sha256)
 }
 
 /// Writes `tree` into the empty directory of `root`.

@@ -1,0 +1,146 @@
+//! From a plan to exact packages: by the lock beside the recipe if it fits, else by asking the mirror.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clic_host::{Log, Progress, UserError};
+use clic_recipe::{Plan, Tree};
+use clic_rootfs::{Lock, Mirrors, Resolution, ResolveOptions, show_date};
+use clic_store::Store;
+
+/// The lock file of a recipe on a board, whether it is there or not.
+#[derive(Clone, Debug)]
+pub struct LockFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name for people: `recipes/minimal-x86-pc.lock`.
+    pub shown: PathBuf,
+    /// What makes it: `clic lock minimal --board x86-pc`.
+    pub command: String,
+}
+
+impl LockFile {
+    /// Beside the recipe. `recipe` and `board` as they were asked for.
+    pub fn new(tree: &Tree, recipe: &str, board: &str, plan: &Plan) -> Self {
+        let name = format!("{}-{}.lock", plan.recipe.name, plan.board.name);
+        let is_toml = Path::new(recipe).extension().is_some_and(|end| end == "toml");
+        let by_path = recipe.contains('/') || is_toml;
+        let (path, shown) = if by_path {
+            let beside = Path::new(recipe).with_file_name(&name);
+            (beside.clone(), beside)
+        } else {
+            let shown = Path::new("recipes").join(&name);
+            (tree.root().join(&shown), shown)
+        };
+        Self {
+            path,
+            shown,
+            command: format!("clic lock {recipe} --board {board}"),
+        }
+    }
+
+    /// The lock, if the file is there. A damaged one is an error.
+    pub fn read(&self) -> Result<Option<Lock>> {
+        Lock::read(&self.path, &self.shown, &self.command)
+    }
+
+    /// What the lock is to the plan.
+    pub fn state(&self, plan: &Plan) -> Result<State> {
+        Ok(match self.read()? {
+            None => State::Missing,
+            Some(lock) => {
+                let misfits = lock.misfits(plan);
+                if misfits.is_empty() {
+                    State::Fits(Box::new(lock))
+                } else {
+                    State::Misfits(misfits)
+                }
+            }
+        })
+    }
+}
+
+/// What a lock is to a plan.
+#[derive(Debug)]
+pub enum State {
+    /// There is none.
+    Missing,
+    /// It is for this plan.
+    Fits(Box<Lock>),
+    /// It is for another one: what is different, a line each.
+    Misfits(Vec<String>),
+}
+
+/// Where a build's packages come from.
+#[derive(Debug)]
+pub struct Packages {
+    file: LockFile,
+    state: State,
+}
+
+impl Packages {
+    /// Looks at the lock file. With `locked`, anything but a lock that fits is the request's fault. Opens no socket.
+    pub fn find(file: LockFile, plan: &Plan, locked: bool) -> Result<Self> {
+        let state = file.state(plan)?;
+        let refused = |what: String| Err(UserError::new(what).help(file.command.clone()).into());
+        match &state {
+            State::Missing if locked => refused(format!("--locked: there is no {}", file.shown.display())),
+            State::Misfits(misfits) if locked => refused(format!(
+                "--locked: {} does not fit\n    {}",
+                file.shown.display(),
+                misfits.join("\n    ")
+            )),
+            _ => Ok(Self { file, state }),
+        }
+    }
+
+    /// What the lock is to the plan, in a line for people.
+    pub fn describe(&self) -> String {
+        let shown = self.file.shown.display();
+        match &self.state {
+            State::Missing => format!("none ({} would make {shown})", self.file.command),
+            State::Fits(lock) => fits(&self.file, lock),
+            State::Misfits(misfits) => format!("{shown} does not fit: {}", misfits.join("; ")),
+        }
+    }
+
+    /// The exact packages: those of the lock, or those that apt chooses now.
+    pub fn resolve(
+        &self,
+        plan: &Plan,
+        mirrors: &Mirrors,
+        store: &Store,
+        log: &Log,
+        progress: &Progress,
+    ) -> Result<Resolution> {
+        let mut options = ResolveOptions::from_env()?;
+        match &self.state {
+            State::Fits(lock) => {
+                let stage = progress.stage("resolve", "Resolve packages", &fits(&self.file, lock));
+                let update = format!("{} --update", self.file.command);
+                let resolution = lock.resolution(plan, mirrors, &options, &update)?;
+                stage.finish();
+                return Ok(resolution);
+            }
+            State::Misfits(misfits) => {
+                let shown = self.file.shown.display();
+                options.why = Some(format!("{shown} does not fit: {}", misfits.join("; ")));
+                progress.note(format!(
+                    "{shown} does not fit and is left as it is; `{}` brings it up to date",
+                    self.file.command
+                ));
+            }
+            State::Missing => {}
+        }
+        clic_rootfs::resolve(plan, mirrors, store, &options, log, progress)
+    }
+}
+
+fn fits(file: &LockFile, lock: &Lock) -> String {
+    format!(
+        "{} fits: {} packages as of {}",
+        file.shown.display(),
+        lock.packages.len(),
+        show_date(lock.epoch)
+    )
+}

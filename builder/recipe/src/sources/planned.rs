@@ -1,0 +1,305 @@
+//! A plan's sources: their files read, and what the device gets of them.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::merge::content;
+use crate::plan::{DebFile, PackageSource, SourcePlace, TreeFile, TreeFileKind, hex};
+use crate::report::{Problem, Problems};
+use crate::source::{Origin, Sited};
+use crate::sources::{Place, Source, plain};
+use crate::tree::Tree;
+
+/// apt's priority for what a source has beside the packages that are wanted from it: only if nobody else has it.
+const REST: i16 = 100;
+/// apt's priority for packages that are wanted from a source: above the 500 of everything else.
+const WANTED: i16 = 990;
+/// Largest key file, in bytes.
+const MOST_KEY: u64 = 1 << 20;
+
+/// The sources of a plan, with their files read, and what the device gets of them.
+pub(crate) fn plan(
+    tree: &Tree,
+    sources: &[Source],
+    suite: &str,
+    components: &[String],
+    problems: &mut Problems,
+) -> (Vec<PackageSource>, Vec<(TreeFile, Origin)>) {
+    let mut planned: Vec<PackageSource> = Vec::new();
+    let mut files = Vec::new();
+    let mut hosts: BTreeMap<String, &Source> = BTreeMap::new();
+    for source in sources {
+        let Some(place) = place(tree, source, suite, components, problems) else {
+            continue;
+        };
+        let source_plan = PackageSource {
+            name: source.name.value.clone(),
+            place,
+            packages: source.packages.clone(),
+            priority: source.priority,
+            origin: source.name.origin.clone(),
+        };
+        if let SourcePlace::Repository { url, .. } = &source_plan.place
+            && let Some(other) = hosts.insert(host(url).to_owned(), source)
+            && (other.is_pinned() || source.is_pinned())
+        {
+            problems.push(
+                Problem::at(
+                    &source.name.origin,
+                    format!(
+                        "apt can't tell the packages of sources `{}` and `{}` apart: they are on one host",
+                        other.name.value, source.name.value
+                    ),
+                )
+                .help("leave out `packages` and `priority` of both"),
+            );
+        }
+        files.extend(
+            device_files(&source_plan)
+                .into_iter()
+                .map(|file| (file, source.name.origin.clone())),
+        );
+        planned.push(source_plan);
+    }
+    (planned, files)
+}
+
+impl Source {
+    fn is_pinned(&self) -> bool {
+        self.priority.is_some() || !self.packages.is_empty()
+    }
+}
+
+fn place(
+    tree: &Tree,
+    source: &Source,
+    plan_suite: &str,
+    plan_components: &[String],
+    problems: &mut Problems,
+) -> Option<SourcePlace> {
+    match &source.place {
+        Place::Suite(suite, own) => {
+            let always = ["", "-updates", "-security"];
+            if always
+                .iter()
+                .any(|end| suite.value == format!("{plan_suite}{end}"))
+            {
+                problems.push(
+                    Problem::at(&suite.origin, format!("`{}` is always used", suite.value))
+                        .help("remove this source"),
+                );
+                return None;
+            }
+            Some(SourcePlace::Suite {
+                suite: suite.value.clone(),
+                components: if own.is_empty() { plan_components } else { own }.to_vec(),
+            })
+        }
+        Place::Repository {
+            url,
+            suite,
+            components,
+            key,
+            fingerprint,
+        } => {
+            let bytes = read_key(tree, key, problems)?;
+            Some(SourcePlace::Repository {
+                url: url.value.clone(),
+                suite: suite.clone(),
+                components: components.clone(),
+                key: content(bytes),
+                fingerprint: fingerprint.clone(),
+            })
+        }
+        Place::Directory(path) => directory(tree, path, problems),
+    }
+}
+
+/// The key file: public, of reasonable size, and inside of the tree.
+fn read_key(tree: &Tree, key: &Sited<String>, problems: &mut Problems) -> Option<Vec<u8>> {
+    let mut wrong = |why: &str| {
+        problems.push(
+            Problem::at(&key.origin, format!("key file `{}` {why}", key.value))
+                .help("it is the repository's public key, as `gpg --export --armor` writes it, in a file of this tree"),
+        );
+        None
+    };
+    let path = tree.root().join(&key.value);
+    if tree.relative(&path).is_none() {
+        return wrong("is not there, or leads out of the tree");
+    }
+    let meta = std::fs::metadata(&path);
+    if !meta.is_ok_and(|meta| meta.is_file() && (1..=MOST_KEY).contains(&meta.len())) {
+        return wrong("is no file, or has no key's size");
+    }
+    let Ok(bytes) = std::fs::read(&path) else {
+        return wrong("can't be read");
+    };
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    if holds("PRIVATE KEY") {
+        return wrong("holds a PRIVATE key, which must never be in a tree that others read");
+    }
+    // The first byte of a packet has its highest bit set (RFC 9580, section 4.2).
+    let binary = bytes.first().is_some_and(|first| first & 0x80 != 0);
+    // Packet tags 5 and 7 are secret keys, in the old and in the new format.
+    let tag = bytes.first().map_or(0, |first| {
+        if first & 0x40 == 0 {
+            (first >> 2) & 0x0f
+        } else {
+            first & 0x3f
+        }
+    });
+    if binary && matches!(tag, 5 | 7) {
+        return wrong("holds a PRIVATE key, which must never be in a tree that others read");
+    }
+    if !binary && !holds("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+        return wrong("is no OpenPGP key");
+    }
+    Some(bytes)
+}
+
+/// The .deb files of a directory of the tree, hashed.
+fn directory(tree: &Tree, path: &Sited<String>, problems: &mut Problems) -> Option<SourcePlace> {
+    let mut wrong = |why: String| {
+        problems.push(
+            Problem::at(&path.origin, format!("directory `{}` {why}", path.value))
+                .help("it is a directory of this tree with .deb files in it"),
+        );
+        None
+    };
+    let absolute = tree.root().join(&path.value);
+    if tree.relative(&absolute).is_none() {
+        return wrong("is not there, or leads out of the tree".to_owned());
+    }
+    let entries = match std::fs::read_dir(&absolute) {
+        Ok(entries) => entries,
+        Err(error) => return wrong(format!("can't be read: {error}")),
+    };
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_deb = |name: &&str| Path::new(name).extension().is_some_and(|end| end == "deb");
+        let Some(name) = name.to_str().filter(is_deb) else {
+            continue;
+        };
+        if !plain(name, "-._~+%:") {
+            return wrong(format!("has a file with a strange name: {name:?}"));
+        }
+        // Not through a symlink: it could lead anywhere.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            return wrong(format!("has `{name}`, which is no regular file"));
+        }
+        match hashed(&entry.path()) {
+            Ok((sha256, size)) => files.push(DebFile {
+                name: name.to_owned(),
+                sha256,
+                size,
+            }),
+            Err(error) => return wrong(format!("has `{name}`, which can't be read: {error}")),
+        }
+    }
+    if files.is_empty() {
+        return wrong("has no .deb files".to_owned());
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Some(SourcePlace::Directory {
+        path: path.value.clone(),
+        files,
+        absolute: std::path::absolute(&absolute).unwrap_or(absolute),
+    })
+}
+
+fn hashed(path: &Path) -> std::io::Result<(String, u64)> {
+    let mut hash = Sha256::new();
+    let mut file = std::fs::File::open(path)?;
+    let mut size = 0;
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        let n = file.read(&mut buffer)?;
+        let Some(read) = buffer.get(..n).filter(|read| !read.is_empty()) else {
+            return Ok((hex(&hash.finalize()), size));
+        };
+        hash.update(read);
+        size += read.len() as u64;
+    }
+}
+
+/// The host of a checked address, without its port.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', ':']).next().unwrap_or_default()
+}
+
+impl PackageSource {
+    /// How `apt_preferences(5)` names the packages of this source.
+    pub fn pin(&self) -> String {
+        match &self.place {
+            SourcePlace::Suite { suite, .. } => format!("release n={suite}"),
+            SourcePlace::Repository { url, .. } => format!("origin \"{}\"", host(url)),
+            SourcePlace::Directory { .. } => format!("release o=clic-{}", self.name),
+        }
+    }
+
+    /// What `apt_preferences(5)` has to say of this source: nothing, if the recipe says nothing.
+    pub fn preferences(&self) -> String {
+        let pin = self.pin();
+        let stanza = |packages: &str, priority: i16| {
+            format!("Package: {packages}\nPin: {pin}\nPin-Priority: {priority}\n\n")
+        };
+        match (self.packages.is_empty(), self.priority) {
+            (true, None) => String::new(),
+            (true, Some(priority)) => stanza("*", priority),
+            (false, priority) => {
+                stanza(&self.packages.join(" "), priority.unwrap_or(WANTED)) + &stanza("*", REST)
+            }
+        }
+    }
+
+    /// The name of the key file of a repository: apt tells the two formats by it.
+    pub fn key_name(&self) -> String {
+        let armored = matches!(&self.place, SourcePlace::Repository { key, .. }
+            if key.data.read().is_ok_and(|bytes| bytes.first().is_some_and(|first| first & 0x80 == 0)));
+        format!("{}.{}", self.name, if armored { "asc" } else { "gpg" })
+    }
+}
+
+/// So that the device gets updates from the same place. Suites of the Debian mirror stand in `/etc/apt/sources.list`;
+/// a directory is only on the build host.
+fn device_files(source: &PackageSource) -> Vec<TreeFile> {
+    let file = |path: String, kind| TreeFile {
+        path,
+        from: "clic".to_owned(),
+        kind,
+        mode: 0o644,
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+    };
+    let name = &source.name;
+    let mut files = Vec::new();
+    if let SourcePlace::Repository {
+        url,
+        suite,
+        components,
+        key,
+        ..
+    } = &source.place
+    {
+        let key_path = format!("/etc/apt/keyrings/{}", source.key_name());
+        let text = format!(
+            "Types: deb\nURIs: {url}\nSuites: {suite}\nComponents: {}\nSigned-By: {key_path}\n",
+            components.join(" ")
+        );
+        files.push(file(key_path, TreeFileKind::File(key.clone())));
+        let path = format!("/etc/apt/sources.list.d/{name}.sources");
+        files.push(file(path, TreeFileKind::File(content(text.into_bytes()))));
+    }
+    let preferences = source.preferences();
+    if !preferences.is_empty() && !matches!(source.place, SourcePlace::Directory { .. }) {
+        let path = format!("/etc/apt/preferences.d/{name}");
+        files.push(file(path, TreeFileKind::File(content(preferences.into_bytes()))));
+    }
+    files
+}

@@ -1,0 +1,369 @@
+//! Reading a lock file as what it is: a text from outside, whose every value is checked before it is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Result;
+use clic_host::UserError;
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use crate::lock::{FORMAT, Inputs, Lock};
+use crate::parts::Part;
+use crate::resolution::{Package, Release};
+use crate::resolve::{DEBIAN, SECURITY};
+
+/// Largest lock file that is read, in bytes: ten times that of a desktop system.
+const MOST_TEXT: u64 = 16 << 20;
+/// Largest .deb, in bytes: its data member's size has ten decimal digits in ar's format.
+const MOST_DEB: u64 = 9_999_999_999;
+/// Largest package when installed, in bytes.
+const MOST_INSTALLED: u64 = 1 << 40;
+/// The last second of the year 9999: what every date format that we write can hold.
+const MOST_DATE: u64 = 253_402_300_799;
+
+/// What is wrong with a lock file.
+#[derive(Debug)]
+pub struct Wrong {
+    /// What, without the file's name.
+    pub what: String,
+    /// Line, from 1.
+    pub line: Option<usize>,
+    /// A later version wrote it.
+    pub newer: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawLock {
+    #[allow(dead_code, reason = "checked before the rest of the file is read")]
+    format: u32,
+    #[serde(deserialize_with = "date")]
+    epoch: u64,
+    inputs_sha256: Spanned<String>,
+    inputs: Inputs,
+    #[serde(default)]
+    release: Vec<Spanned<RawRelease>>,
+    #[serde(default)]
+    package: Vec<Spanned<RawPackage>>,
+    #[serde(default)]
+    tool: Vec<Spanned<RawTool>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRelease {
+    source: String,
+    #[serde(deserialize_with = "suite")]
+    suite: String,
+    components: Vec<String>,
+    #[serde(deserialize_with = "date")]
+    date: u64,
+    #[serde(deserialize_with = "sha256")]
+    sha256: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawPackage {
+    #[serde(deserialize_with = "name")]
+    name: String,
+    #[serde(deserialize_with = "version")]
+    version: String,
+    arch: Option<String>,
+    source: String,
+    #[serde(deserialize_with = "path")]
+    path: String,
+    #[serde(deserialize_with = "sha256")]
+    sha256: String,
+    #[serde(deserialize_with = "deb_size")]
+    size: u64,
+    #[serde(deserialize_with = "installed_size")]
+    installed_size: u64,
+    part: Part,
+    #[serde(default)]
+    automatic: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawTool {
+    host: String,
+    #[serde(deserialize_with = "name")]
+    name: String,
+    #[serde(deserialize_with = "version")]
+    version: String,
+    arch: Option<String>,
+    source: String,
+    #[serde(deserialize_with = "path")]
+    path: String,
+    #[serde(deserialize_with = "sha256")]
+    sha256: String,
+    #[serde(deserialize_with = "deb_size")]
+    size: u64,
+    #[serde(deserialize_with = "installed_size")]
+    installed_size: u64,
+}
+
+/// The text of a lock file; `None` if there is none.
+pub fn text(path: &Path, shown: &Path) -> Result<Option<String>> {
+    let wrong = |why: String| UserError::new(format!("{}: {why}", shown.display()));
+    let meta = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|error| wrong(format!("cannot be read: {error}")))?,
+    };
+    // Opening a fifo would wait for ever.
+    if !meta.is_file() {
+        return Err(wrong("is no regular file".to_owned()).into());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST_TEXT + 1).read_to_end(&mut bytes))
+        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MOST_TEXT {
+        return Err(wrong("is too large for a lock file".to_owned()).into());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is no lock file: it is not text".to_owned()))?;
+    Ok(Some(text))
+}
+
+/// Reads a lock file's text.
+pub fn parse(text: &str) -> Result<Lock, Wrong> {
+    let wrong = |what: String, at: Option<usize>| Wrong {
+        what,
+        line: at.map(|at| {
+            text.as_bytes()
+                .iter()
+                .take(at)
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1
+        }),
+        newer: false,
+    };
+    let refused = |error: &toml::de::Error| {
+        wrong(
+            format!("this is no lock: {}", error.message().trim()),
+            error.span().map(|span| span.start),
+        )
+    };
+    let table: toml::Table = text.parse().map_err(|error| refused(&error))?;
+    match table.get("format").and_then(toml::Value::as_integer) {
+        Some(format) if format == i64::from(FORMAT) => {}
+        Some(format) => {
+            return Err(Wrong {
+                newer: format > i64::from(FORMAT),
+                ..wrong(
+                    format!("the lock is of format {format}; this version of clic reads format {FORMAT}"),
+                    None,
+                )
+            });
+        }
+        None => {
+            return Err(wrong(
+                "this is no lock: it does not say its format".to_owned(),
+                None,
+            ));
+        }
+    }
+    let raw: RawLock = toml::from_str(text).map_err(|error| refused(&error))?;
+    if *raw.inputs_sha256.get_ref() != raw.inputs.sha256() {
+        return Err(wrong(
+            "the inputs are not those that the lock was made from: somebody changed this file".to_owned(),
+            Some(raw.inputs_sha256.span().start),
+        ));
+    }
+    let inputs = raw.inputs;
+    // They are shown to people: quotes, backslashes and control characters (all that JSON escapes) are in no name.
+    if serde_json::to_string(&inputs).map_or(true, |json| json.contains('\\')) {
+        return Err(wrong(
+            "the inputs have characters that no name has".to_owned(),
+            Some(raw.inputs_sha256.span().start),
+        ));
+    }
+    let mut sources: BTreeSet<&str> = [DEBIAN, SECURITY].into();
+    sources.extend(inputs.sources.iter().map(|source| source.name.as_str()));
+    let known = |source: &str, at: usize| {
+        if sources.contains(source) {
+            return Ok(());
+        }
+        Err(wrong(format!("{source:?} is no source of this lock"), Some(at)))
+    };
+    let fitting = |arch: Option<String>, native: &str, at: usize| {
+        let arch = arch.unwrap_or_else(|| native.to_owned());
+        if arch == native || arch == "all" {
+            return Ok(arch);
+        }
+        Err(wrong(
+            format!("a package for {arch:?} in a system for {native}"),
+            Some(at),
+        ))
+    };
+
+    let mut releases = Vec::new();
+    for release in raw.release {
+        let at = release.span().start;
+        let release = release.into_inner();
+        known(&release.source, at)?;
+        releases.push(Release {
+            source: release.source,
+            url: String::new(),
+            suite: release.suite,
+            components: release.components,
+            date: release.date,
+            sha256: release.sha256,
+        });
+    }
+    let mut packages = BTreeMap::new();
+    for package in raw.package {
+        let at = package.span().start;
+        let package = package.into_inner();
+        known(&package.source, at)?;
+        let package = Package {
+            arch: fitting(package.arch, &inputs.arch, at)?,
+            name: package.name,
+            version: package.version,
+            source: package.source,
+            uri: String::new(),
+            filename: package.path,
+            sha256: package.sha256,
+            size: package.size,
+            installed_size: package.installed_size,
+            automatic: package.automatic,
+            part: package.part,
+            stanza: String::new(),
+        };
+        let name = package.name.clone();
+        if packages.insert(name.clone(), package).is_some() {
+            return Err(wrong(format!("package {name} is in the lock twice"), Some(at)));
+        }
+    }
+    if packages.is_empty() {
+        return Err(wrong("the lock has no packages".to_owned(), None));
+    }
+    let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
+    for tool in raw.tool {
+        let at = tool.span().start;
+        let tool = tool.into_inner();
+        known(&tool.source, at)?;
+        if !crate::tools::HOSTS.iter().any(|host| host.debian() == tool.host) {
+            return Err(wrong(
+                format!("{:?} is no architecture of a build host", tool.host),
+                Some(at),
+            ));
+        }
+        let package = Package {
+            arch: fitting(tool.arch, &tool.host, at)?,
+            name: tool.name.clone(),
+            version: tool.version,
+            source: tool.source,
+            uri: String::new(),
+            filename: tool.path,
+            sha256: tool.sha256,
+            size: tool.size,
+            installed_size: tool.installed_size,
+            automatic: true,
+            part: Part::Base,
+            stanza: String::new(),
+        };
+        let same = tools
+            .entry(tool.host)
+            .or_default()
+            .insert(tool.name.clone(), package);
+        if same.is_some() {
+            return Err(wrong(
+                format!("tool {} is in the lock twice", tool.name),
+                Some(at),
+            ));
+        }
+    }
+    Ok(Lock {
+        inputs,
+        epoch: raw.epoch,
+        releases,
+        packages: packages.into_values().collect(),
+        tools: tools
+            .into_iter()
+            .map(|(host, tools)| (host, tools.into_values().collect()))
+            .collect(),
+    })
+}
+
+fn text_of<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    what: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if fits(&text) {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom(format!("{text:?} is no {what}")))
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D, what: &str, most: u64) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    if number <= most {
+        return Ok(number);
+    }
+    Err(serde::de::Error::custom(format!(
+        "{number} is no {what}: at most {most}"
+    )))
+}
+
+/// Debian policy 5.6.1.
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_of(deserializer, "package name", |text| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+        text.len() >= 2 && !text.starts_with(['+', '-', '.']) && text.bytes().all(inner)
+    })
+}
+
+/// Debian policy 5.6.12.
+fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_of(deserializer, "version", |text| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b".+-~:".contains(&byte);
+        text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(inner)
+    })
+}
+
+fn suite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_of(deserializer, "suite", |text| plain_path(text, b"-._~+"))
+}
+
+fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_of(
+        deserializer,
+        "SHA-256 (64 hexadecimal digits, lower case)",
+        |text| {
+            let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            text.len() == 64 && text.bytes().all(hex)
+        },
+    )
+}
+
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text_of(deserializer, "plain path of a .deb in an archive", |text| {
+        plain_path(text, b"-._~+:%=@,()") && Path::new(text).extension().is_some_and(|end| end == "deb")
+    })
+}
+
+/// Relative, no `.` and `..`, no empty parts, letters, digits and these.
+fn plain_path(text: &str, others: &[u8]) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'/' || others.contains(&byte);
+    let part = |part: &str| !part.is_empty() && part != "." && part != "..";
+    text.len() < 4096 && text.bytes().all(inner) && text.split('/').all(part)
+}
+
+fn deb_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    number(deserializer, "size of a .deb in bytes", MOST_DEB)
+}
+
+fn installed_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    number(deserializer, "size of a package in bytes", MOST_INSTALLED)
+}
+
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    number(deserializer, "date in seconds since 1970", MOST_DATE)
+}
