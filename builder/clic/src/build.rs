@@ -294,16 +294,17 @@ impl Build<'_> {
     }
 }
 
-/// What identifies an image: everything that decides its content, and nothing of where it was built.
+/// What an image's identifiers are made from: which recipe, which board, and exactly which packages; nothing of where it
+/// was built. Not the overlays' files: with each of their changes the identifiers would, and with these every file that
+/// names one, down to the initramfs.
 fn fingerprint(plan: &Plan, resolution: &Resolution) -> Result<Vec<u8>> {
     let packages: Vec<_> = resolution
         .packages
         .iter()
         .map(|package| (&package.name, &package.version, &package.sha256))
         .collect();
-    let mut bytes = plan.fingerprint().to_vec();
-    bytes.extend(serde_json::to_vec(&(resolution.epoch, packages))?);
-    Ok(bytes)
+    let image = (&plan.recipe.name, &plan.board.name, &plan.disk);
+    Ok(serde_json::to_vec(&(image, resolution.epoch, packages))?)
 }
 
 fn release(release: &clic_rootfs::Release) -> manifest::Release {

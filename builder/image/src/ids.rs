@@ -1,5 +1,5 @@
-//! Every identifier that an image carries, made from what goes into the image: the same inputs give the same image,
-//! and two different images never share an identifier.
+//! Every identifier that an image carries, made from the recipe's and board's names and the exact packages: the same inputs
+//! give the same image. Images of one lock whose overlays differ share their identifiers.
 
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// `fingerprint` is whatever decides the image's content, e.g. the plan and the lock in their JSON form.
+    /// `fingerprint` is whatever is to tell images apart, e.g. the lock in its JSON form.
     pub fn derive(fingerprint: &[u8]) -> Self {
         Self {
             image: Uuid::new_v5(&NAMESPACE, fingerprint),

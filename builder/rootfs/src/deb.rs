@@ -155,7 +155,8 @@ fn member(file: &mut File, at: u64, end: u64) -> Result<(String, Member, u64)> {
         Some("gz") => Form::Gzip,
         Some("xz") => Form::Xz,
         Some("zst") => Form::Zstd,
-        _ if name.ends_with(".tar") || !name.contains(".tar") => Form::Plain,
+        Some("tar") | None => Form::Plain,
+        _ if !name.contains(".tar") => Form::Plain,
         _ => bail!("{name} is compressed in a way that is not known here"),
     };
     // Members begin at even places.
@@ -199,7 +200,9 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             .context("its control.tar is damaged")?;
         if name == "control" {
             // A byte that is not UTF-8 must not stop a build.
-            control.stanza = String::from_utf8_lossy(&bytes).trim().to_owned();
+            String::from_utf8_lossy(&bytes)
+                .trim()
+                .clone_into(&mut control.stanza);
         } else {
             control.files.push(ControlFile {
                 name,

@@ -44,11 +44,12 @@ impl Inputs {
                 (None, Some(_)) => found.push(format!("{name} is new")),
                 (Some(_), None) => found.push(format!("{name} is gone")),
                 (Some(old), Some(new)) if old != new => {
-                    found.push(if name.starts_with("package ") && short(old) != short(new) {
-                        format!("{name}: {} -> {}", short(old), short(new))
+                    let (old, new) = (short(old), short(new));
+                    if name.starts_with("package ") && old != new {
+                        found.push(format!("{name}: {old} -> {new}"));
                     } else {
-                        format!("{name} changed")
-                    })
+                        found.push(format!("{name} changed"));
+                    }
                 }
                 _ => {}
             }
@@ -187,7 +188,7 @@ impl<'a> Layers<'a> {
     }
 
     /// Why a stage has to be done: what is different from the last time that `name` was built.
-    pub fn why(&self, last: &Last, stage: &str, inputs: &Inputs, damaged: bool) -> String {
+    pub fn why(last: &Last, stage: &str, inputs: &Inputs, damaged: bool) -> String {
         if damaged {
             return "its layer in the store is damaged".into();
         }
@@ -278,7 +279,7 @@ mod tests {
         let inputs = inputs(&[("a", "b")]);
         let key = inputs.key().unwrap();
         let mut last = layers.last("minimal-x").unwrap();
-        assert_eq!(layers.why(&last, "base", &inputs, false), "not built before");
+        assert_eq!(Layers::why(&last, "base", &inputs, false), "not built before");
         last.note("base", &inputs).unwrap();
         let put = layers.put(&key, &inputs, done, None, &tar).unwrap();
         let mut damaged = false;
@@ -289,7 +290,7 @@ mod tests {
         assert!(!put.tar.tar.exists());
         let last = layers.last("minimal-x").unwrap();
         assert_eq!(
-            layers.why(&last, "base", &inputs, false),
+            Layers::why(&last, "base", &inputs, false),
             "its layer is no longer in the store"
         );
     }

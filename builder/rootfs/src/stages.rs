@@ -141,7 +141,7 @@ impl<'a> Stages<'a> {
         let why = if self.spec.rebuild {
             "--rebuild".to_owned()
         } else {
-            self.layers.why(&self.last, step.id, &step.inputs, damaged)
+            Layers::why(&self.last, step.id, &step.inputs, damaged)
         };
         let stage = self.progress.stage(step.id, step.title, &why);
         let mut workshop = match self.work.take() {
@@ -245,7 +245,7 @@ impl<'a> Stages<'a> {
                 let packages = all.filter(|(package, _)| package.part == part);
                 Ok(Work::Packages(Packages {
                     base: part == Part::Base,
-                    packages: packages
+                    new: packages
                         .map(|(package, deb)| JobPackage {
                             name: package.name.clone(),
                             deb: deb.clone(),
@@ -365,14 +365,13 @@ fn customized(mut inputs: Inputs, spec: &TreeSpec<'_>, contents: bool) -> Inputs
 /// What shapes every stage, and the one below.
 fn common(spec: &TreeSpec<'_>, below: Option<&Step>) -> Result<Inputs> {
     let mut inputs = Inputs::default();
-    match below {
-        Some(below) => inputs.add(format!("stage {}", below.id), below.inputs.key()?),
-        None => {
-            inputs.add("engine", env!("CLIC_ENGINE"));
-            inputs.add("architecture", spec.plan.arch.debian());
-            inputs.add("suite", &spec.resolution.suite);
-            inputs.add("date of the archive", spec.resolution.epoch.to_string());
-        }
+    if let Some(below) = below {
+        inputs.add(format!("stage {}", below.id), below.inputs.key()?);
+    } else {
+        inputs.add("engine", env!("CLIC_ENGINE"));
+        inputs.add("architecture", spec.plan.arch.debian());
+        inputs.add("suite", &spec.resolution.suite);
+        inputs.add("date of the archive", spec.resolution.epoch.to_string());
     }
     Ok(inputs)
 }
@@ -420,7 +419,7 @@ impl Workshop {
         let program = std::env::current_exe().context("cannot tell which program this is")?;
         let program = program.to_str().context("this program's path is not UTF-8")?;
         let total = match &job.work {
-            Work::Packages(packages) => packages.packages.len() as u64,
+            Work::Packages(packages) => packages.new.len() as u64,
             Work::Customize(_) => 0,
         };
         if total > 0 {

@@ -277,7 +277,7 @@ impl<'a> Admin<'a> {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            if matches!(name.as_str(), "File" | "Unincorp" | "Lock") || name.ends_with(".new") {
+            if matches!(name.as_str(), "File" | "Unincorp" | "Lock") || name.strip_suffix(".new").is_some() {
                 continue;
             }
             for line in self.root.read_text(&format!("{DIR}/triggers/{name}"))?.lines() {

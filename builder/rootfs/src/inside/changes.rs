@@ -88,14 +88,10 @@ pub fn changes(root: &Path, before: &Snapshot) -> Result<(TarTree, Vec<Vec<u8>>)
             let target = std::fs::read_link(&place).map_err(|error| io_error(error, &place))?;
             Kind::Symlink(target.as_os_str().as_bytes().to_vec())
         } else if kind.is_file() {
-            match linked.get(&meta.ino()) {
-                Some(number) => Kind::File(*number),
-                None => {
-                    let number = tree.add_host_file(place.clone(), meta.len());
-                    linked.insert(meta.ino(), number);
-                    Kind::File(number)
-                }
-            }
+            let number = *linked
+                .entry(meta.ino())
+                .or_insert_with(|| tree.add_host_file(place.clone(), meta.len()));
+            Kind::File(number)
         } else if kind.is_fifo() {
             Kind::Special(b'6', 0, 0)
         } else if kind.is_socket() {

@@ -52,7 +52,7 @@ pub struct Packages {
     /// They are the tree's first.
     pub base: bool,
     /// In the order in which they are unpacked.
-    pub packages: Vec<JobPackage>,
+    pub new: Vec<JobPackage>,
     /// Answers for debconf, before the first of them.
     pub preseeds: Vec<String>,
 }

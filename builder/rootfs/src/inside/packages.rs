@@ -22,12 +22,12 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
         begin(root, job)?;
     }
     let controls = packages
-        .packages
+        .new
         .iter()
         .map(|package| Ok(Deb::open(&package.deb)?.control))
         .collect::<Result<Vec<_>>>()?;
     let related: Vec<Related<'_>> = packages
-        .packages
+        .new
         .iter()
         .zip(&controls)
         .map(|(package, control)| Related {
@@ -54,7 +54,7 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             .unpack
             .iter()
             .map(|at| {
-                let package = &packages.packages[*at];
+                let package = &packages.new[*at];
                 Unit {
                     name: &package.name,
                     deb: &package.deb,
@@ -103,7 +103,7 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             let names: Option<Vec<String>> = round.configure.as_ref().map(|configure| {
                 configure
                     .iter()
-                    .map(|at| packages.packages[*at].name.clone())
+                    .map(|at| packages.new[*at].name.clone())
                     .collect()
             });
             configure(&chroot, names.as_deref())?;

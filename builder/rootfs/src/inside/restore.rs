@@ -40,13 +40,14 @@ pub fn restore(root: &Root, tree: &TarTree, threads: usize) -> Result<()> {
                 }
                 own(&place(path), entry)?;
             }
-            Kind::File(number) => match first.get(number) {
-                Some(other) => links.push((other, path)),
-                None => {
+            Kind::File(number) => {
+                if let Some(other) = first.get(number) {
+                    links.push((other, path));
+                } else {
                     first.insert(*number, path);
                     files.push((path, entry, *number));
                 }
-            },
+            }
             Kind::Symlink(target) => {
                 let place = place(path);
                 std::os::unix::fs::symlink(OsStr::from_bytes(target), &place)

@@ -55,7 +55,7 @@ impl Trace {
     pub fn end(self, root: &Root) -> Vec<String> {
         let untouched = |watched: &Watched| {
             open(root, &watched.path)
-                .and_then(|file| Ok(rustix::fs::fstat(&file)?))
+                .and_then(rustix::fs::fstat)
                 .is_ok_and(|stat| {
                     stat.st_ino == watched.inode
                         && stat.st_nlink == 1
