@@ -32,7 +32,7 @@ mod tools;
 
 use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -346,14 +346,14 @@ struct Times(Timestamps);
 
 impl Times {
     fn of(path: &Path) -> Result<Self> {
-        let stat = rustix::fs::lstat(path).with_context(|| path.display().to_string())?;
+        let stat = fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
         let time = |seconds: i64, nanoseconds: i64| Timespec {
             tv_sec: seconds,
             tv_nsec: nanoseconds,
         };
         Ok(Self(Timestamps {
-            last_access: time(stat.st_atime, stat.st_atime_nsec as i64),
-            last_modification: time(stat.st_mtime, stat.st_mtime_nsec as i64),
+            last_access: time(stat.atime(), stat.atime_nsec()),
+            last_modification: time(stat.mtime(), stat.mtime_nsec()),
         }))
     }
 

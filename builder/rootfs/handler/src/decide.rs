@@ -38,6 +38,7 @@ pub fn decide(path: &[u8], arguments: &[&[u8]]) -> Way {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let neutral = match name {
         b"openssl" => openssl(arguments),
+        b"seq" => seq(arguments),
         _ if name.starts_with(b"python3") => python(arguments),
         _ => true,
     };
@@ -53,14 +54,15 @@ fn python(arguments: &[&[u8]]) -> bool {
             b"-B" | b"-E" | b"-I" | b"-O" | b"-OO" | b"-s" | b"-S" | b"-Es" | b"-q" => {}
             b"-m" => return matches!(arguments.next(), Some(&(b"py_compile" | b"compileall"))),
             script => {
-                let standard = script
-                    .strip_prefix(b"/usr/lib/python3")
-                    .and_then(|rest| rest.rsplit(|&byte| byte == b'/').next().map(|name| (rest, name)))
-                    .is_some_and(|(rest, name)| {
-                        rest.iter().filter(|&&byte| byte == b'/').count() == 1
+                let parts: Vec<&[u8]> = script.split(|&byte| byte == b'/').collect();
+                return match parts[..] {
+                    [b"", b"usr", b"bin", name] => matches!(name, b"py3compile" | b"py3clean"),
+                    [b"", b"usr", b"lib", library, name] => {
+                        library.starts_with(b"python3.")
                             && matches!(name, b"py_compile.py" | b"compileall.py")
-                    });
-                return standard || matches!(script, b"/usr/bin/py3compile" | b"/usr/bin/py3clean");
+                    }
+                    _ => false,
+                };
             }
         }
     }
@@ -88,6 +90,13 @@ fn openssl(arguments: &[&[u8]]) -> bool {
                 | b"x509")
         )
     )
+}
+
+/// Whole numbers only: others are computed in `long double`, of 80 bits on x86 and 128 bits on ARM.
+fn seq(arguments: &[&[u8]]) -> bool {
+    let whole =
+        |argument: &&[u8]| (1..=18).contains(&argument.len()) && argument.iter().all(u8::is_ascii_digit);
+    arguments.iter().all(whole)
 }
 
 /// The line of [`STARTS`] for one start: `n` or `e`, a blank, the program's path.
@@ -172,6 +181,14 @@ mod tests {
         );
         assert_eq!(way("/usr/bin/openssl", &["version", "-a"]), Way::Emulated);
         assert_eq!(way("/usr/bin/openssl", &[]), Way::Emulated);
+    }
+
+    #[test]
+    fn only_whole_numbers_are_the_same_everywhere() {
+        assert_eq!(way("/usr/bin/seq", &["1", "20"]), Way::Native);
+        for other in ["0.1", "-w", "1e3", "", "99999999999999999999"] {
+            assert_eq!(way("/usr/bin/seq", &["1", other]), Way::Emulated, "{other}");
+        }
     }
 
     #[test]

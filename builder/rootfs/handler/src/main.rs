@@ -32,19 +32,19 @@ const CANNOT_START: c_int = 126;
 #[allow(unsafe_code, reason = "the C library's own, as their man pages declare them")]
 unsafe extern "C" {
     fn getauxval(kind: c_ulong) -> c_ulong;
-    fn execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char) -> c_int;
+    fn execve(path: *const c_char, argv: *const *const c_char, environment: *const *const c_char) -> c_int;
 }
 
 /// Returns only if nothing could be executed.
 #[allow(
     unsafe_code,
-    reason = "the entry point of C: argv and envp are arrays of argc + 1 and more pointers that end with null, \
-              and live as long as the process"
+    reason = "the entry point of C: `words` are `count` pointers and a null, `environment` ends with a null, and \
+              all of it lives as long as the process"
 )]
 #[cfg_attr(not(test), unsafe(no_mangle))]
-extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
-    let argv = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0) + 1) };
-    let [registered, path, rest @ ..] = argv else {
+extern "C" fn main(count: c_int, words: *const *const c_char, environment: *const *const c_char) -> c_int {
+    let words = unsafe { std::slice::from_raw_parts(words, usize::try_from(count).unwrap_or(0) + 1) };
+    let [registered, path, rest @ ..] = words else {
         return usage();
     };
     // argv[0] at least, and the null.
@@ -73,7 +73,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const 
         let native = std::fs::exists(OsStr::from_bytes(twin.to_bytes())).unwrap_or(false);
         if native {
             log(Way::Native, real);
-            unsafe { execve(twin.as_ptr(), rest.as_ptr(), envp) };
+            unsafe { execve(twin.as_ptr(), rest.as_ptr(), environment) };
         }
     }
 
@@ -96,7 +96,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const 
     let beside = CString::new(beside).unwrap_or_default();
     for qemu in [QEMU, &beside] {
         words[0] = qemu.as_ptr();
-        unsafe { execve(qemu.as_ptr(), words.as_ptr(), envp) };
+        unsafe { execve(qemu.as_ptr(), words.as_ptr(), environment) };
     }
     let error = std::io::Error::last_os_error();
     complain(&format!(

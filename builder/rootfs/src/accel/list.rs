@@ -5,9 +5,10 @@
 //! idea of the machine. Kept out on purpose:
 //!
 //! - what tells an architecture: `uname`, `arch`, `getconf`, `lscpu`, `setarch`, `ldd`, `gcc`, `apt*`;
-//! - what writes for the target's loader or loads the target's libraries: `ldconfig`, `iconvconfig`, everything
-//!   with PAM (`su`, `passwd`, `chpasswd`, `chfn`, `chsh`, `runuser`), the cache tools of GLib and GTK, `stdbuf`;
-//! - what computes in `long double`, of 80 bits on x86 and 128 bits on ARM: `seq`, `printf`, `numfmt`, `od`;
+//! - what writes for the target's loader or loads the target's libraries: `ldconfig`, `iconvconfig`, `stdbuf`,
+//!   everything with PAM (`su`, `passwd`, `chpasswd`, `chfn`, `chsh`, `runuser`), and the cache tools of the
+//!   desktop (`glib-*`, `gio-*`, `gtk-*`, `gdk-*`);
+//! - what computes in `long double`, of 80 bits on x86 and 128 bits on ARM: `printf`, `numfmt`, `od`;
 //! - what reads records whose size differs between architectures: `who`, `users`, `last`;
 //! - what terminals or processors answer: `stty`, `nproc`, `ps`.
 //!
@@ -100,6 +101,8 @@ pub(super) const GROUPS: &[Group] = &[
             "bin/realpath",
             "bin/rm",
             "bin/rmdir",
+            // Of whole numbers only: the handler looks at the arguments.
+            "bin/seq",
             "bin/sha1sum",
             "bin/sha224sum",
             "bin/sha256sum",
@@ -152,6 +155,7 @@ pub(super) const GROUPS: &[Group] = &[
             "bin/setsid",
         ],
     ),
+    group("bsdutils", &["bin/logger"]),
     // Archives and compression: the same source and the same settings give the same bytes. None of them takes
     // another path for another processor that would show in the output; the test of both ways compares them.
     group("bzip2", &["bin/bunzip2", "bin/bzcat", "bin/bzip2"]),
@@ -219,27 +223,28 @@ pub(super) const GROUPS: &[Group] = &[
     group("openssl", &["bin/openssl"]),
 ];
 
-/// What the programs need besides: libraries come as dependencies, perl's modules do not.
-const MODULES: &[&str] = &[
-    "perl",
-    "liblocale-gettext-perl",
-    "libtext-charwidth-perl",
-    "libtext-iconv-perl",
-];
+/// Perl's own compiled modules: libraries come as dependencies, these do not.
+const MODULES: &str = "perl";
 
-/// The packages that the tools tree of `suite` is made of, sorted, without their dependencies (which apt resolves; no
-/// recommended ones).
-pub fn packages(suite: &str) -> Vec<&'static str> {
+/// The packages that the tools tree of `suite` is made of, sorted, without their dependencies (which apt resolves,
+/// leaving out recommended ones). `tree` are the packages of the tree, with name and architecture: the native
+/// twins of its compiled perl modules are needed too.
+pub fn packages<'a>(suite: &str, tree: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<&'a str> {
     let other_python = if suite == "bookworm" {
         "python3.13-minimal"
     } else {
         "python3.11-minimal"
     };
+    let modules = tree
+        .into_iter()
+        .filter(|(name, arch)| *arch != "all" && name.starts_with("lib") && name.ends_with("-perl"))
+        .map(|(name, _)| name);
     let mut packages: Vec<_> = GROUPS
         .iter()
         .map(|group| group.package)
-        .chain(MODULES.iter().copied())
+        .chain([MODULES])
         .filter(|package| *package != other_python)
+        .chain(modules)
         .collect();
     packages.sort_unstable();
     packages.dedup();
@@ -296,10 +301,19 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_has_one_python() {
-        let bookworm = packages("bookworm");
+    fn packages_of_the_tools() {
+        let bookworm = packages("bookworm", []);
         assert!(bookworm.contains(&"python3.11-minimal") && !bookworm.contains(&"python3.13-minimal"));
-        assert!(packages("trixie").contains(&"python3.13-minimal"));
+        assert!(packages("trixie", []).contains(&"python3.13-minimal"));
         assert!(bookworm.contains(&"coreutils") && bookworm.contains(&"perl"));
+        let tree = [
+            ("libtext-iconv-perl", "arm64"),
+            ("libtext-glob-perl", "all"),
+            ("libc6", "arm64"),
+            ("postfix-policyd-spf-perl", "all"),
+        ];
+        let more = packages("bookworm", tree);
+        let added: Vec<_> = more.iter().filter(|name| !bookworm.contains(name)).collect();
+        assert_eq!(added, [&"libtext-iconv-perl"]);
     }
 }

@@ -12,8 +12,13 @@ use anyhow::{Context, Result};
 
 use super::tools::is_dir;
 
+/// What perl loads. The rest (headers, documentation, system headers in perl's own form: `.ph`) differs between
+/// architectures by nature; a native perl has those of its own kernel, or does without.
+const LOADED: [&str; 5] = ["so", "pm", "pl", "al", "ix"];
+
 /// Fills `seen`, an empty directory, with links to below `shown` (the path that `twins` has in the tree), one
-/// for each file below `own`. Returns the first file that has no twin, by its path below `own`.
+/// for each file below `own` that has a twin. Returns the first file that perl loads and that has none, by its path
+/// below `own`: then perl must not run natively.
 pub(super) fn mirror(own: &Path, twins: &Path, shown: &str, seen: &Path) -> Result<Option<String>> {
     let mut entries = match fs::read_dir(own) {
         Ok(entries) => entries.collect::<Result<Vec<_>, _>>()?,
@@ -36,7 +41,10 @@ pub(super) fn mirror(own: &Path, twins: &Path, shown: &str, seen: &Path) -> Resu
             }
         } else if fs::symlink_metadata(&twin).is_ok() && !is_dir(&twin) {
             symlink(&shown, &link).with_context(|| link.display().to_string())?;
-        } else {
+        } else if text
+            .rsplit_once('.')
+            .is_some_and(|(_, end)| LOADED.contains(&end))
+        {
             return Ok(Some(text.to_owned()));
         }
     }
@@ -78,7 +86,7 @@ mod tests {
             Path::new("/shown/5.36/auto/Text/Iconv.so")
         );
         assert!(!seen.join("5.36/Only").exists());
-        put(&own, &["5.36/auto/Other.so"]);
+        put(&own, &["5.36/auto/DBI/dbi_sql.h", "5.36/auto/Other.so"]);
         assert_eq!(
             mirror(&own, &twins, "/shown", &other).unwrap().as_deref(),
             Some("5.36/auto/Other.so")
