@@ -45,6 +45,14 @@ pub fn decide(path: &[u8], arguments: &[&[u8]]) -> Way {
     if neutral { Way::Native } else { Way::Emulated }
 }
 
+/// What `py3compile` asks each Python for: the number and the name of its form of byte code.
+const ABOUT_BYTE_CODE: [&[u8]; 4] = [
+    b"import imp; print(imp.get_magic())",
+    b"import imp; print(imp.get_tag())",
+    b"import importlib.util; print(importlib.util.MAGIC_NUMBER)",
+    b"import sys; print(sys.implementation.cache_tag)",
+];
+
 /// Python only compiles to byte code natively, which is the same on all architectures and needs nothing but
 /// the standard library. Other scripts may load extension modules of the target, or ask for the platform.
 fn python(arguments: &[&[u8]]) -> bool {
@@ -53,10 +61,17 @@ fn python(arguments: &[&[u8]]) -> bool {
         match argument {
             b"-B" | b"-E" | b"-I" | b"-O" | b"-OO" | b"-s" | b"-S" | b"-Es" | b"-q" => {}
             b"-m" => return matches!(arguments.next(), Some(&(b"py_compile" | b"compileall"))),
+            b"-c" => {
+                return arguments
+                    .next()
+                    .is_some_and(|code| ABOUT_BYTE_CODE.contains(code));
+            }
             script => {
                 let parts: Vec<&[u8]> = script.split(|&byte| byte == b'/').collect();
                 return match parts[..] {
-                    [b"", b"usr", b"bin", name] => matches!(name, b"py3compile" | b"py3clean"),
+                    [b"", b"usr", b"bin", name] | [b"", b"bin", name] => {
+                        matches!(name, b"py3compile" | b"py3clean")
+                    }
                     [b"", b"usr", b"lib", library, name] => {
                         library.starts_with(b"python3.")
                             && matches!(name, b"py_compile.py" | b"compileall.py")
@@ -148,7 +163,8 @@ mod tests {
         for arguments in [
             &["/usr/bin/py3compile", "-p", "x"][..],
             &["/usr/bin/py3clean", "-p", "x"],
-            &["-E", "/usr/bin/py3compile"],
+            &["-E", "/bin/py3compile"],
+            &["-c", "import imp; print(imp.get_magic())"],
             &["-m", "py_compile", "-"],
             &["-O", "-m", "compileall", "/usr/lib"],
             &["/usr/lib/python3.11/py_compile.py", "a.py"],
@@ -161,6 +177,7 @@ mod tests {
             &["-m"],
             &["-m", "platform"],
             &["-c", "import py_compile"],
+            &["-c"],
             &["-X", "importtime", "/usr/bin/py3compile"],
             &["/tmp/usr/bin/py3compile"],
             &["/usr/lib/python3.11/../../../tmp/py_compile.py"],
