@@ -1,12 +1,72 @@
-//! Gives the engine its version: a hash of its sources. A layer that another engine made is not taken up.
+//! Gives the engine its version, and compiles the handler of foreign programs (`handler/`) into one static file, which `accel` embeds.
+//! The version is a hash of the sources: a layer that another engine made is not taken up.
+//!
+//! It has no dependencies, so that rustc alone is enough: a static program needs other flags than the rest of the
+//! workspace, and cargo cannot give them to one member only.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-fn main() -> std::io::Result<()> {
+fn main() {
+    println!("cargo::rerun-if-changed=src");
+    println!("cargo::rerun-if-changed=handler/src");
+    println!("cargo::rerun-if-changed=build.rs");
+    match version() {
+        Ok(version) => println!("cargo::rustc-env=CLIC_ENGINE={version}"),
+        Err(error) => panic!("the engine's sources cannot be read: {error}"),
+    }
+    handler();
+}
+
+fn handler() {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
+    let out = Path::new(&variable("OUT_DIR")).join("handler");
+    let mut rustc = Command::new(variable("RUSTC"));
+    rustc
+        .args([
+            "--edition",
+            "2024",
+            "--crate-name",
+            "clic_handler",
+            "handler/src/main.rs",
+        ])
+        .arg("--target")
+        .arg(variable("TARGET"))
+        // Small, without anything to relocate, and the same from every directory.
+        .args([
+            "-C",
+            "opt-level=s",
+            "-C",
+            "panic=abort",
+            "-C",
+            "lto=fat",
+            "-C",
+            "codegen-units=1",
+        ])
+        .args(["-C", "strip=symbols", "-C", "relocation-model=static"])
+        .args(["-C", "target-feature=+crt-static"])
+        .arg("-o")
+        .arg(&out);
+    if let Ok(linker) = std::env::var("RUSTC_LINKER") {
+        rustc.arg("-C").arg(format!("linker={linker}"));
+    }
+    let output = rustc
+        .output()
+        .unwrap_or_else(|error| panic!("{rustc:?} does not start: {error}"));
+    assert!(
+        output.status.success(),
+        "the handler of foreign programs cannot be compiled (a static program needs libc.a: \
+         sudo apt-get install libc6-dev):\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// FNV-1a over names and contents: it only has to tell versions of one source tree apart, without a dependency.
+fn version() -> std::io::Result<String> {
     let mut files = Vec::new();
     collect(Path::new("src"), &mut files)?;
+    collect(Path::new("handler/src"), &mut files)?;
     files.sort();
-    // FNV-1a: it only has to tell versions of one source tree apart, without a dependency at build time.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for path in files {
         let name = path.to_string_lossy().into_owned().into_bytes();
@@ -14,9 +74,7 @@ fn main() -> std::io::Result<()> {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
-    println!("cargo::rustc-env=CLIC_ENGINE={hash:016x}");
-    println!("cargo::rerun-if-changed=src");
-    Ok(())
+    Ok(format!("{hash:016x}"))
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -64,19 +64,57 @@ impl Emulator {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn at(arch: Arch, path: &Path) -> Self {
+        Self {
+            arch,
+            interpreter: path.to_str().unwrap().into(),
+            flags: "OF",
+        }
+    }
+
     /// The line to write to `binfmt_misc/register`.
     pub fn registration(&self) -> String {
-        let Elf { qemu, magic, mask } = elf(self.arch);
-        format!(
-            ":clic-{qemu}:M::{magic}:{mask}:{}:{}",
-            self.interpreter, self.flags
-        )
+        registration(self.arch, ':', &self.interpreter, self.flags)
     }
 
     /// The program that emulates.
     pub fn interpreter(&self) -> &str {
         &self.interpreter
     }
+}
+
+/// The longest line that the kernel takes, in bytes (`MAX_REGISTER_LENGTH` of `fs/binfmt_misc.c`).
+const LONGEST: usize = 1920;
+
+/// The line that registers `interpreter`, wherever it is, for programs of `arch`. Error: [`UserError`] for a path
+/// that the kernel cannot be told.
+pub(crate) fn line(arch: Arch, interpreter: &Path, flags: &str) -> Result<String> {
+    let wrong = |why| {
+        UserError::new(format!(
+            "binfmt_misc cannot be told of {}: {why}",
+            interpreter.display()
+        ))
+        .help("let CLIC_CACHE name a directory with a plain path")
+    };
+    let path = interpreter.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
+    // The first character of the line separates its fields.
+    let separator = [':', '|', ',', ';', '!', '%']
+        .into_iter()
+        .find(|&separator| !path.contains(separator) && !path.contains('\n'))
+        .ok_or_else(|| wrong("it has too many special characters"))?;
+    let line = registration(arch, separator, path, flags);
+    if line.len() >= LONGEST {
+        return Err(wrong("it is too long").into());
+    }
+    Ok(line)
+}
+
+fn registration(arch: Arch, separator: char, interpreter: &str, flags: &str) -> String {
+    let Elf { qemu, magic, mask } = elf(arch);
+    let name = format!("clic-{qemu}");
+    let fields = ["", &name, "M", "", magic, mask, interpreter, flags];
+    fields.join(&separator.to_string())
 }
 
 /// Whether the host itself runs programs of `arch` in any tree: a registration with the flag F.
@@ -125,6 +163,25 @@ mod tests {
         // The kernel takes 1920 bytes at most, and 20 bytes of magic (each written as \xNN).
         assert_eq!(line.split(':').nth(4).unwrap().len(), 20 * 4);
         assert_eq!(line.split(':').nth(5).unwrap().len(), 20 * 4);
+    }
+
+    #[test]
+    fn a_registration_of_any_path() {
+        let line = |path: &str| line(Arch::Arm64, Path::new(path), "OPF").map_err(|error| error.to_string());
+        let plain = line("/a/handler").unwrap();
+        assert!(plain.starts_with(r":clic-aarch64:M::\x7f"), "{plain}");
+        assert!(plain.ends_with(r"\xff:/a/handler:OPF"), "{plain}");
+        let colon = line("/a:b/handler").unwrap();
+        assert!(colon.starts_with(r"|clic-aarch64|M||\x7f"), "{colon}");
+        assert!(colon.ends_with(r"\xff|/a:b/handler|OPF"), "{colon}");
+        let long = line(&"/long".repeat(500)).unwrap_err();
+        assert!(long.starts_with("binfmt_misc cannot be told of /long"), "{long}");
+        assert!(long.contains("long: it is too long\n  help: "), "{long}");
+        let special = line("/a\nb").unwrap_err();
+        assert!(
+            special.contains("it has too many special characters"),
+            "{special}"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@
     reason = "short texts, where clarity counts and speed does not"
 )]
 
+pub mod accel;
 pub mod apt;
 pub mod binfmt;
 pub mod clean;
