@@ -56,6 +56,45 @@ fn umask(command: &mut std::process::Command, mask: u32) {
     }
 }
 
+/// A file that nothing reads while the image is made changes: only itself changes in the image, which is what a build from
+/// nothing makes. A file that something reads makes its stage again.
+#[test]
+fn a_changed_file_reuses_what_did_not_read_it_and_gives_the_same_bytes() {
+    let _built = image("x86-pc");
+    let _turn = heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let tree = copy_tree(dir.path());
+    let build = |out: &str, more: &[&str]| {
+        let out = dir.path().join(out);
+        let mut command = clic(["build", "minimal", "--board", "x86-pc", "--out"]);
+        command.arg(&out).arg("--root").arg(&tree).args(more);
+        (
+            run(&mut command).ok().stderr,
+            sha256(&out.join("minimal-x86-pc.img")),
+        )
+    };
+    let files = tree.join("overlays/base/files/etc");
+    let unread = files.join("ssh/sshd_config.d/10-clic.conf");
+    let text = std::fs::read_to_string(&unread).unwrap();
+    std::fs::write(&unread, format!("{text}# changed\n")).unwrap();
+    let (said, reused) = build("reused", &[]);
+    assert!(
+        said.contains("nothing in it read what changed (/etc/ssh/sshd_config.d/10-clic.conf"),
+        "{said}"
+    );
+    let (_, anew) = build("anew", &["--rebuild"]);
+    assert_eq!(reused, anew);
+
+    let read = files.join("initramfs-tools/conf.d/clic");
+    let text = std::fs::read_to_string(&read).unwrap();
+    std::fs::write(&read, format!("{text}# changed\n")).unwrap();
+    let (said, _) = build("read", &[]);
+    assert!(
+        said.contains("Files, units, initramfs (file /etc/initramfs-tools/conf.d/clic of base changed"),
+        "{said}"
+    );
+}
+
 #[test]
 fn x86_pc_is_the_same_to_the_bit() {
     the_same_elsewhere("x86-pc");
