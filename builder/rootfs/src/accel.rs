@@ -6,7 +6,7 @@
 //! it, and QEMU if not.
 //!
 //! ```text
-//! <tree>/.clic                    tmpfs, only while the build works in the tree
+//! <tree>/.clic                    tmpfs, read-only, only while the build works in the tree
 //!    tools/                       the tools tree, read-only: native programs and libraries of the same suite
 //!    native/usr/bin/sed           a link to /.clic/tools/usr/bin/sed: sed may run natively
 //!    modules/perl5/               perl's compiled modules: links, see `mirror`
@@ -120,8 +120,8 @@ impl Accel {
         &self.registration
     }
 
-    /// Mounts the tools in `tree`, whose `/usr/lib` must be there already. To be called in the sandbox, before
-    /// programs of the tree are started.
+    /// Mounts the tools in `tree`, whose `/usr/lib` must be there already, and `/usr` merged. To be called in the
+    /// sandbox, before programs of the tree are started. They need `/proc`, or all of them are emulated.
     pub fn enter(&self, tree: &Path) -> Result<Entered<'_>> {
         let entered = Entered {
             accel: self,
@@ -154,8 +154,15 @@ impl Entered<'_> {
     /// on the list, each with the reason.
     pub fn refresh(&self) -> Result<Vec<String>> {
         let mount = self.tree.join(MOUNT);
-        let mut emulated = Vec::new();
+        // Else a script that cleans up too much would take the links away, and all would be emulated.
+        protect(&mount, false)?;
+        let emulated = self.look(&mount)?;
+        protect(&mount, true)?;
+        Ok(emulated)
+    }
 
+    fn look(&self, mount: &Path) -> Result<Vec<String>> {
+        let mut emulated = Vec::new();
         let mut perl = true;
         let (own, seen) = (
             self.tree.join("usr/lib").join(names(self.accel.target).triplet),
@@ -318,11 +325,16 @@ pub fn same_version(a: &str, b: &str) -> bool {
 fn bind(from: &Path, to: &Path, read_only: bool) -> Result<()> {
     let what = || format!("{} on {}", from.display(), to.display());
     rustix::mount::mount_bind(from, to).with_context(what)?;
+    protect(to, read_only)
+}
+
+/// Sets the flags of one mount; those of others of the same file system stay.
+fn protect(mount: &Path, read_only: bool) -> Result<()> {
     let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
     if read_only {
         flags |= MountFlags::RDONLY;
     }
-    rustix::mount::mount_remount(to, flags, c"").with_context(what)
+    rustix::mount::mount_remount(mount, flags, c"").with_context(|| mount.display().to_string())
 }
 
 /// Whatever the umask.

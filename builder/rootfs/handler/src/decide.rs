@@ -107,11 +107,12 @@ fn openssl(arguments: &[&[u8]]) -> bool {
     )
 }
 
-/// Whole numbers only: others are computed in `long double`, of 80 bits on x86 and 128 bits on ARM.
+/// Whole numbers only, which a `long double` of 80 bits (x86) or 128 bits (ARM) holds exactly.
 fn seq(arguments: &[&[u8]]) -> bool {
-    let whole =
-        |argument: &&[u8]| (1..=18).contains(&argument.len()) && argument.iter().all(u8::is_ascii_digit);
-    arguments.iter().all(whole)
+    arguments.iter().all(|argument| {
+        let digits = argument.strip_prefix(b"-").unwrap_or(argument);
+        (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+    })
 }
 
 /// The line of [`STARTS`] for one start: `n` or `e`, a blank, the program's path.
@@ -202,8 +203,8 @@ mod tests {
 
     #[test]
     fn only_whole_numbers_are_the_same_everywhere() {
-        assert_eq!(way("/usr/bin/seq", &["1", "20"]), Way::Native);
-        for other in ["0.1", "-w", "1e3", "", "99999999999999999999"] {
+        assert_eq!(way("/usr/bin/seq", &["6", "-1", "0"]), Way::Native);
+        for other in ["0.1", "-w", "-", "1e3", "", "99999999999999999999"] {
             assert_eq!(way("/usr/bin/seq", &["1", other]), Way::Emulated, "{other}");
         }
     }

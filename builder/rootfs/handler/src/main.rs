@@ -100,7 +100,8 @@ extern "C" fn main(count: c_int, words: *const *const c_char, environment: *cons
     }
     let error = std::io::Error::last_os_error();
     complain(&format!(
-        "{}: no emulator for it at {} or {}: {error}",
+        "{}: no emulator for it at {} or {}: {error} (in a chroot within the tree, programs of the target \
+         run only when the build does without native tools)",
         text(*path).to_string_lossy(),
         QEMU.to_string_lossy(),
         beside.to_string_lossy()

@@ -39,6 +39,12 @@ pub(super) fn mirror(own: &Path, twins: &Path, shown: &str, seen: &Path) -> Resu
             if let Some(missing) = mirror(&entry.path(), &twin, &shown, &link)? {
                 return Ok(Some(format!("{text}/{missing}")));
             }
+        } else if let (Ok(target), Ok(same)) = (fs::read_link(entry.path()), fs::read_link(&twin))
+            && target == same
+            && target.is_relative()
+        {
+            // 5.36 -> 5.36.0: to the mirrored directory, not to the whole one.
+            symlink(&target, &link).with_context(|| link.display().to_string())?;
         } else if fs::symlink_metadata(&twin).is_ok() && !is_dir(&twin) {
             symlink(&shown, &link).with_context(|| link.display().to_string())?;
         } else if text
@@ -80,7 +86,10 @@ mod tests {
         );
         assert_eq!(mirror(&own, &twins, "/shown", &seen).unwrap(), None);
         put(&own, &["5.36/Text/Iconv.pm", "5.36/auto/Text/Iconv.so"]);
+        symlink("5.36", own.join("5")).unwrap();
+        symlink("5.36", twins.join("5")).unwrap();
         assert_eq!(mirror(&own, &twins, "/shown", &seen).unwrap(), None);
+        assert_eq!(fs::read_link(seen.join("5")).unwrap(), Path::new("5.36"));
         assert_eq!(
             fs::read_link(seen.join("5.36/auto/Text/Iconv.so")).unwrap(),
             Path::new("/shown/5.36/auto/Text/Iconv.so")

@@ -150,3 +150,40 @@ fn a_run_is_prepared_for_packages_of_the_same_version() {
     let (_scratch, accel) = prepare(|package| package != "sed");
     assert!(accel.twins.is_empty());
 }
+
+#[test]
+fn the_handler_is_static_and_says_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let handler = dir.path().join("handler");
+    // Links: a program that was just written may be busy, while another test starts a process.
+    symlink(concat!(env!("OUT_DIR"), "/handler"), &handler).unwrap();
+    let mut copy = HANDLER.to_vec();
+    assert!(!elf::set_loader(&mut copy, "/x").unwrap(), "it has a loader");
+    let run = |arguments: &[&str]| {
+        let finished = clic_host::Cmd::new(handler.to_str().unwrap())
+            .args(arguments)
+            .finish()
+            .unwrap();
+        (finished.status.code(), finished.stdout, finished.stderr)
+    };
+    let fails = |arguments: &[&str]| {
+        let (code, _, said) = run(arguments);
+        assert_eq!(code, Some(126));
+        said
+    };
+    let said = fails(&[]);
+    assert!(
+        said.contains("the kernel starts this, for programs of another architecture"),
+        "{said}"
+    );
+    assert!(fails(&["/usr/bin/sed"]).contains("the kernel starts this"));
+    let said = fails(&["/usr/bin/no-such-program", "no-such-program"]);
+    assert!(
+        said.contains("/usr/bin/no-such-program: no emulator for it at /.clic/qemu or "),
+        "{said}"
+    );
+    // With an emulator beside it: `-0 ARGV0 PROGRAM ARGUMENTS`.
+    symlink("/bin/echo", dir.path().join("handler.qemu")).unwrap();
+    assert_eq!(run(&["/bin/x", "name", "-a", "b"]).1, b"-0 name /bin/x -a b\n");
+    assert_eq!(run(&["-x", ""]).1, b"-0  ./-x\n");
+}
