@@ -21,6 +21,7 @@ use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
 use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
+use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
 use clic_rootfs::{Mirrors, Resolution, Sandbox, TreeSpec};
 use clic_store::{Publishing, Store};
@@ -78,6 +79,9 @@ pub struct Args {
     /// Build everything again, whatever the store holds of earlier builds
     #[arg(long)]
     rebuild: bool,
+    /// Emulate every program of a board of another architecture: slow, for the same bytes
+    #[arg(long)]
+    no_accelerate: bool,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
@@ -180,6 +184,7 @@ impl Build<'_> {
             sources_list: &resolution.sources_list(),
             threads: self.threads() as usize,
             rebuild: self.args.rebuild,
+            accelerate: !self.args.no_accelerate,
         };
         let root = clic_rootfs::build(&spec, &debs, self.store, self.log, progress)?;
         let tree = Tree::from_root(&root.tree)?;
@@ -207,14 +212,14 @@ impl Build<'_> {
             releases,
             packages,
             &files,
-            self.how(timings),
+            self.how(timings, root.starts.as_ref()),
         )?;
         outputs.add("manifest.json", manifest.to_json()?.as_bytes())?;
         outputs.commit()
     }
 
     /// The part of the manifest that decides no byte of the image.
-    fn how(&self, timings: &Timings) -> manifest::Build {
+    fn how(&self, timings: &Timings, starts: Option<&Counts>) -> manifest::Build {
         let Args {
             from,
             locked,
@@ -222,6 +227,7 @@ impl Build<'_> {
             xz,
             jobs,
             rebuild,
+            no_accelerate,
             ..
         } = self.args;
         let flags = [
@@ -230,6 +236,7 @@ impl Build<'_> {
             ("--zst", *zst),
             ("--xz", *xz),
             ("--rebuild", *rebuild),
+            ("--no-accelerate", *no_accelerate),
         ];
         let flags = flags
             .into_iter()
@@ -256,6 +263,10 @@ impl Build<'_> {
             started: i64::try_from(started.saturating_sub(self.begun.elapsed().as_secs()))
                 .unwrap_or_default(),
             stages: timings.stages(),
+            starts: starts.map(|starts| manifest::Starts {
+                native: starts.native,
+                emulated: starts.emulated,
+            }),
             options: flags
                 .chain(mirrors)
                 .chain(jobs)

@@ -5,6 +5,7 @@
 pub mod cancel;
 pub mod error;
 pub mod log;
+pub mod parallel;
 pub mod process;
 pub mod progress;
 

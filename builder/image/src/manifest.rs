@@ -142,8 +142,20 @@ pub struct Build {
     pub started: i64,
     /// Stages and how long each took, in their order.
     pub stages: Vec<StageTime>,
+    /// How programs of a foreign tree were started, if that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Starts>,
     /// What was asked for on the command line beyond recipe and board, by option.
     pub options: BTreeMap<String, String>,
+}
+
+/// Programs of a foreign tree that a build started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starts {
+    /// By a native twin.
+    pub native: u64,
+    /// By the emulator.
+    pub emulated: u64,
 }
 
 /// A stage of a build.

@@ -121,7 +121,8 @@ impl Accel {
     }
 
     /// Mounts the tools in `tree`, whose `/usr/lib` must be there already, and `/usr` merged. To be called in the
-    /// sandbox, before programs of the tree are started. They need `/proc`, or all of them are emulated.
+    /// sandbox, before programs of the tree are started. They need `/proc`, or all of them are emulated; and all are
+    /// until the first [`Entered::refresh`].
     pub fn enter(&self, tree: &Path) -> Result<Entered<'_>> {
         let entered = Entered {
             accel: self,
@@ -217,10 +218,9 @@ impl Entered<'_> {
 
     /// Takes the mounts and their directories away: the tree is as it would be without them. To be called when
     /// all programs of the tree have ended.
-    pub fn leave(self) -> Result<Counts> {
+    pub fn leave(self) -> Result<()> {
         self.unmount()
-            .context("the native tools cannot be taken out of the tree")?;
-        self.accel.counts()
+            .context("the native tools cannot be taken out of the tree")
     }
 
     /// The mount points, and the directories whose times they must not change.
@@ -285,7 +285,7 @@ impl Entered<'_> {
         for dir in MODULE_DIRS {
             bind(&mount.join(MODULES).join(dir), &libraries.join(dir), true)?;
         }
-        self.refresh().map(drop)
+        Ok(())
     }
 
     /// Also after a part of [`Self::mount`] only.

@@ -161,11 +161,12 @@ impl Resolution {
 
     /// The package of this name.
     pub fn get(&self, name: &str) -> Option<&Package> {
-        let at = self
-            .packages
-            .binary_search_by(|package| package.name.as_str().cmp(name))
-            .ok()?;
-        self.packages.get(at)
+        find(&self.packages, name)
+    }
+
+    /// The same of `tools`.
+    pub fn tool(&self, name: &str) -> Option<&Package> {
+        find(&self.tools, name)
     }
 
     /// Has every .deb of `packages` and `tools` in the store, each verified now, and returns the paths of the `packages`
@@ -239,6 +240,11 @@ impl Resolution {
         }
         .into()
     }
+}
+
+fn find<'a>(packages: &'a [Package], name: &str) -> Option<&'a Package> {
+    let at = packages.binary_search_by(|package| package.name.as_str().cmp(name));
+    packages.get(at.ok()?)
 }
 
 /// The mirror no longer has a package of the lock.

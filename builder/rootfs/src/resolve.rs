@@ -8,13 +8,14 @@ use clic_host::{Log, Progress, UserError};
 use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
 use clic_store::{Store, space};
 
+use crate::accel;
 use crate::apt::{self, Apt, Line, Trust};
 use crate::control;
 use crate::lock::{self, Lock};
 use crate::mirror::{Mirrors, without_login};
 use crate::parts::{Dependencies, Part};
 use crate::resolution::{Package, Release, Resolution};
-use crate::tools::{HOSTS, TOOLS, host_arch};
+use crate::tools::{HOSTS, host_arch};
 use crate::{sources, unknown};
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
@@ -161,7 +162,7 @@ fn resolve_for(
     let mut tools = BTreeMap::new();
     for host in hosts.iter().filter(|host| **host != plan.arch) {
         stage.message(format!("tools for {host}"));
-        tools.insert(*host, resolver.tools(*host)?);
+        tools.insert(*host, resolver.tools(*host, &packages)?);
     }
     let newest = releases.iter().map(|release| release.date).max();
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
@@ -292,8 +293,8 @@ impl Resolver<'_> {
         Ok(packages)
     }
 
-    /// The tools for a build host of this architecture, sorted by name.
-    fn tools(&self, host: Arch) -> Result<Vec<Package>> {
+    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on.
+    fn tools(&self, host: Arch, tree: &[Package]) -> Result<Vec<Package>> {
         let apt = self.open(host)?;
         let mut keep = self
             .options
@@ -305,9 +306,11 @@ impl Resolver<'_> {
         apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);
-        let names: Vec<&str> = TOOLS
+        let tree = tree
             .iter()
-            .copied()
+            .map(|package| (package.name.as_str(), package.arch.as_str()));
+        let names: Vec<&str> = accel::packages(&self.plan.suite, tree)
+            .into_iter()
             .filter(|name| index.stanzas.contains_key(name))
             .collect();
         let mut tools = self

@@ -36,6 +36,8 @@ exec "$@""#;
 pub struct Sandbox {
     root: bool,
     emulator: Option<Emulator>,
+    /// The line for `binfmt_misc/register` that is used instead of the emulator's own.
+    instead: Option<String>,
 }
 
 impl Sandbox {
@@ -44,6 +46,7 @@ impl Sandbox {
         let sandbox = Self {
             root: effective_root(),
             emulator: None,
+            instead: None,
         };
         sandbox.try_it().map_err(|said| diagnose(&said, sandbox.root))?;
         Ok(sandbox)
@@ -75,6 +78,18 @@ impl Sandbox {
         Ok(sandbox)
     }
 
+    /// The emulator that the sandbox registers for itself. `None` if nothing is emulated, or only as the host has it.
+    pub fn emulator(&self) -> Option<&Emulator> {
+        self.emulator.as_ref()
+    }
+
+    /// With another line for `binfmt_misc/register` than the emulator's own.
+    #[must_use]
+    pub fn registering(mut self, line: &str) -> Self {
+        self.instead = Some(line.to_owned());
+        self
+    }
+
     /// How programs of a foreign architecture run, for logs.
     pub fn emulation(&self) -> String {
         self.emulator.as_ref().map_or_else(
@@ -100,11 +115,8 @@ impl Sandbox {
             "--mount-proc",
             "--",
         ]);
-        let register = self
-            .emulator
-            .as_ref()
-            .map(Emulator::registration)
-            .unwrap_or_default();
+        let own = || self.emulator.as_ref().map(Emulator::registration);
+        let register = self.instead.clone().or_else(own).unwrap_or_default();
         cmd.args(["sh", "-c", ENTER, "sh", &register, program])
     }
 
@@ -114,6 +126,7 @@ impl Sandbox {
         let sandbox = Self {
             root: effective_root(),
             emulator: None,
+            instead: None,
         };
         let remove = || {
             let rm = sandbox
@@ -311,6 +324,7 @@ mod tests {
         let line = Sandbox {
             root: false,
             emulator: None,
+            instead: None,
         }
         .cmd("true")
         .line();

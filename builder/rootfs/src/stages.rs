@@ -16,6 +16,7 @@ use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_store::space::io_error;
 use clic_store::{NoSpace, Scratch, Store, space};
 
+use crate::accel::{Accel, Counts, same_version};
 use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
 use crate::inside::restore;
 use crate::inside::say::{self, Said};
@@ -23,7 +24,7 @@ use crate::layers::{Inputs, Last, Layer, Layers, Trace};
 use crate::parts::Part;
 use crate::tarball::TarTree;
 use crate::tree::TreeSpec;
-use crate::{Sandbox, files, inside};
+use crate::{Sandbox, files, inside, tools};
 
 /// One stage.
 struct Step {
@@ -58,6 +59,7 @@ pub struct Stages<'a> {
 struct Workshop {
     scratch: Scratch,
     sandbox: Sandbox,
+    accel: Option<Accel>,
     root: PathBuf,
     stages: usize,
     /// Bytes that the work was expected to need.
@@ -87,8 +89,9 @@ impl<'a> Stages<'a> {
         })
     }
 
-    /// Has every stage's layer, and returns the tree that they make.
-    pub fn run(mut self) -> Result<TarTree> {
+    /// Has every stage's layer, and returns the tree that they make; and how programs were started for it, if a foreign
+    /// tree's were.
+    pub fn run(mut self) -> Result<(TarTree, Option<Counts>)> {
         let mut done: Vec<LayerTar> = Vec::new();
         let mut changed = Vec::new();
         for step in steps(self.spec)? {
@@ -103,7 +106,9 @@ impl<'a> Stages<'a> {
             };
             tree.write_file(&file.path, content.data.read()?.to_vec());
         }
-        Ok(tree)
+        let accel = self.work.as_ref().and_then(|work| work.accel.as_ref());
+        let starts = accel.map(Accel::counts).transpose()?;
+        Ok((tree, starts))
     }
 
     /// The layer of a stage, and files that have to be put over it since they are different now.
@@ -146,7 +151,7 @@ impl<'a> Stages<'a> {
         let stage = self.progress.stage(step.id, step.title, &why);
         let mut workshop = match self.work.take() {
             Some(workshop) => workshop,
-            None => Workshop::open(self.spec, self.store, self.log)?,
+            None => Workshop::open(self.spec, self.store, self.log, &stage)?,
         };
         let result = self.make(step, below, &mut workshop, &stage);
         self.work = Some(workshop);
@@ -223,6 +228,7 @@ impl<'a> Stages<'a> {
             arch: self.spec.plan.arch,
             epoch: self.spec.resolution.epoch,
             threads: self.spec.threads,
+            accel: workshop.accel.clone(),
             restore,
             work: self.work_of(step, dir)?,
             tar: dir.join("changes.tar"),
@@ -395,18 +401,50 @@ fn regular_files<'a>(spec: &TreeSpec<'a>) -> impl Iterator<Item = (&'a TreeFile,
     })
 }
 
+/// What has a foreign tree's programs run natively. `None` where nothing is emulated, where it is not wanted, and where
+/// the host's own table of interpreters is all there is.
+fn accelerate(
+    spec: &TreeSpec<'_>,
+    sandbox: &Sandbox,
+    scratch: &Path,
+    store: &Store,
+    stage: &Stage,
+) -> Result<Option<Accel>> {
+    let (Some(emulator), Some(host)) = (sandbox.emulator(), tools::host_arch()) else {
+        return Ok(None);
+    };
+    let resolution = spec.resolution;
+    if !spec.accelerate || resolution.tools.is_empty() {
+        return Ok(None);
+    }
+    let target = spec.plan.arch;
+    let tree = tools::tree(resolution, host, target, store, spec.threads, stage)?;
+    let own = scratch.join("accel");
+    std::fs::create_dir(&own).map_err(|error| io_error(error, &own))?;
+    let same = |name: &str| match (resolution.get(name), resolution.tool(name)) {
+        (Some(theirs), Some(ours)) => same_version(&theirs.version, &ours.version),
+        (theirs, ours) => theirs.is_none() && ours.is_some(),
+    };
+    Accel::prepare(&tree, host, target, emulator, &own, same).map(Some)
+}
+
 impl Workshop {
-    fn open(spec: &TreeSpec<'_>, store: &Store, log: &Log) -> Result<Self> {
-        let sandbox = Sandbox::for_arch(spec.plan.arch)?;
+    fn open(spec: &TreeSpec<'_>, store: &Store, log: &Log, stage: &Stage) -> Result<Self> {
+        let mut sandbox = Sandbox::for_arch(spec.plan.arch)?;
         log.line(&format!("emulator: {}", sandbox.emulation()));
         // The tree and its layers, both with initramfs and databases.
         let needed = spec.resolution.installed_size().saturating_mul(5) / 2;
         space::ensure(store.dir(), needed, "building the tree")?;
         let scratch = store.scratch("tree")?;
+        let accel = accelerate(spec, &sandbox, scratch.path(), store, stage)?;
+        if let Some(accel) = &accel {
+            sandbox = sandbox.registering(accel.registration());
+        }
         Ok(Self {
             root: scratch.path().join("root"),
             scratch,
             sandbox,
+            accel,
             stages: 0,
             needed,
         })

@@ -2,37 +2,43 @@
 //!
 //! They never shape a result, only how long it takes: they are in the lock, so that a build has them offline, but not
 //! in an image's identity or manifest.
+//!
+//! ```text
+//! <store>/tools/<key>/tree      what `accel::fit` made of the packages
+//! <store>/tools/<key>/sha256    the hash of all that is in it, looked at before each use
+//! ```
 
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clic_host::{Stage, parallel};
 use clic_recipe::plan::Arch;
+use clic_store::space::io_error;
+use clic_store::{Store, sha256, sha256_of};
+use sha2::{Digest, Sha256};
 
-/// Packages that bring them. A name that a suite does not have is passed over: each has another Python.
-pub const TOOLS: &[&str] = &[
-    "bash",
-    "coreutils",
-    "cpio",
-    "dash",
-    "debconf",
-    "diffutils",
-    "dpkg",
-    "findutils",
-    "gawk",
-    "grep",
-    "gzip",
-    "kmod",
-    "mawk",
-    "perl",
-    "python3.11-minimal",
-    "python3.13-minimal",
-    "sed",
-    "systemd",
-    "tar",
-    "util-linux",
-    "xz-utils",
-    "zstd",
-];
+use crate::accel;
+use crate::deb::Deb;
+use crate::resolution::{Package, Resolution};
 
 /// Architectures of build hosts that there are tools for.
 pub const HOSTS: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+
+/// Where a package has programs and libraries; the rest of it is not unpacked.
+const WANTED: [&str; 10] = [
+    "bin",
+    "sbin",
+    "lib",
+    "lib64",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "usr/lib64",
+    "usr/libexec",
+    "usr/libx32",
+];
 
 /// This machine's architecture, if it is one that there are tools for.
 pub fn host_arch() -> Option<Arch> {
@@ -41,4 +47,107 @@ pub fn host_arch() -> Option<Arch> {
         "aarch64" => Some(Arch::Arm64),
         _ => None,
     }
+}
+
+/// The tools tree for a resolution's `tools`, on a build host of `host`: that in the store if it is whole, else a new
+/// one. It stays while `store` is open.
+pub fn tree(
+    resolution: &Resolution,
+    host: Arch,
+    target: Arch,
+    store: &Store,
+    threads: usize,
+    stage: &Stage,
+) -> Result<PathBuf> {
+    let key = key(&resolution.tools, target);
+    let dir = store.room("tools")?.join(&key);
+    let _held = store.lock(&format!("tools-{key}"))?;
+    let (tree, hash) = (dir.join("tree"), dir.join("sha256"));
+    if store.uses(&dir)? {
+        let written = std::fs::read_to_string(&hash).unwrap_or_default();
+        if digest(&tree).is_ok_and(|found| found == written) {
+            return Ok(tree);
+        }
+        stage.message("native tools: those in the store are damaged, so they are made again");
+        tracing::warn!(tools = key, "damaged tools removed from the store");
+        std::fs::remove_dir_all(&dir).map_err(|error| io_error(error, &dir))?;
+    } else {
+        stage.message("native tools");
+    }
+    let scratch = store.scratch("tools")?;
+    let new = scratch.path().join("new");
+    let place = new.join("tree");
+    std::fs::create_dir_all(&place).map_err(|error| io_error(error, &place))?;
+    parallel::each(&resolution.tools, threads, |package| {
+        let deb = store.fetch(&package.download(), stage)?;
+        extract(&deb, &place).with_context(|| format!("cannot unpack the tool {}", package.title()))
+    })?;
+    accel::fit(&place, host, target)?;
+    let digest = digest(&place)?;
+    std::fs::write(new.join("sha256"), digest).map_err(|error| io_error(error, &new))?;
+    std::fs::rename(&new, &dir).map_err(|error| io_error(error, &dir))?;
+    store.uses(&dir)?;
+    Ok(tree)
+}
+
+/// Everything that shapes a tools tree, in 64 hexadecimal digits.
+fn key(tools: &[Package], target: Arch) -> String {
+    let mut text = format!("{} {target}\n", env!("CLIC_ENGINE"));
+    for package in tools {
+        text.push_str(&package.sha256);
+        text.push('\n');
+    }
+    sha256(text.as_bytes())
+}
+
+/// Programs and libraries of a package; the tar crate lets nothing leave `dir`. Owners are ours: they become root in
+/// the sandbox.
+fn extract(deb: &Path, dir: &Path) -> Result<()> {
+    let deb = Deb::open(deb)?;
+    let mut archive = tar::Archive::new(deb.data()?);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let plain = path.strip_prefix(".").unwrap_or(&path);
+        if WANTED.iter().any(|wanted| plain.starts_with(wanted)) {
+            entry.unpack_in(dir)?;
+        }
+    }
+    // The archive ends before the compressed stream does, whose checksum comes last.
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
+    Ok(())
+}
+
+/// The hash of names, modes and contents of everything below `dir`.
+fn digest(dir: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    add(&mut hash, dir)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn add(hash: &mut Sha256, dir: &Path) -> Result<()> {
+    let failed = |error| io_error(error, dir);
+    let entries = std::fs::read_dir(dir).map_err(failed)?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let failed = |error| io_error(error, &path);
+        let meta = entry.metadata().map_err(failed)?;
+        let content = if meta.is_symlink() {
+            let target = std::fs::read_link(&path).map_err(failed)?;
+            sha256(target.as_os_str().as_bytes())
+        } else if meta.is_file() {
+            sha256_of(&path).map_err(failed)?
+        } else {
+            String::new()
+        };
+        hash.update(entry.file_name().as_bytes());
+        hash.update(format!("\0{:o} {content}\n", meta.permissions().mode()));
+        if meta.is_dir() {
+            add(hash, &path)?;
+            hash.update("..\n");
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use clic_recipe::plan::{Plan, TreeFile};
 use clic_store::{Store, space};
 use serde::Serialize;
 
+use crate::accel::Counts;
 use crate::stages::Stages;
 use crate::tarball::TarTree;
 use crate::{Resolution, clean, control, files};
@@ -30,6 +31,8 @@ pub struct TreeSpec<'a> {
     pub threads: usize,
     /// Make everything again, whatever the store holds.
     pub rebuild: bool,
+    /// Have programs of a foreign tree run natively where that makes no difference.
+    pub accelerate: bool,
 }
 
 /// A finished tree. Its contents are in the store's layers.
@@ -43,6 +46,9 @@ pub struct RootTree {
     pub entries: u64,
     /// Bytes of all regular files.
     pub bytes: u64,
+    /// How programs of a foreign tree were started. `None` if none was by us: all stages were in the store, or the tree
+    /// is of the host's own architecture, or nothing was accelerated.
+    pub starts: Option<Counts>,
 }
 
 /// A package in a tree's database.
@@ -71,7 +77,10 @@ pub fn build(
     if debs.len() != resolution.packages.len() {
         bail!("{} files for {} packages", debs.len(), resolution.packages.len());
     }
-    let mut tree = Stages::new(spec, debs, store, log, progress)?.run()?;
+    let (mut tree, starts) = Stages::new(spec, debs, store, log, progress)?.run()?;
+    if let Some(starts) = &starts {
+        progress.note(starts.to_string());
+    }
 
     let stage = progress.stage("clean", "Clean the tree", "from the layers, every time");
     let packages = installed(&tree)?;
@@ -87,6 +96,7 @@ pub fn build(
         packages,
         entries,
         bytes,
+        starts,
     })
 }
 

@@ -5,12 +5,11 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clic_host::{Stage, Unit, UserError, cancel};
+use clic_host::{Stage, Unit, UserError, cancel, parallel};
 use sha2::{Digest, Sha256};
 
 use crate::space::{self, io_error};
@@ -161,7 +160,7 @@ impl Store {
     pub fn fetch_all(&self, downloads: &[Download], stage: &Stage) -> Result<Vec<PathBuf>> {
         self.get_all(downloads, stage, |jobs, meter| {
             let missing = Mutex::new(Vec::new());
-            each(jobs, |job| {
+            parallel::each(jobs, WORKERS, |job| {
                 if self.verified(&job.sha256)?.is_some() {
                     meter.moved(0, job.size);
                 } else {
@@ -235,7 +234,7 @@ impl Store {
             &format!("downloading {} files", missing.len()),
         )?;
 
-        each(&missing, |job| self.fetch_one(job, &meter))?;
+        parallel::each(&missing, WORKERS, |job| self.fetch_one(job, &meter))?;
         Ok(downloads
             .iter()
             .map(|download| self.path_of(&download.sha256))
@@ -333,35 +332,6 @@ fn check_request(download: &Download) -> Result<()> {
         .into());
     }
     Ok(())
-}
-
-/// Runs `work` on every item by a few threads, until the first error.
-fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let first: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS.min(items.len()) {
-            scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if let Err(error) = cancel::check().map_err(Into::into).and_then(|()| work(item)) {
-                        stop.store(true, Ordering::Relaxed);
-                        first
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .get_or_insert(error);
-                    }
-                }
-            });
-        }
-    });
-    first
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .map_or(Ok(()), Err)
 }
 
 pub(crate) fn part_of(path: &Path) -> PathBuf {

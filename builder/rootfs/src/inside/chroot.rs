@@ -9,7 +9,10 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
+use super::job::Job;
 use super::root::Root;
+use super::say;
+use crate::accel::Entered;
 
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 20;
@@ -32,15 +35,17 @@ pub struct Chroot<'a> {
     root: &'a Root,
     variables: Vec<(String, String)>,
     mounted: Vec<PathBuf>,
+    native: Option<Entered<'a>>,
 }
 
 impl<'a> Chroot<'a> {
-    /// Mounts what programs expect. `variables` are all that they have in their environment, besides `PATH`.
-    pub fn enter(root: &'a Root, variables: Vec<(String, String)>) -> Result<Self> {
+    /// Mounts what programs expect. The job's variables are all that they have in their environment, besides `PATH`.
+    pub fn enter(root: &'a Root, job: &'a Job) -> Result<Self> {
         let mut chroot = Self {
             root,
-            variables,
+            variables: job.variables(),
             mounted: Vec::new(),
+            native: None,
         };
         let quiet = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
         chroot.mount("proc", "proc", quiet, None)?;
@@ -61,7 +66,21 @@ impl<'a> Chroot<'a> {
         )?;
         root.make_dirs(b"run/lock")?;
         root.write(POLICY_PATH, 0o755, POLICY)?;
+        if let Some(accel) = &job.accel {
+            chroot.native = Some(accel.enter(root.path())?);
+            chroot.refresh()?;
+        }
         Ok(chroot)
+    }
+
+    /// To be called when packages were unpacked: what they brought decides what may run natively.
+    pub fn refresh(&self) -> Result<()> {
+        if let Some(native) = &self.native {
+            for program in native.refresh()? {
+                say::line(&format!("emulated: {program}"));
+            }
+        }
+        Ok(())
     }
 
     /// Mounts a file system on a directory of the tree, which may not be a symlink to somewhere else.
@@ -170,6 +189,9 @@ impl<'a> Chroot<'a> {
     /// Unmounts everything and takes away what [`Chroot::enter`] put into the tree.
     pub fn leave(mut self) -> Result<()> {
         end_all();
+        if let Some(native) = self.native.take() {
+            native.leave()?;
+        }
         self.unmount();
         self.root.remove(POLICY_PATH)
     }

@@ -25,7 +25,7 @@ pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<Option<Vec<
     place_files(root, work)?;
     let beside = job.done.parent().context("a job without a directory")?;
     let trace = Trace::begin(root, &work.watch, beside)?;
-    let chroot = Chroot::enter(root, job.variables())?;
+    let chroot = Chroot::enter(root, job)?;
     for unit in &work.units {
         change(&chroot, unit)?;
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clic_recipe::plan::{Arch, UnitState};
 use serde::{Deserialize, Serialize};
 
+use crate::accel::Accel;
+
 /// One stage of a tree.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -17,6 +19,8 @@ pub struct Job {
     pub epoch: u64,
     /// How much may go on at once.
     pub threads: usize,
+    /// Has programs of a foreign tree run natively where that makes no difference.
+    pub accel: Option<Accel>,
     /// Layers to put into the tree first, lowest first.
     pub restore: Vec<LayerTar>,
     /// The work itself.

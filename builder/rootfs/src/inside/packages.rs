@@ -73,7 +73,7 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             for one in &unpacked {
                 place_conffiles(root, one)?;
             }
-            let chroot = Chroot::enter(root, job.variables())?;
+            let chroot = Chroot::enter(root, job)?;
             preinst(&chroot, root, &scripts)?;
             let mut admin = Admin::read(root)?;
             admin.add(&unpacked)?;
@@ -90,7 +90,7 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             configure(&chroot, None)?;
             chroot.leave()?;
         } else {
-            let chroot = Chroot::enter(root, job.variables())?;
+            let chroot = Chroot::enter(root, job)?;
             if !preseeded {
                 preseed(&chroot, root, &packages.preseeds)?;
                 preseeded = true;
@@ -98,6 +98,7 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             preinst(&chroot, root, &scripts)?;
             // Scripts may have said where files are to go.
             let unpacked = unpack_round(root, job, &units)?;
+            chroot.refresh()?;
             let mut admin = Admin::read(root)?;
             admin.add(&unpacked)?;
             let names: Option<Vec<String>> = round.configure.as_ref().map(|configure| {
