@@ -19,6 +19,7 @@ mod root;
 pub(crate) mod say;
 mod trace;
 mod unpack;
+mod unsynced;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -74,6 +75,9 @@ fn run(path: &Path) -> Result<()> {
     }
     rustix::fs::chmod(&job.root, rustix::fs::Mode::from_raw_mode(0o755))?;
     let root = Root::open(&job.root)?;
+    if let Err(error) = unsynced::begin() {
+        say::line(&format!("programs will wait for the disk: {error}"));
+    }
     if !job.restore.is_empty() {
         say::say(&Said::Step {
             what: "taking up the layers in the store".into(),
