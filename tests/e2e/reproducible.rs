@@ -73,12 +73,34 @@ fn a_changed_file_reuses_what_did_not_read_it_and_gives_the_same_bytes() {
             sha256(&out.join("minimal-x86-pc.img")),
         )
     };
+    run(clic(["lock", "minimal", "--board", "x86-pc", "--root"]).arg(&tree)).ok();
     // The store has its layers after this, also where the image is of an earlier run.
-    build("first", &[]);
+    let (_, first) = build("first", &[]);
+    let (said, again) = build("first", &["--offline"]);
+    assert!(
+        said.contains("Write the image (it is there: nothing that shapes it changed)"),
+        "{said}"
+    );
+    assert_eq!(first, again);
+    let plan = || {
+        let mut command = clic(["plan", "minimal", "--board", "x86-pc", "--json", "--root"]);
+        let plan = run(command.arg(&tree).arg("--out").arg(dir.path().join("first"))).ok();
+        let stages = plan.json()["stages"].as_array().expect("stages").clone();
+        stages
+            .iter()
+            .map(|stage| (stage["stage"].clone(), stage["cached"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let stages = ["base", "recipe", "board", "customize", "image"];
+    assert_eq!(plan(), stages.map(|stage| (stage.into(), true.into())));
     let files = tree.join("overlays/base/files/etc");
     let unread = files.join("ssh/sshd_config.d/10-clic.conf");
     let text = std::fs::read_to_string(&unread).unwrap();
     std::fs::write(&unread, format!("{text}# changed\n")).unwrap();
+    assert_eq!(
+        plan(),
+        stages.map(|stage| (stage.into(), (stage != "image").into()))
+    );
     let (said, reused) = build("reused", &[]);
     assert!(
         said.contains("nothing in it read what changed (/etc/ssh/sshd_config.d/10-clic.conf"),

@@ -1,33 +1,34 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
+pub mod finished;
 mod outputs;
+pub mod parts;
 mod timings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
-use clic_image::boot;
 use clic_image::compress::Compression;
 use clic_image::embedded::ImageDescription;
-use clic_image::ids::Ids;
 use clic_image::layout::Layout;
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
-use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
-use clic_rootfs::{Mirrors, Resolution, Sandbox, TreeSpec};
+use clic_rootfs::{Mirrors, Sandbox};
 use clic_store::{Publishing, Store};
 use serde_json::json;
 
+use crate::build::finished::{Earlier, Finished};
 use crate::build::outputs::{Outputs, Written};
+use crate::build::parts::Parts;
 use crate::build::timings::Timings;
 use crate::context::Context;
 use crate::failure::is;
@@ -165,57 +166,72 @@ impl Build<'_> {
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
         // What is hopeless already is refused before it is downloaded.
         Layout::estimate(&plan.disk, resolution.installed_size(), plan.image_size)?;
-        let debs = resolution.download(self.store, progress)?;
-
-        let epoch = i64::try_from(resolution.epoch).context("the archive's date is beyond all calendars")?;
-        let ids = Ids::derive(&fingerprint(plan, &resolution)?);
-        let own = boot::tree_files(plan, &ids, epoch)?;
-        let description = ImageDescription::new(plan, epoch, plan.files.iter().chain(&own));
-        let files: Vec<TreeFile> = plan.files.iter().chain(&own).cloned().collect();
-        let commands: Vec<Vec<String>> = boot::tree_commands(plan)
-            .into_iter()
-            .map(|command| command.argv)
-            .collect();
-        let spec = TreeSpec {
-            plan,
-            resolution: &resolution,
-            files: &files,
-            commands: &commands,
-            sources_list: &resolution.sources_list(),
-            threads: self.threads() as usize,
-            rebuild: self.args.rebuild,
-            accelerate: !self.args.no_accelerate,
+        let inputs = finished::inputs(plan, &resolution)?;
+        let finished = Finished::of(self.store, self.name, &self.args.out)?;
+        let why = if self.args.rebuild {
+            "--rebuild".to_owned()
+        } else {
+            match finished.look(
+                &inputs,
+                &self.forms().map(Compression::extension).collect::<Vec<_>>(),
+            ) {
+                Earlier::Same(written) => {
+                    progress
+                        .stage("image", "Write the image", finished::SAME)
+                        .finish();
+                    return Ok(written);
+                }
+                Earlier::Different(why) => why,
+            }
         };
-        let root = clic_rootfs::build(&spec, &debs, self.store, self.log, progress)?;
+        resolution.have(self.store, progress)?;
+
+        let parts = Parts::new(plan, &resolution)?;
+        let (ids, epoch, files) = (&parts.ids, parts.epoch, &parts.files);
+        let description = ImageDescription::new(plan, epoch, files);
+        let spec = parts.spec(
+            self.threads() as usize,
+            self.args.rebuild,
+            !self.args.no_accelerate,
+        );
+        let root = clic_rootfs::build(&spec, self.store, self.log, progress)?;
         let tree = Tree::from_root(&root.tree)?;
 
         let out = &self.args.out;
         std::fs::create_dir_all(out).map_err(|error| clic_store::space::io_error(error, out))?;
         let mut image = clic_store::publish(&out.join(format!("{}.img", self.name)))?;
-        let assembled = assemble(plan, &ids, &tree, epoch, image.file(), progress)?;
+        let assembled = assemble(plan, ids, &tree, epoch, image.file(), &why, progress)?;
         self.verify(&image, description)?;
 
         let (mut outputs, scan) = Outputs::new(out, self.name, image, &assembled.in_use, progress)?;
-        for (wanted, form) in [(self.args.zst, Compression::Zst), (self.args.xz, Compression::Xz)] {
-            if wanted {
-                outputs.compress(form, self.threads(), progress)?;
-            }
+        for form in self.forms() {
+            outputs.compress(form, self.threads(), progress)?;
         }
         let releases = resolution.releases.iter().map(release).collect();
         let packages = resolution.packages.iter().map(package).collect();
         let manifest = Manifest::new(
             plan,
-            &ids,
+            ids,
             epoch,
             &assembled,
             &scan,
             releases,
             packages,
-            &files,
+            files,
             self.how(timings, root.starts.as_ref()),
         )?;
         outputs.add("manifest.json", manifest.to_json()?.as_bytes())?;
-        outputs.commit()
+        let written = outputs.commit()?;
+        finished.note(inputs, &written)?;
+        Ok(written)
+    }
+
+    /// The compressed forms that are asked for.
+    fn forms(&self) -> impl Iterator<Item = Compression> {
+        let asked = [(self.args.zst, Compression::Zst), (self.args.xz, Compression::Xz)];
+        asked
+            .into_iter()
+            .filter_map(|(wanted, form)| wanted.then_some(form))
     }
 
     /// The part of the manifest that decides no byte of the image.
@@ -303,19 +319,6 @@ impl Build<'_> {
             || std::thread::available_parallelism().map_or(1, |all| u32::try_from(all.get()).unwrap_or(1));
         self.args.jobs.map_or_else(all, u32::from)
     }
-}
-
-/// What an image's identifiers are made from: which recipe, which board, and exactly which packages; nothing of where it
-/// was built. Not the overlays' files: with each of their changes the identifiers would, and with these every file that
-/// names one, down to the initramfs.
-fn fingerprint(plan: &Plan, resolution: &Resolution) -> Result<Vec<u8>> {
-    let packages: Vec<_> = resolution
-        .packages
-        .iter()
-        .map(|package| (&package.name, &package.version, &package.sha256))
-        .collect();
-    let image = (&plan.recipe.name, &plan.board.name, &plan.disk);
-    Ok(serde_json::to_vec(&(image, resolution.epoch, packages))?)
 }
 
 fn release(release: &clic_rootfs::Release) -> manifest::Release {

@@ -1,6 +1,7 @@
 //! `clic plan`: what a build would put together.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clic_host::Outcome;
@@ -9,9 +10,12 @@ use clic_recipe::plan::{
     Boot, Filesystem, Machine, Partition, PartitionSize, Table, TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
-use clic_rootfs::Resolution;
+use clic_rootfs::{Forecast, Resolution, forecast};
+use clic_store::Store;
 use serde::Serialize;
 
+use crate::build::finished::{self, Earlier, Finished};
+use crate::build::parts::Parts;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
@@ -19,7 +23,8 @@ use crate::resolution::{LockFile, Packages};
 
 /// Show what a build would put together, without doing it
 ///
-/// Opens no socket, unless --packages asks the mirror which packages exactly that would be.
+/// Says for each stage whether its result is in the store or why it is not, if a lock or --packages tells which packages
+/// exactly there will be. Opens no socket, unless --packages has to ask the mirror.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +40,9 @@ pub struct Args {
     /// Also resolve the exact packages: versions, sizes, and what would be downloaded
     #[arg(long)]
     packages: bool,
+    /// Where the image would go
+    #[arg(short, long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
     #[command(flatten)]
     from: MirrorArgs,
 }
@@ -50,6 +58,9 @@ struct Exact {
     missing_size: u64,
     /// Bytes that they take when installed, by their own account.
     installed_size: u64,
+    /// What a build would take from the store, and what it would do.
+    #[serde(skip)]
+    stages: Vec<Forecast>,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
@@ -57,20 +68,25 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let plan = resolve(&tree, &args.recipe, &args.board, &ResolveOptions::default())?;
     let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan);
     let packages = Packages::find(lock, &plan, false)?;
-    let exact = args
-        .packages
-        .then(|| exact(&plan, &packages, args, context))
-        .transpose()?;
+    let exact = if args.packages {
+        Some(exact(&plan, &packages, args, context)?)
+    } else {
+        locked(&plan, &packages, args)?
+    };
     if context.json {
         let mut json = serde_json::to_value(&plan)?;
         if let (Some(exact), Some(json)) = (&exact, json.as_object_mut()) {
-            json.insert("resolution".to_owned(), serde_json::to_value(exact)?);
+            json.insert("stages".to_owned(), serde_json::to_value(&exact.stages)?);
+            if args.packages {
+                json.insert("resolution".to_owned(), serde_json::to_value(exact)?);
+            }
         }
         output::json_line(&json)?;
         return Ok(Outcome::Done);
     }
     output::text(&show(&plan, &packages, context))?;
-    if let Some(exact) = exact {
+    output::text(&show_stages(exact.as_ref(), context))?;
+    if let Some(exact) = exact.filter(|_| args.packages) {
         output::text(&show_exact(&exact, context))?;
     }
     Ok(Outcome::Done)
@@ -81,18 +97,65 @@ fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Re
     let store = args.from.store()?;
     let log = crate::build::log(&store, &format!("{}-{}.plan", plan.recipe.name, plan.board.name))?;
     let resolution = packages.resolve(plan, &mirrors, &store, &log, &context.progress())?;
-    let downloads = resolution.downloads();
-    let missing_size = store
-        .missing(&downloads)
-        .iter()
-        .map(|download| download.size)
-        .sum();
-    Ok(Exact {
-        download_size: resolution.download_size(),
-        missing_size,
-        installed_size: resolution.installed_size(),
-        resolution,
-    })
+    Exact::of(plan, resolution, &store, &args.out)
+}
+
+/// The same by a lock that fits, which takes no socket. `None` without one.
+fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Option<Exact>> {
+    // Without a mirror there is no build, but still a plan.
+    let (Some(lock), Ok(mirrors)) = (packages.lock(), args.from.find()) else {
+        return Ok(None);
+    };
+    let resolution = lock.resolution(plan, &mirrors, &clic_rootfs::ResolveOptions::from_env()?, "")?;
+    Exact::of(plan, resolution, &args.from.store()?, &args.out).map(Some)
+}
+
+impl Exact {
+    fn of(plan: &Plan, resolution: Resolution, store: &Store, out: &Path) -> Result<Self> {
+        let downloads = resolution.downloads();
+        let missing = store.missing(&downloads);
+        let missing_size = missing.iter().map(|download| download.size).sum();
+        let parts = Parts::new(plan, &resolution)?;
+        let mut stages = forecast(&parts.spec(1, false, true), store)?;
+        let name = format!("{}-{}", plan.recipe.name, plan.board.name);
+        let inputs = finished::inputs(plan, &resolution)?;
+        let (cached, why) = match Finished::of(store, &name, out)?.look(&inputs, &[]) {
+            Earlier::Same(_) => (true, finished::SAME.to_owned()),
+            Earlier::Different(why) => (false, why),
+        };
+        stages.push(Forecast {
+            stage: "image",
+            title: "Write the image",
+            cached,
+            why,
+        });
+        Ok(Self {
+            download_size: resolution.download_size(),
+            missing_size,
+            installed_size: resolution.installed_size(),
+            stages,
+            resolution,
+        })
+    }
+}
+
+fn show_stages(exact: Option<&Exact>, context: &Context) -> String {
+    let Some(exact) = exact else {
+        return format!(
+            "{}known when packages are: with a lock, or with --packages\n",
+            context.out.dim(&format!("{:<10}", "stages"))
+        );
+    };
+    let mut rows = vec![vec![
+        context.out.dim("stage"),
+        context.out.dim("store"),
+        context.out.dim("why"),
+    ]];
+    rows.extend(exact.stages.iter().map(|stage| {
+        let cached = if stage.cached { "has it" } else { "to do" };
+        vec![stage.title.to_owned(), cached.to_owned(), stage.why.clone()]
+    }));
+    format!("\n{}", output::table(&rows))
 }
 
 fn show_exact(exact: &Exact, context: &Context) -> String {

@@ -94,6 +94,14 @@ impl Packages {
         }
     }
 
+    /// The lock, if it fits.
+    pub fn lock(&self) -> Option<&Lock> {
+        match &self.state {
+            State::Fits(lock) => Some(lock),
+            _ => None,
+        }
+    }
+
     /// What the lock is to the plan, in a line for people.
     pub fn describe(&self) -> String {
         let shown = self.file.shown.display();

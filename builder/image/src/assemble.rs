@@ -30,7 +30,7 @@ pub struct Assembled {
 }
 
 /// Writes the image to `out`, an empty file open for reading and writing. It becomes sparse. `epoch` in seconds since
-/// 1970. The same plan, ids, tree and epoch give the same bytes.
+/// 1970; `why` is said to people. The same plan, ids, tree and epoch give the same bytes.
 ///
 /// # Errors
 /// A [`UserError`] when the image would be larger than the recipe allows, or a partition is too small for
@@ -41,13 +41,14 @@ pub fn assemble(
     tree: &Tree,
     epoch: i64,
     out: &File,
+    why: &str,
     progress: &Progress,
 ) -> Result<Assembled> {
     let geometry = root_geometry(plan, tree)?;
     let layout = Layout::new(&plan.disk, geometry.bytes, plan.image_size)?;
     let loader = boot::loader(plan, ids, tree, &layout)?;
 
-    let stage = progress.stage("image", "Write the image", "the root tree is new");
+    let stage = progress.stage("image", "Write the image", why);
     let fat_bytes: u64 = loader
         .volumes
         .values()
@@ -222,6 +223,7 @@ mod tests {
             tree,
             1_700_000_000,
             image.as_file(),
+            "a test",
             &Progress::silent(),
         )?;
         Ok((image, assembled))

@@ -1,7 +1,7 @@
 //! From a plan to a configured Debian tree, as an ordinary user.
 //!
 //! ```text
-//! Mirrors::find ─▶ resolve ─▶ Resolution::download ─▶ build ─▶ RootTree
+//! Mirrors::find ─▶ resolve ─▶ Resolution::have ─────▶ build ─▶ RootTree
 //!  where from      exact        .debs in the store     stages in a sandbox,
 //!                  versions                            layers in the store
 //! ```
@@ -33,16 +33,19 @@ pub mod resolve;
 pub mod sandbox;
 mod sources;
 mod stages;
+mod steps;
 pub mod tarball;
 pub mod tools;
 pub mod tree;
 mod unknown;
 
 pub use control::show_date;
+pub use layers::Inputs;
 pub use lock::Lock;
 pub use mirror::Mirrors;
 pub use parts::Part;
 pub use resolution::{Package, Release, Resolution};
 pub use resolve::{Keep, ResolveOptions, lock, resolve, with_host_proxies};
 pub use sandbox::Sandbox;
+pub use stages::{Forecast, forecast};
 pub use tree::{Installed, RootTree, TreeSpec, build};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clic_host::{Progress, Stage};
+use clic_host::Progress;
 use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
@@ -169,31 +169,16 @@ impl Resolution {
         find(&self.tools, name)
     }
 
-    /// Has every .deb of `packages` and `tools` in the store, each verified now, and returns the paths of the `packages`
-    /// in their order. For a tool's path ask [`Store::path_of`].
-    pub fn download(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
-        self.store_all(store, progress, "verifying", Store::fetch_all)
-    }
-
-    /// The same, but of what is in the store already only the size is looked at: whoever opens a .deb calls
+    /// Has every .deb of `packages` and `tools` in the store, and returns the paths of the `packages` in their order. For a
+    /// tool's path ask [`Store::path_of`]. Of what is there already only the size is looked at: whoever opens a .deb calls
     /// [`Store::fetch`] with its [`Package::download`] at that moment, which verifies it, and gets it again if it is
     /// damaged.
     pub fn have(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
-        self.store_all(store, progress, "nothing to do", Store::have_all)
-    }
-
-    fn store_all(
-        &self,
-        store: &Store,
-        progress: &Progress,
-        otherwise: &str,
-        get: impl Fn(&Store, &[Download], &Stage) -> Result<Vec<PathBuf>>,
-    ) -> Result<Vec<PathBuf>> {
         let mut downloads = self.downloads();
         downloads.extend(self.tool_downloads());
         let missing = store.missing(&downloads);
         let why = if missing.is_empty() {
-            format!("all packages are in the store: {otherwise}")
+            "all packages are in the store".into()
         } else {
             let size = missing.iter().map(|download| download.size).sum();
             format!(
@@ -204,7 +189,9 @@ impl Resolution {
             )
         };
         let stage = progress.stage("download", "Download packages", &why);
-        let mut paths = get(store, &downloads, &stage).map_err(|error| self.explain(error))?;
+        let mut paths = store
+            .have_all(&downloads, &stage)
+            .map_err(|error| self.explain(error))?;
         paths.truncate(self.packages.len());
         stage.finish();
         Ok(paths)

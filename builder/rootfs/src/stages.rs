@@ -1,10 +1,4 @@
-//! The stages of a tree: each one's inputs, whether the store has its result, and the sandbox that makes it.
-//!
-//! ```text
-//! base ─▶ recipe ─▶ board ─▶ customize
-//! what every     the recipe's   kernel, firmware,   files, units, initramfs,
-//! tree has       packages       boot loader         boot loader's commands
-//! ```
+//! Goes through a tree's stages: each one's result is taken up from the store, or made in a sandbox.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,37 +9,22 @@ use clic_host::{Log, Progress, Stage, Unit, UserError};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_store::space::io_error;
 use clic_store::{NoSpace, Scratch, Store, space};
+use serde::Serialize;
 
 use crate::accel::{Accel, Counts, same_version};
 use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
 use crate::inside::restore;
 use crate::inside::say::{self, Said};
-use crate::layers::{Inputs, Last, Layer, Layers, Trace};
+use crate::layers::{Last, Layer, Layers, Trace};
 use crate::parts::Part;
+use crate::steps::{Kind, Step, preseeds, regular_files, steps};
 use crate::tarball::TarTree;
 use crate::tree::TreeSpec;
 use crate::{Sandbox, files, inside, tools};
 
-/// One stage.
-struct Step {
-    id: &'static str,
-    title: &'static str,
-    inputs: Inputs,
-    /// The inputs without the contents of files.
-    shape: Inputs,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Packages(Part),
-    Customize,
-}
-
 /// A tree's stages on their way.
 pub struct Stages<'a> {
     spec: &'a TreeSpec<'a>,
-    debs: &'a [PathBuf],
     store: &'a Store,
     log: &'a Log,
     progress: &'a Progress,
@@ -70,16 +49,14 @@ impl<'a> Stages<'a> {
     /// Works out nothing yet.
     pub fn new(
         spec: &'a TreeSpec<'a>,
-        debs: &'a [PathBuf],
         store: &'a Store,
         log: &'a Log,
         progress: &'a Progress,
     ) -> Result<Self> {
         let layers = Layers::of(store);
-        let last = layers.last(&format!("{}-{}", spec.plan.recipe.name, spec.plan.board.name))?;
+        let last = layers.last(&spec.name())?;
         Ok(Self {
             spec,
-            debs,
             store,
             log,
             progress,
@@ -116,37 +93,13 @@ impl<'a> Stages<'a> {
         let key = step.inputs.key()?;
         // Who builds the same at the same time waits here, and then takes up what we made.
         let _held = self.store.lock(&format!("layer-{key}"))?;
-        let mut damaged = false;
-        if !self.spec.rebuild
-            && let Some(layer) = self.layers.get(&key, &mut damaged)?
-        {
-            let stage = self.progress.stage(
-                step.id,
-                step.title,
-                "in the store: nothing that shapes it changed",
-            );
-            self.last.note(step.id, &step.inputs)?;
-            stage.finish();
-            return Ok((layer, Vec::new()));
-        }
-        if !self.spec.rebuild
-            && step.kind == Kind::Customize
-            && let Some((layer, changed)) = self.traced(step)?
-        {
-            let names: Vec<&str> = changed.iter().map(|file| file.path.as_str()).collect();
-            let why = format!(
-                "in the store: nothing in it read what changed ({})",
-                names.join(", ")
-            );
-            let stage = self.progress.stage(step.id, step.title, &why);
-            self.last.note(step.id, &step.inputs)?;
-            stage.finish();
-            return Ok((layer, changed));
-        }
-        let why = if self.spec.rebuild {
-            "--rebuild".to_owned()
-        } else {
-            Layers::why(&self.last, step.id, &step.inputs, damaged)
+        let why = match look(self.spec, &self.layers, &self.last, step)? {
+            Found::Layer { layer, changed, why } => {
+                self.progress.stage(step.id, step.title, &why).finish();
+                self.last.note(step.id, &step.inputs)?;
+                return Ok((layer, changed));
+            }
+            Found::Nothing { why } => why,
         };
         let stage = self.progress.stage(step.id, step.title, &why);
         let mut workshop = match self.work.take() {
@@ -172,44 +125,6 @@ impl<'a> Stages<'a> {
         Ok((layer, Vec::new()))
     }
 
-    /// A layer that was made with other contents of some files, none of which anything read; and those files.
-    fn traced(&self, step: &Step) -> Result<Option<(Layer, Vec<&'a TreeFile>)>> {
-        let shape = step.shape.key()?;
-        for key in self.layers.of_shape(&shape)? {
-            let Some(layer) = self.layers.get(&key, &mut false)? else {
-                continue;
-            };
-            let Some(trace) = &layer.trace else { continue };
-            let now: BTreeMap<&str, &str> = regular_files(self.spec)
-                .map(|(file, sha256)| (file.path.as_str(), sha256))
-                .collect();
-            let is_same = |path: &str| trace.files.get(path).map(String::as_str) == now.get(path).copied();
-            if !trace.read.iter().all(|path| is_same(path)) {
-                continue;
-            }
-            let changed: Vec<&TreeFile> = regular_files(self.spec)
-                .map(|(file, _)| file)
-                .filter(|file| !is_same(&file.path))
-                .collect();
-            // What a command has replaced without reading it is not ours to replace.
-            let tree = TarTree::read(&layer.tar.tar)?;
-            let as_placed = |file: &&TreeFile| -> Result<bool> {
-                let there = tree.content(&file.path)?;
-                Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&files::hash(&bytes))))
-            };
-            if changed
-                .iter()
-                .map(as_placed)
-                .collect::<Result<Vec<bool>>>()?
-                .into_iter()
-                .all(|same| same)
-            {
-                return Ok(Some((layer, changed)));
-            }
-        }
-        Ok(None)
-    }
-
     fn make(
         &self,
         step: &Step,
@@ -230,7 +145,7 @@ impl<'a> Stages<'a> {
             threads: self.spec.threads,
             accel: workshop.accel.clone(),
             restore,
-            work: self.work_of(step, dir)?,
+            work: self.work_of(step, dir, stage)?,
             tar: dir.join("changes.tar"),
             done: dir.join("done.json"),
         };
@@ -243,21 +158,22 @@ impl<'a> Stages<'a> {
         ))
     }
 
-    fn work_of(&self, step: &Step, dir: &Path) -> Result<Work> {
+    fn work_of(&self, step: &Step, dir: &Path, stage: &Stage) -> Result<Work> {
         let spec = self.spec;
         match step.kind {
             Kind::Packages(part) => {
-                let all = spec.resolution.packages.iter().zip(self.debs);
-                let packages = all.filter(|(package, _)| package.part == part);
+                let packages: Vec<_> = spec.resolution.part(part).collect();
+                let downloads: Vec<_> = packages.iter().map(|package| package.download()).collect();
+                stage.message("verifying packages");
+                let debs = self.store.fetch_all(&downloads, stage)?;
+                let new = packages.into_iter().zip(debs).map(|(package, deb)| JobPackage {
+                    name: package.name.clone(),
+                    deb,
+                    installed_size: package.installed_size,
+                });
                 Ok(Work::Packages(Packages {
                     base: part == Part::Base,
-                    new: packages
-                        .map(|(package, deb)| JobPackage {
-                            name: package.name.clone(),
-                            deb: deb.clone(),
-                            installed_size: package.installed_size,
-                        })
-                        .collect(),
+                    new: new.collect(),
                     preseeds: preseeds(spec, part),
                 }))
             }
@@ -280,125 +196,121 @@ impl<'a> Stages<'a> {
     }
 }
 
-/// The answers for debconf that a part's packages need: those of base packages before these, the rest before the recipe's
-/// (or the board's, if the recipe has no packages of its own).
-fn preseeds(spec: &TreeSpec<'_>, part: Part) -> Vec<String> {
-    let packages = &spec.resolution.packages;
-    let has = |part: Part| packages.iter().any(|package| package.part == part);
-    let last = [Part::Recipe, Part::Board].into_iter().find(|part| has(*part));
-    let of = |line: &String| {
-        let owner = line.split_ascii_whitespace().next().unwrap_or_default();
-        let base = packages
-            .iter()
-            .any(|package| package.part == Part::Base && package.name == owner);
-        if base {
-            Part::Base
-        } else {
-            last.unwrap_or(Part::Base)
-        }
-    };
-    spec.plan
-        .preseeds
-        .iter()
-        .filter(|line| of(line) == part)
-        .cloned()
-        .collect()
+/// What a build would do for a stage.
+#[derive(Clone, Debug, Serialize)]
+pub struct Forecast {
+    /// Short name: `base`.
+    pub stage: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// Whether its result is in the store.
+    pub cached: bool,
+    /// Why, or why not.
+    pub why: String,
 }
 
-/// The stages with their inputs; one without packages is left out.
-fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
-    let mut steps: Vec<Step> = Vec::new();
-    for (part, id, title) in [
-        (Part::Base, "base", "Base system"),
-        (Part::Recipe, "recipe", "Packages of the recipe"),
-        (Part::Board, "board", "Packages of the board"),
-    ] {
-        let packages: Vec<_> = spec
-            .resolution
-            .packages
-            .iter()
-            .filter(|package| package.part == part)
-            .collect();
-        if packages.is_empty() {
-            continue;
-        }
-        let mut inputs = common(spec, steps.last())?;
-        for package in packages {
-            inputs.add(
-                format!("package {}", package.name),
-                format!("{} {} {}", package.version, package.arch, package.sha256),
-            );
-        }
-        for preseed in preseeds(spec, part) {
-            inputs.add(format!("preseed {preseed}"), "");
-        }
-        steps.push(Step {
-            id,
-            title,
-            shape: inputs.clone(),
-            inputs,
-            kind: Kind::Packages(part),
+/// What [`Stages::run`] would find in `store`. Only sizes are looked at, not contents.
+pub fn forecast(spec: &TreeSpec<'_>, store: &Store) -> Result<Vec<Forecast>> {
+    let layers = Layers::unverified(store);
+    let last = layers.last(&spec.name())?;
+    let all = steps(spec)?;
+    let each = all.iter().map(|step| {
+        let (cached, why) = match look(spec, &layers, &last, step)? {
+            Found::Layer { why, .. } => (true, why),
+            Found::Nothing { why } => (false, why),
+        };
+        Ok(Forecast {
+            stage: step.id,
+            title: step.title,
+            cached,
+            why,
+        })
+    });
+    each.collect()
+}
+
+/// What the store has of a stage.
+enum Found<'a> {
+    /// A result, and the files that have to be put over it since they are different now.
+    Layer {
+        layer: Layer,
+        changed: Vec<&'a TreeFile>,
+        why: String,
+    },
+    Nothing {
+        why: String,
+    },
+}
+
+fn look<'a>(spec: &TreeSpec<'a>, layers: &Layers<'_>, last: &Last, step: &Step) -> Result<Found<'a>> {
+    if spec.rebuild {
+        return Ok(Found::Nothing {
+            why: "--rebuild".into(),
         });
     }
-    let below = common(spec, steps.last())?;
-    steps.push(Step {
-        id: "customize",
-        title: "Files, units, initramfs",
-        inputs: customized(below.clone(), spec, true),
-        shape: customized(below, spec, false),
-        kind: Kind::Customize,
-    });
-    Ok(steps)
-}
-
-/// The last stage's inputs; `contents`: with those of regular files.
-fn customized(mut inputs: Inputs, spec: &TreeSpec<'_>, contents: bool) -> Inputs {
-    for file in spec.files {
-        inputs.add(
-            format!("file {} of {}", file.path, file.from),
-            shape(file, contents),
+    let mut damaged = false;
+    if let Some(layer) = layers.get(&step.inputs.key()?, &mut damaged)? {
+        return Ok(Found::Layer {
+            layer,
+            changed: Vec::new(),
+            why: "in the store: nothing that shapes it changed".into(),
+        });
+    }
+    if step.kind == Kind::Customize
+        && let Some((layer, changed)) = traced(spec, layers, step)?
+    {
+        let names: Vec<&str> = changed.iter().map(|file| file.path.as_str()).collect();
+        let why = format!(
+            "in the store: nothing in it read what changed ({})",
+            names.join(", ")
         );
+        return Ok(Found::Layer { layer, changed, why });
     }
-    for unit in &spec.plan.units {
-        inputs.add(format!("unit {}", unit.name), format!("{:?}", unit.state));
-    }
-    for (number, command) in spec.commands.iter().enumerate() {
-        inputs.add(format!("command {number}"), command.join("\u{0}"));
-    }
-    inputs
-}
-
-/// What shapes every stage, and the one below.
-fn common(spec: &TreeSpec<'_>, below: Option<&Step>) -> Result<Inputs> {
-    let mut inputs = Inputs::default();
-    if let Some(below) = below {
-        inputs.add(format!("stage {}", below.id), below.inputs.key()?);
-    } else {
-        inputs.add("engine", env!("CLIC_ENGINE"));
-        inputs.add("architecture", spec.plan.arch.debian());
-        inputs.add("suite", &spec.resolution.suite);
-        inputs.add("date of the archive", spec.resolution.epoch.to_string());
-    }
-    Ok(inputs)
-}
-
-/// Everything of a file that shapes the tree.
-fn shape(file: &TreeFile, contents: bool) -> String {
-    let kind = match &file.kind {
-        TreeFileKind::File(content) if contents => content.sha256.clone(),
-        TreeFileKind::File(_) => "file".into(),
-        TreeFileKind::Directory => "directory".into(),
-        TreeFileKind::Symlink(target) => format!("-> {target}"),
-    };
-    format!("{kind} {:04o} {}:{}", file.mode, file.owner, file.group)
-}
-
-/// The regular files that are put into the tree, with their hashes.
-fn regular_files<'a>(spec: &TreeSpec<'a>) -> impl Iterator<Item = (&'a TreeFile, &'a str)> {
-    spec.files.iter().filter_map(|file| match &file.kind {
-        TreeFileKind::File(content) => Some((file, content.sha256.as_str())),
-        _ => None,
+    Ok(Found::Nothing {
+        why: Layers::why(last, step.id, &step.inputs, damaged),
     })
+}
+
+/// A layer that was made with other contents of some files, none of which anything read; and those files.
+fn traced<'a>(
+    spec: &TreeSpec<'a>,
+    layers: &Layers<'_>,
+    step: &Step,
+) -> Result<Option<(Layer, Vec<&'a TreeFile>)>> {
+    let shape = step.shape.key()?;
+    for key in layers.of_shape(&shape)? {
+        let Some(layer) = layers.get(&key, &mut false)? else {
+            continue;
+        };
+        let Some(trace) = &layer.trace else { continue };
+        let now: BTreeMap<&str, &str> = regular_files(spec)
+            .map(|(file, sha256)| (file.path.as_str(), sha256))
+            .collect();
+        let is_same = |path: &str| trace.files.get(path).map(String::as_str) == now.get(path).copied();
+        if !trace.read.iter().all(|path| is_same(path)) {
+            continue;
+        }
+        let changed: Vec<&TreeFile> = regular_files(spec)
+            .map(|(file, _)| file)
+            .filter(|file| !is_same(&file.path))
+            .collect();
+        // What a command has replaced without reading it is not ours to replace.
+        let tree = TarTree::read(&layer.tar.tar)?;
+        let as_placed = |file: &&TreeFile| -> Result<bool> {
+            let there = tree.content(&file.path)?;
+            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&files::hash(&bytes))))
+        };
+        if changed
+            .iter()
+            .map(as_placed)
+            .collect::<Result<Vec<bool>>>()?
+            .into_iter()
+            .all(|same| same)
+        {
+            return Ok(Some((layer, changed)));
+        }
+    }
+    Ok(None)
 }
 
 /// What has a foreign tree's programs run natively. `None` where nothing is emulated, where it is not wanted, and where

@@ -1,7 +1,6 @@
 //! From a resolution to a configured, clean tree, stage by stage.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress};
@@ -35,6 +34,13 @@ pub struct TreeSpec<'a> {
     pub accelerate: bool,
 }
 
+impl TreeSpec<'_> {
+    /// What its stages' inputs are remembered under: `minimal-x86-pc`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}-{}", self.plan.recipe.name, self.plan.board.name)
+    }
+}
+
 /// A finished tree. Its contents are in the store's layers.
 #[derive(Debug)]
 pub struct RootTree {
@@ -62,22 +68,13 @@ pub struct Installed {
     pub arch: String,
 }
 
-/// Builds the tree of `spec` from `debs` (the paths that [`Resolution::download`] returned).
+/// Builds the tree of `spec`. The store has its packages ([`Resolution::have`]); they are verified as they are opened.
 ///
 /// Errors: [`clic_host::UserError`] for a host that lacks something, a unit or an owner that does not exist;
 /// [`space::NoSpace`] before anything is unpacked; else the failing step with the end of its output.
-pub fn build(
-    spec: &TreeSpec<'_>,
-    debs: &[PathBuf],
-    store: &Store,
-    log: &Log,
-    progress: &Progress,
-) -> Result<RootTree> {
+pub fn build(spec: &TreeSpec<'_>, store: &Store, log: &Log, progress: &Progress) -> Result<RootTree> {
     let resolution = spec.resolution;
-    if debs.len() != resolution.packages.len() {
-        bail!("{} files for {} packages", debs.len(), resolution.packages.len());
-    }
-    let (mut tree, starts) = Stages::new(spec, debs, store, log, progress)?.run()?;
+    let (mut tree, starts) = Stages::new(spec, store, log, progress)?.run()?;
     if let Some(starts) = &starts {
         progress.note(starts.to_string());
     }

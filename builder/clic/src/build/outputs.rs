@@ -11,7 +11,7 @@ use clic_image::compress::Compression;
 use clic_image::scan::{Scan, checksum_line, scan};
 use clic_store::space::io_error;
 use clic_store::{Publishing, publish, sha256_of};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was written.
 pub struct Written {
@@ -22,7 +22,7 @@ pub struct Written {
 }
 
 /// A file under its final name.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct OutputFile {
     pub path: PathBuf,
     /// Bytes.

@@ -75,6 +75,12 @@ pub fn versions() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The version of one of our tools, if it is there.
+pub fn version_of(program: &str) -> Option<String> {
+    let tool = TOOLS.iter().find(|tool| tool.program == program)?;
+    Some(version(tool, &find(program)?))
+}
+
 fn look_at(tool: &Tool) -> Finding {
     let id = format!("tool-{}", tool.program);
     match find(tool.program) {
