@@ -77,7 +77,8 @@ class Ours:
         self.locked.add(board)
 
     def forget(self):
-        """Takes all from the store that was made, and leaves what was fetched."""
+        """Takes all from the store that was made, and leaves what was fetched. The images go too."""
+        remove(self.out)
         for entry in os.listdir(self.store):
             if entry not in FETCHED:
                 remove(self.store / entry)
@@ -95,12 +96,19 @@ class Ours:
     def build(self, board, *, sample=False):
         """One build: its cost, its stages, and the seconds of its root tree (from after the download to before
         the image)."""
-        at = {}
+        at, busy, now = {}, {}, {}
 
         def heard(seconds, line):
             event = json.loads(line)
-            if event.get("event") in ("start", "end"):
-                at[event["event"], event["stage"]] = seconds
+            kind, stage = event.get("event"), event.get("stage")
+            if kind in ("start", "end"):
+                at[kind, stage] = seconds
+            # What a stage is busy with, until it says something else.
+            if kind in ("message", "end") and stage in now:
+                text, since = now.pop(stage)
+                busy[stage, text] = busy.get((stage, text), 0) + seconds - since
+            if kind == "message":
+                now[stage] = (event["text"], seconds)
 
         argv = [self.clic, "--root", self.tree, "--json", "build", "bench", "--board", board]
         argv += ["--locked", "--offline", "--out", self.out]
@@ -110,6 +118,8 @@ class Ours:
         result["stages"] = [[stage["stage"], stage["seconds"], stage["why"]] for stage in manifest["build"]["stages"]]
         if ("start", "image") in at and ("end", "download") in at:
             result["tree"] = at["start", "image"] - at["end", "download"]
+        longest = sorted(busy.items(), key=lambda item: -item[1])[:15]
+        result["longest"] = [[stage, text, took] for (stage, text), took in longest if stage != "download"]
         result["starts"] = manifest["build"].get("starts")
         return result
 
@@ -123,15 +133,24 @@ class Ours:
                 raise Failed(f"programs of the {board} tree were not run natively ({starts}): these figures mean nothing")
         return result
 
+    def watched(self, board):
+        """One more cold build, watched while it runs, which costs time: its memory, and its peak on disk."""
+        result = self.cold(board, sample=True)
+        manifest = self.manifest(board)
+        result["mapped"] = manifest["image"]["mapped"]
+        result["store"] = {entry: disk_use(self.store / entry) for entry in sorted(os.listdir(self.store))}
+        # The other boards' packages are in the store as well.
+        mine = sum(disk_use(self.deb(package)) for package in manifest["packages"])
+        result["others"] = max(0, result["store"]["downloads"] - mine)
+        result["store"]["downloads"] -= result["others"]
+        result["disk"] = result["sampled"]["disk"] - result["others"]
+        return result
+
     def manifest(self, board):
         return json.loads((self.out / f"bench-{board}.manifest.json").read_text())
 
     def log_of(self, board):
         return (self.store / "logs" / f"bench-{board}.log").read_text(errors="replace")
-
-    def disk(self):
-        """Bytes of each part of the store."""
-        return {entry: disk_use(self.store / entry) for entry in sorted(os.listdir(self.store))}
 
     def deb(self, package):
         sha256 = package["sha256"]

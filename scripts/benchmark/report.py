@@ -90,7 +90,7 @@ def limits(found):
         ("writing the image, against `mke2fs -d` and a copy", ratio(figures.stage("amd64/ours", "image"), figures.of("image/mke2fs")), None, ""),
         ("peak memory of any process", ratio(memory(figures), GB), 1.5, "GB"),
         ("store, scratch space and image on disk, against the image's used bytes",
-         ratio(watched.get("sampled", {}).get("disk"), watched.get("mapped")), 4, ""),
+         ratio(watched.get("disk"), watched.get("mapped")), 4, ""),
     ]
     return [
         {"what": what, "value": value, "limit": limit, "unit": unit, "met": limit is None or value <= limit}
@@ -205,6 +205,11 @@ def stages(figures):
     if "image/mke2fs" in figures.cases:
         text += (f"\n`mke2fs -d` of the same packages' tree (mmdebstrap's) and a copy into a disk image: "
                  f"{seconds(figures.of('image/mke2fs'))}; our stage `image` does the same.\n")
+    for case in ("amd64/ours", "arm64/ours"):
+        longest = figures.cases.get(case, [{}])[0].get("longest", [])[:10]
+        if longest:
+            named = ", ".join(f"{what} {took:.1f} s" for _, what, took in longest)
+            text += f"\nWhat took longest ({cases[case]}, first run): {named}.\n"
     starts = [sample["starts"] for sample in figures.cases.get("arm64/ours", []) if sample.get("starts")]
     if starts:
         text += f"\narm64 programs started: {starts[0]['native']} by native twins, {starts[0]['emulated']} emulated.\n"
@@ -221,7 +226,7 @@ def costs(figures):
         ["peak memory of any process, all builds of this run", f"{memory(figures) / MB:.0f} MB"],
         ["largest process of the watched build", f"{sampled['memory'] / MB:.0f} MB (`{sampled['process']}`)"],
         ["used bytes of the image", f"{sample['mapped'] / MB:.0f} MB"],
-        ["peak on disk: store, scratch space, image", f"{sampled['disk'] / MB:.0f} MB"],
+        ["peak on disk: store, scratch space, image", f"{sample['disk'] / MB:.0f} MB"],
         *[[f"afterwards: store, {name}", f"{size / MB:.0f} MB"] for name, size in sample["store"].items() if size >= MB],
     ]
     return "## Memory and disk (x86-pc, cold)\n\n" + table(["what", "how much"], rows)
