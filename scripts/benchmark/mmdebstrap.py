@@ -97,8 +97,9 @@ class Mmdebstrap:
         """`mke2fs -d` of the unpacked tree, and a copy of the file system to its place in a disk image."""
         tree, fs, disk = (self.work / name for name in ("unpacked", "root.ext4", "disk.img"))
         tree.mkdir()
-        run([*AS_ROOT, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--file", self.tar(board),
-             "--directory", tree], self.log)
+        # A user namespace makes no devices, and an image needs none: /dev is the kernel's.
+        run([*AS_ROOT, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--exclude=./dev/*", "--file",
+             self.tar(board), "--directory", tree], self.log)
         root = next(part for part in self.ours.manifest(board)["disk"]["partitions"] if part["name"] == "root")
         script = (
             'mke2fs -q -t ext4 -d "$1" "$2" "$4"k && truncate --size="$6" "$3" && '

@@ -140,7 +140,7 @@ class Ours:
         result["mapped"] = manifest["image"]["mapped"]
         result["store"] = {entry: disk_use(self.store / entry) for entry in sorted(os.listdir(self.store))}
         # The other boards' packages are in the store as well.
-        mine = sum(disk_use(self.deb(package)) for package in manifest["packages"])
+        mine = disk_use(*(self.deb(package) for package in manifest["packages"]))
         result["others"] = max(0, result["store"]["downloads"] - mine)
         result["store"]["downloads"] -= result["others"]
         result["disk"] = result["sampled"]["disk"] - result["others"]
