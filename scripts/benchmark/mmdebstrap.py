@@ -53,7 +53,9 @@ class Mmdebstrap:
         manifest = self.ours.manifest(board)
         tar = self.tar(board)
         names = ",".join(package["name"] for package in manifest["packages"])
-        argv = ["mmdebstrap", f"--architectures={arch}", "--variant=essential", f"--include={names}"]
+        # Our packages are for a merged /usr, which mmdebstrap's own hook makes.
+        argv = ["mmdebstrap", f"--architectures={arch}", "--variant=essential", f"--include={names}",
+                "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]
         env = {**os.environ, "SOURCE_DATE_EPOCH": str(manifest["image"]["epoch"]), "TMPDIR": str(self.work / "tmp")}
         (self.work / "tmp").mkdir(mode=0o1777, exist_ok=True)
         (self.work / "tmp").chmod(0o1777)

@@ -1,12 +1,12 @@
-//! Same mirror state, same bytes: whatever the directory, umask, time zone and locale. (Another user is shown by
-//! hand, since a test runs as one.)
+//! Same mirror state, same bytes: whatever the directory, umask, time zone, locale and number of threads, emulated or
+//! native. (Another user is shown by hand, since a test runs as one.)
 
 use std::os::unix::process::CommandExt;
 
 use crate::support::{clic, copy_tree, heavy, image, run, sha256};
 
 #[track_caller]
-fn the_same_elsewhere(board: &str) {
+fn the_same_elsewhere(board: &str, how: &str) {
     let reference = image(board);
     let _turn = heavy();
     let dir = tempfile::Builder::new()
@@ -14,7 +14,7 @@ fn the_same_elsewhere(board: &str) {
         .tempdir()
         .unwrap();
     let tree = copy_tree(dir.path());
-    let mut command = clic(["build", "minimal", "--board", board, "--rebuild", "--out"]);
+    let mut command = clic(["build", "minimal", "--board", board, "--rebuild", how, "--out"]);
     command
         .arg(dir.path().join("out"))
         .arg("--root")
@@ -121,11 +121,16 @@ fn a_changed_file_reuses_what_did_not_read_it_and_gives_the_same_bytes() {
 
 #[test]
 fn x86_pc_is_the_same_to_the_bit() {
-    the_same_elsewhere("x86-pc");
+    the_same_elsewhere("x86-pc", "--jobs=1");
 }
 
 #[test]
-#[ignore = "a second arm64 build is ten minutes of emulated package scripts: run by hand with --ignored"]
 fn raspberry_pi_is_the_same_to_the_bit() {
-    the_same_elsewhere("raspberry-pi");
+    the_same_elsewhere("raspberry-pi", "--jobs=1");
+}
+
+#[test]
+#[ignore = "a quarter of an hour: every program of every package script is emulated. Run by hand with --ignored"]
+fn raspberry_pi_is_the_same_to_the_bit_when_everything_is_emulated() {
+    the_same_elsewhere("raspberry-pi", "--no-accelerate");
 }
