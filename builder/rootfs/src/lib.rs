@@ -34,6 +34,8 @@ pub mod sandbox;
 mod sources;
 mod stages;
 pub mod tarball;
+#[cfg(test)]
+mod testdeb;
 pub mod tools;
 pub mod tree;
 mod unknown;
