@@ -8,4 +8,5 @@ mod broken;
 mod inspect;
 mod interrupted;
 mod reproducible;
+mod scripts;
 mod support;
