@@ -204,9 +204,9 @@ fn what_a_package_brings_stays_in_the_tree() {
     ] {
         // The header of ar(5): name, time, owner, group, mode, size.
         let size = content.len();
-        write!(
+        writeln!(
             deb,
-            "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n",
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`",
             0, 0, 0, 100_644
         )
         .unwrap();

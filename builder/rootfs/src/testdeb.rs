@@ -120,9 +120,9 @@ pub fn ar(members: &[(&str, &[u8], Option<&str>)]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, data, size) in members {
         let size = size.map_or_else(|| data.len().to_string(), str::to_owned);
-        write!(
+        writeln!(
             bytes,
-            "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n",
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`",
             0, 0, 0, 100_644
         )
         .unwrap();
