@@ -417,7 +417,7 @@ fn index(cache: &Path) -> PathBuf {
     found.pop().expect("an index of Debian's packages")
 }
 
-/// Numbers that look random and are the same every time (SplitMix64; Steele, Lea, Flood 2014).
+/// Numbers that look random and are the same every time (`SplitMix64`; Steele, Lea, Flood 2014).
 struct Numbers(u64);
 
 impl Numbers {
@@ -485,8 +485,7 @@ fn twenty_kills_at_random_moments_leave_a_sound_store() {
         let stage = events
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|event| event["event"] == "start")
-            .last()
+            .rfind(|event| event["event"] == "start")
             .map_or_else(
                 || "before the first stage".to_owned(),
                 |event| event["stage"].to_string(),
