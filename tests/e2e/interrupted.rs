@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::support::{cache_dir, clic, clic_with, heavy, image, run, sha256, tool};
 
 /// A store that holds the shared one's downloads (as links), so that a build need not fetch again.
-fn seeded_cache(dir: &Path) -> PathBuf {
+pub fn seeded_cache(dir: &Path) -> PathBuf {
     let cache = dir.join("cache");
     fs::create_dir_all(&cache).unwrap();
     let downloads = cache_dir().join("downloads");
@@ -18,7 +18,7 @@ fn seeded_cache(dir: &Path) -> PathBuf {
 }
 
 /// Processes whose command line or environment names `needle`. Others' environments are unreadable, and not ours.
-fn processes_that_name(needle: &str) -> Vec<String> {
+pub fn processes_that_name(needle: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -117,7 +117,7 @@ fn a_killed_build_leaves_nothing_and_the_next_one_succeeds() {
 }
 
 /// Images, manifests and the like under names that a person would take for finished.
-fn final_names(out: &Path) -> Vec<String> {
+pub fn final_names(out: &Path) -> Vec<String> {
     let Ok(dir) = fs::read_dir(out) else {
         return Vec::new();
     };
@@ -184,7 +184,7 @@ fn a_mirror_that_does_not_answer_is_a_failure_that_says_so() {
 
 /// Who `clic` is in [`within`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum As {
+pub enum As {
     /// The user who runs the tests, with no ids but his own.
     Myself,
     /// Root of the namespace, with its subordinate ids: what the sandbox of a build needs.
@@ -192,7 +192,7 @@ enum As {
 }
 
 /// Runs `clic` with some of the host taken away, by `setup`: mounts in a namespace of its own.
-fn within(setup: &str, who: As, cache: &Path, args: &[&str]) -> Command {
+pub fn within(setup: &str, who: As, cache: &Path, args: &[&str]) -> Command {
     let inner = clic_with(cache, args);
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount"]);

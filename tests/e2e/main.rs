@@ -5,7 +5,9 @@
 mod bad_input;
 mod boot;
 mod broken;
+mod faults;
 mod inspect;
 mod interrupted;
 mod reproducible;
+mod scripts;
 mod support;

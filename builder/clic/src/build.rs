@@ -23,7 +23,7 @@ use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
 use clic_rootfs::{Mirrors, Sandbox};
-use clic_store::{Publishing, Store};
+use clic_store::{NoSpace, Publishing, Store, space};
 use serde_json::json;
 
 use crate::build::finished::{Earlier, Finished};
@@ -198,14 +198,18 @@ impl Build<'_> {
         let tree = Tree::from_root(&root.tree)?;
 
         let out = &self.args.out;
-        std::fs::create_dir_all(out).map_err(|error| clic_store::space::io_error(error, out))?;
+        std::fs::create_dir_all(out).map_err(|error| space::io_error(error, out))?;
+        // At least the files' own bytes; how much more, the file systems decide.
+        space::ensure(out, root.bytes, "writing the image")?;
+        let free = space::free(out).unwrap_or(0);
+        let full = |error| with_figures(error, out, root.bytes, free);
         let mut image = clic_store::publish(&out.join(format!("{}.img", self.name)))?;
-        let assembled = assemble(plan, ids, &tree, epoch, image.file(), &why, progress)?;
+        let assembled = assemble(plan, ids, &tree, epoch, image.file(), &why, progress).map_err(full)?;
         self.verify(&image, description)?;
 
         let (mut outputs, scan) = Outputs::new(out, self.name, image, &assembled.in_use, progress)?;
         for form in self.forms() {
-            outputs.compress(form, self.threads(), progress)?;
+            outputs.compress(form, self.threads(), progress).map_err(full)?;
         }
         let releases = resolution.releases.iter().map(release).collect();
         let packages = resolution.packages.iter().map(package).collect();
@@ -321,6 +325,27 @@ impl Build<'_> {
     }
 }
 
+/// An error while writing results, with figures if it is that the disk is full: `free` bytes were not enough.
+fn with_figures(error: anyhow::Error, out: &Path, needed: u64, free: u64) -> anyhow::Error {
+    let is_full = |error: &(dyn std::error::Error + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            )
+        })
+    };
+    if !error.chain().any(is_full) {
+        return error;
+    }
+    error.context(NoSpace {
+        what: "writing the image".to_owned(),
+        dir: out.to_owned(),
+        needed: needed.max(free.saturating_add(1)),
+        free,
+    })
+}
+
 fn release(release: &clic_rootfs::Release) -> manifest::Release {
     manifest::Release {
         path: format!("dists/{}/InRelease", release.suite),
@@ -375,4 +400,32 @@ fn report(written: &Written, seconds: f64, context: &Context) -> Result<()> {
         format!("clic test {}", image.path.display()),
     ]);
     output::text(&output::table(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fills_up_while_the_image_is_written_is_said_with_figures() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = anyhow::Error::new(full()).context("writing partition \"root\"");
+        let text = format!(
+            "{:#}",
+            with_figures(error, Path::new("out"), 900_000_000, 100_000_000)
+        );
+        assert!(
+            text.starts_with("disk full: writing the image needs 900.0 MB in out, which has 100.0 MB free"),
+            "{text}"
+        );
+        assert!(text.contains("writing partition \"root\""), "{text}");
+        // The estimate was too low: at least it was more than there was.
+        let text = with_figures(full().into(), Path::new("out"), 0, 100_000_000).to_string();
+        assert!(
+            text.starts_with("disk full: writing the image needs 100.0 MB in out"),
+            "{text}"
+        );
+        let other = with_figures(anyhow::anyhow!("else"), Path::new("out"), 1, 1).to_string();
+        assert_eq!(other, "else");
+    }
 }

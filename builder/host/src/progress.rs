@@ -143,6 +143,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Says something worth a person's eye that is no error.
+    pub fn note(&self, text: impl Into<String>) {
+        self.progress.note(text);
+    }
+
     /// Says how much there is to do.
     pub fn total(&self, unit: Unit, total: u64) {
         self.progress.0.event(&Event::Total {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clic_host::{Cmd, Log, UserError, cancel};
+use clic_host::{Cmd, Log, Progress, UserError, cancel};
 use clic_store::{Lock, Proxy, Store, space};
 use sha2::{Digest, Sha256};
 
@@ -149,6 +149,7 @@ impl Apt {
         lines: &[Line],
         archs: &[&str],
         keyring: Option<&Path>,
+        progress: &Progress,
     ) -> Result<Self> {
         let keyring = find_keyring(keyring)?;
         let mut key = Sha256::new();
@@ -167,7 +168,9 @@ impl Apt {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         let name = format!("apt/{key}");
-        let lock = store.lock(&name)?;
+        let lock = store.lock_saying(&name, || {
+            progress.note("another build is at the package indexes: waiting for it");
+        })?;
         let dir = store.room(&name)?;
         for sub in ["lists/partial", "cache/archives/partial", "state", "etc", "log"] {
             store.room(&format!("{name}/{sub}"))?;
@@ -222,7 +225,7 @@ impl Apt {
     }
 
     /// Fetches the indexes and verifies their signatures.
-    pub fn update(&self) -> Result<()> {
+    pub fn update(&self, progress: &Progress) -> Result<()> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -234,8 +237,9 @@ impl Apt {
                     return Ok(());
                 }
                 for (name, _) in damaged {
-                    self.log
-                        .line(&format!("index {name} was damaged: getting it again"));
+                    progress.note(format!(
+                        "the package index {name} in the store is damaged: getting it again"
+                    ));
                 }
                 continue;
             }
@@ -249,6 +253,12 @@ impl Apt {
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
+    }
+
+    /// The indexes that are not what the signed Release files say, for who cannot get them again.
+    pub fn damaged(&self) -> Result<Vec<String>> {
+        let damaged = indexes::damaged(&self.dir.join("lists"))?;
+        Ok(damaged.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Whether indexes are there from an earlier run.

@@ -3,6 +3,7 @@
 //! The format is deb(5): an `ar` archive of `debian-binary`, `control.tar` and `data.tar`, both compressed. A file may
 //! come from anywhere; whatever it says is checked before it is believed.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -17,6 +18,10 @@ const AR_HEADER: usize = 60;
 /// Most bytes of an uncompressed control.tar. The largest in Debian (debconf templates, checksums of kernels) have
 /// a few MB.
 const MAX_CONTROL: u64 = 64 << 20;
+/// Bytes that a package may take beyond twice the size that it states: small packages state little.
+pub const SLACK: u64 = 64 << 20;
+/// Most bytes of a name in control.tar: what dpkg allows (`MAXCONTROLFILENAME`).
+const MAX_CONTROL_NAME: usize = 100;
 /// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB.
 const MAX_MEMORY: u64 = 256 << 20;
 
@@ -92,6 +97,7 @@ impl Deb {
                 }
                 _ if name.starts_with("control.tar") => {
                     ensure!(version.is_some(), "it has no debian-binary at its beginning");
+                    ensure!(control.is_none(), "it has two control.tar");
                     control = Some(read_control(stream(&file, member)?)?);
                 }
                 _ if name.starts_with("data.tar") => {
@@ -110,11 +116,34 @@ impl Deb {
         }
     }
 
-    /// The files, as a tar stream. One stream at a time.
-    pub fn data(&self) -> Result<Box<dyn Read + '_>> {
+    /// The files, as a tar stream, of which at most `left` bytes may be read: a few kilobytes can stand for terabytes.
+    /// One stream at a time.
+    pub fn data<'a>(&'a self, left: &'a Cell<u64>) -> Result<Metered<'a>> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(self.data.offset))?;
-        stream(&self.file, self.data)
+        Ok(Metered {
+            stream: stream(&self.file, self.data)?,
+            left,
+        })
+    }
+}
+
+/// A stream of which only so much may be read. Who reads it may say anew how much.
+pub struct Metered<'a> {
+    stream: Box<dyn Read + 'a>,
+    left: &'a Cell<u64>,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 && !into.is_empty() {
+            return Err(io::Error::other("it unpacks to more than is allowed"));
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let read = self.stream.read(&mut into[..most])?;
+        self.left.set(left - read as u64);
+        Ok(read)
     }
 }
 
@@ -179,31 +208,49 @@ fn stream(file: &File, member: Member) -> Result<Box<dyn Read + '_>> {
 
 fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
     let mut control = Control::default();
-    let mut archive = tar::Archive::new(stream.take(MAX_CONTROL));
+    let left = Cell::new(MAX_CONTROL);
+    let mut archive = tar::Archive::new(Metered { stream, left: &left });
+    let damaged = || {
+        if left.get() == 0 {
+            format!("its control.tar has more than {} MiB", MAX_CONTROL >> 20)
+        } else {
+            "its control.tar is damaged".to_owned()
+        }
+    };
     for entry in archive.entries()? {
-        let mut entry = entry.context("its control.tar is damaged")?;
-        if !entry.header().entry_type().is_file() {
+        let mut entry = entry.with_context(damaged)?;
+        let path = entry.path_bytes().into_owned();
+        let path = String::from_utf8(path).context("a name in its control.tar")?;
+        let name = path.strip_prefix("./").unwrap_or(&path).to_owned();
+        if entry.header().entry_type().is_dir() && matches!(name.as_str(), "" | ".") {
             continue;
         }
-        let path = entry.path_bytes().into_owned();
-        let name = String::from_utf8(path).context("a name in its control.tar")?;
-        let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
         ensure!(
-            !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain),
-            "its control.tar holds {name:?}, which does not belong there"
+            entry.header().entry_type().is_file()
+                && !name.is_empty()
+                && name.len() <= MAX_CONTROL_NAME
+                && !name.starts_with('.')
+                && name.bytes().all(plain)
+                // dpkg's own: which paths are the package's.
+                && name != "list",
+            "its control.tar holds {path:?}, which does not belong there"
         );
         let (mode, mtime) = (entry.header().mode()? & 0o777, entry.header().mtime()?);
         let mut bytes = Vec::new();
-        entry
-            .read_to_end(&mut bytes)
-            .context("its control.tar is damaged")?;
+        entry.read_to_end(&mut bytes).with_context(damaged)?;
+        ensure!(bytes.len() as u64 == entry.size(), "its control.tar ends early");
         if name == "control" {
+            ensure!(control.stanza.is_empty(), "its control.tar holds {path:?} twice");
             // A byte that is not UTF-8 must not stop a build.
             String::from_utf8_lossy(&bytes)
                 .trim()
                 .clone_into(&mut control.stanza);
         } else {
+            ensure!(
+                control.file(&name).is_none(),
+                "its control.tar holds {path:?} twice"
+            );
             control.files.push(ControlFile {
                 name,
                 mode,
@@ -212,11 +259,42 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             });
         }
     }
-    ensure!(!control.stanza.is_empty(), "its control.tar has no control file");
-    ensure!(
-        !control.stanza.contains("\n\n"),
-        "its control file has more than one stanza"
-    );
+    check_stanza(&control.stanza)?;
     control.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(control)
 }
+
+/// What we build on, and what would become something else in dpkg's database.
+fn check_stanza(stanza: &str) -> Result<()> {
+    ensure!(!stanza.is_empty(), "its control.tar has no control file");
+    ensure!(
+        !stanza.contains('\0'),
+        "its control file has a NUL, which no field may have"
+    );
+    // A line of blanks ends a stanza for some readers and goes on for others.
+    ensure!(
+        stanza.lines().all(|line| !line.trim().is_empty()),
+        "its control file has more than one stanza"
+    );
+    // Both become parts of file names in dpkg's database, and arguments of programs.
+    let plain: fn(u8) -> bool = |byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte);
+    for name in ["Package", "Architecture"] {
+        let mut all = stanza
+            .lines()
+            .filter_map(|line| control::field(line, name))
+            .peekable();
+        let value = all.next().unwrap_or_default();
+        ensure!(
+            all.peek().is_none(),
+            "its control file has the field {name} twice"
+        );
+        ensure!(
+            value.starts_with(|c: char| c.is_ascii_alphanumeric()) && value.bytes().all(plain),
+            "its control file says {name}: {value:?}, which no package may have"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,19 @@ use std::path::Path;
 use anyhow::Result;
 use clic_store::space;
 
-/// Removes the files of a directory of apt's lists that do not have the hash that their Release file says: names and
-/// bytes. Files that no Release file speaks of, and the Release files themselves (apt verifies their signatures each
-/// time), are passed over.
+/// Removes what [`damaged`] finds.
 pub fn remove_damaged(lists: &Path) -> Result<Vec<(String, u64)>> {
+    let found = damaged(lists)?;
+    for (name, _) in &found {
+        let path = lists.join(name);
+        std::fs::remove_file(&path).map_err(|error| space::io_error(error, &path))?;
+    }
+    Ok(found)
+}
+
+/// The files of a directory of apt's lists that do not have the hash that their Release file says: names and bytes. Files that no Release file speaks of, and the Release files themselves (apt verifies their signatures each
+/// time), are passed over.
+pub fn damaged(lists: &Path) -> Result<Vec<(String, u64)>> {
     let mut names: Vec<String> = std::fs::read_dir(lists)
         .into_iter()
         .flatten()
@@ -38,7 +47,6 @@ pub fn remove_damaged(lists: &Path) -> Result<Vec<(String, u64)>> {
             let found = clic_store::sha256_of(&path).map_err(|error| space::io_error(error, &path))?;
             if found != *wanted {
                 let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-                std::fs::remove_file(&path).map_err(|error| space::io_error(error, &path))?;
                 damaged.push((name.clone(), bytes));
             }
         }
@@ -82,11 +90,9 @@ mod tests {
             "Package: b\n",
         );
         write("other_dists_x_main_binary-amd64_Packages", "Package: c\n");
-        let found = remove_damaged(dir.path()).unwrap();
-        assert_eq!(
-            found,
-            [("h_dists_x_non-free-firmware_binary-amd64_Packages".to_owned(), 11)]
-        );
+        let wrong = [("h_dists_x_non-free-firmware_binary-amd64_Packages".to_owned(), 11)];
+        assert_eq!(damaged(dir.path()).unwrap(), wrong);
+        assert_eq!(remove_damaged(dir.path()).unwrap(), wrong);
         assert_eq!(remove_damaged(dir.path()).unwrap(), []);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
         assert_eq!(remove_damaged(Path::new("/not/there")).unwrap(), []);

@@ -35,6 +35,8 @@ mod sources;
 mod stages;
 mod steps;
 pub mod tarball;
+#[cfg(test)]
+mod testdeb;
 pub mod tools;
 pub mod tree;
 mod unknown;

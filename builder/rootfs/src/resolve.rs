@@ -151,6 +151,7 @@ fn resolve_for(
         store,
         options,
         log,
+        progress,
         lines: lines(plan, mirrors, store)?,
     };
     stage.message("indexes");
@@ -185,6 +186,7 @@ struct Resolver<'a> {
     store: &'a Store,
     options: &'a ResolveOptions,
     log: &'a Log,
+    progress: &'a Progress,
     lines: Vec<Line>,
 }
 
@@ -199,10 +201,19 @@ impl Resolver<'_> {
                 &lines,
                 &[arch.debian()],
                 self.options.keyring.as_deref(),
+                self.progress,
             )?;
             if self.store.is_offline() {
                 if apt.has_lists() {
-                    return Ok(apt);
+                    let damaged = apt.damaged()?;
+                    if damaged.is_empty() {
+                        return Ok(apt);
+                    }
+                    let missing = damaged
+                        .into_iter()
+                        .map(|name| format!("{name} (what is there is damaged)"))
+                        .collect();
+                    bail!(clic_store::FetchError::Offline { missing });
                 }
                 // An optional suite that the mirror lacks was left out when the indexes were fetched.
                 match lines.iter().rposition(|line| line.optional) {
@@ -213,7 +224,7 @@ impl Resolver<'_> {
                 }
                 continue;
             }
-            match apt.update() {
+            match apt.update(self.progress) {
                 Ok(()) => return Ok(apt),
                 Err(error) => match apt::missing_suite(&error, &lines) {
                     Some(missing) => {

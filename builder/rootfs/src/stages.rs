@@ -92,7 +92,12 @@ impl<'a> Stages<'a> {
     fn step(&mut self, step: &Step, below: &[LayerTar]) -> Result<(Layer, Vec<&'a TreeFile>)> {
         let key = step.inputs.key()?;
         // Who builds the same at the same time waits here, and then takes up what we made.
-        let _held = self.store.lock(&format!("layer-{key}"))?;
+        let _held = self.store.lock_saying(&format!("layer-{key}"), || {
+            let what = step.title;
+            self.progress.note(format!(
+                "{what}: another build is at it: waiting, to take up what it makes"
+            ));
+        })?;
         let why = match look(self.spec, &self.layers, &self.last, step)? {
             Found::Layer { layer, changed, why } => {
                 self.progress.stage(step.id, step.title, &why).finish();

@@ -8,6 +8,7 @@
 //! <store>/tools/<key>/sha256    the hash of all that is in it, looked at before each use
 //! ```
 
+use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use clic_store::{Store, sha256, sha256_of};
 use sha2::{Digest, Sha256};
 
 use crate::accel;
-use crate::deb::Deb;
+use crate::deb::{Deb, SLACK};
 use crate::resolution::{Package, Resolution};
 
 /// Architectures of build hosts that there are tools for.
@@ -80,7 +81,8 @@ pub fn tree(
     std::fs::create_dir_all(&place).map_err(|error| io_error(error, &place))?;
     parallel::each(&resolution.tools, threads, |package| {
         let deb = store.fetch(&package.download(), stage)?;
-        extract(&deb, &place).with_context(|| format!("cannot unpack the tool {}", package.title()))
+        extract(&deb, &place, package.installed_size)
+            .with_context(|| format!("cannot unpack the tool {}", package.title()))
     })?;
     accel::fit(&place, host, target)?;
     let digest = digest(&place)?;
@@ -101,10 +103,11 @@ fn key(tools: &[Package], target: Arch) -> String {
 }
 
 /// Programs and libraries of a package; the tar crate lets nothing leave `dir`. Owners are ours: they become root in
-/// the sandbox.
-fn extract(deb: &Path, dir: &Path) -> Result<()> {
+/// the sandbox. `stated`: bytes that it takes by its own account.
+fn extract(deb: &Path, dir: &Path, stated: u64) -> Result<()> {
     let deb = Deb::open(deb)?;
-    let mut archive = tar::Archive::new(deb.data()?);
+    let left = Cell::new(stated.saturating_mul(2).saturating_add(SLACK));
+    let mut archive = tar::Archive::new(deb.data(&left)?);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
@@ -150,4 +153,48 @@ fn add(hash: &mut Sha256, dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testdeb::{deb, file, long_name, symlink};
+
+    /// They are unpacked on the host, as its user.
+    #[test]
+    fn a_hostile_tool_stays_in_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        let target = outside.to_str().unwrap();
+        let cases = [
+            vec![
+                symlink("./usr/bin/a", target),
+                file("./usr/bin/a/hit", b"x", 0o755),
+            ],
+            vec![
+                symlink("./usr/bin/a", "../../../outside/hit"),
+                file("./usr/bin/a", b"x", 0o755),
+            ],
+            vec![file("usr/bin/../../../outside/hit", b"x", 0o755)],
+            vec![long_name(&[b'a'; 100], 200 << 20)],
+        ];
+        for (number, entries) in cases.iter().enumerate() {
+            let tree = dir.path().join(format!("tree{number}"));
+            std::fs::create_dir(&tree).unwrap();
+            let path = dir.path().join("tool.deb");
+            std::fs::write(&path, deb("tool", &[], entries)).unwrap();
+            let result = extract(&path, &tree, 0);
+            assert_eq!(
+                std::fs::read_dir(&outside).unwrap().count(),
+                0,
+                "{number}: {result:?}"
+            );
+        }
+        let bomb = format!(
+            "{:#}",
+            extract(&dir.path().join("tool.deb"), &dir.path().join("tree3"), 0).unwrap_err()
+        );
+        assert!(bomb.contains("it unpacks to more than is allowed"), "{bomb}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use clic_host::{Log, UserError};
+use clic_host::{Log, Progress, UserError};
 use clic_recipe::plan::{PackageRequest, Plan};
 use clic_store::{Store, space};
 
@@ -36,14 +36,16 @@ pub fn elsewhere(
             ..line.clone()
         })
         .collect();
+    let progress = Progress::silent();
     let apt = Apt::new(
         store,
         log,
         &lines,
         &["amd64", "arm64"],
         options.keyring.as_deref(),
+        &progress,
     )?;
-    apt.update()?;
+    apt.update(&progress)?;
     for path in apt.lists()? {
         // ..._dists_bookworm_non-free_binary-arm64_Packages
         let name = path

@@ -123,18 +123,25 @@ impl Store {
     /// removed and counts as missing. For the moment of use, after [`Store::have_all`]; [`Store::fetch`] also gets
     /// what turns out to be damaged again.
     pub fn verified(&self, sha256: &str) -> Result<Option<PathBuf>> {
+        Ok(match self.look_at(sha256)? {
+            Found::Whole(path) => Some(path),
+            Found::Damaged | Found::Nothing => None,
+        })
+    }
+
+    fn look_at(&self, sha256: &str) -> Result<Found> {
         let path = self.path_of(sha256);
         if !self.uses(&path)? {
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
         match sha256_of(&path) {
-            Ok(found) if found == sha256 => Ok(Some(path)),
+            Ok(found) if found == sha256 => Ok(Found::Whole(path)),
             Ok(_) => {
-                tracing::warn!(path = %path.display(), "damaged file removed from the store");
+                tracing::debug!(path = %path.display(), "damaged file removed from the store");
                 std::fs::remove_file(&path).map_err(|error| io_error(error, &path))?;
-                Ok(None)
+                Ok(Found::Damaged)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
             Err(error) => Err(io_error(error, &path)),
         }
     }
@@ -161,11 +168,15 @@ impl Store {
         self.get_all(downloads, stage, |jobs, meter| {
             let missing = Mutex::new(Vec::new());
             parallel::each(jobs, WORKERS, |job| {
-                if self.verified(&job.sha256)?.is_some() {
-                    meter.moved(0, job.size);
-                } else {
-                    missing.lock().unwrap_or_else(PoisonError::into_inner).push(*job);
+                match self.look_at(&job.sha256)? {
+                    Found::Whole(_) => {
+                        meter.moved(0, job.size);
+                        return Ok(());
+                    }
+                    Found::Damaged => say_damaged(job, stage),
+                    Found::Nothing => {}
                 }
+                missing.lock().unwrap_or_else(PoisonError::into_inner).push(*job);
                 Ok(())
             })?;
             Ok(missing.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -182,9 +193,12 @@ impl Store {
             for ((job, path), there) in jobs.iter().zip(&paths).zip(there) {
                 if there && std::fs::metadata(path).is_ok_and(|meta| meta.len() == job.size) {
                     meter.moved(0, job.size);
-                } else {
-                    missing.push(*job);
+                    continue;
                 }
+                if there {
+                    say_damaged(job, stage);
+                }
+                missing.push(*job);
             }
             Ok(missing)
         })
@@ -310,6 +324,18 @@ impl Store {
             }
         }
     }
+}
+
+/// What the store has of a file.
+enum Found {
+    Whole(PathBuf),
+    /// Something else under its name, which is gone now.
+    Damaged,
+    Nothing,
+}
+
+fn say_damaged(job: &Download, stage: &Stage) {
+    stage.note(format!("{} in the store is damaged: getting it again", job.name));
 }
 
 fn check_request(download: &Download) -> Result<()> {

@@ -157,9 +157,18 @@ impl Store {
 
     /// Waits for the lock `name`, which other runs respect, and holds it until it is dropped.
     pub fn lock(&self, name: &str) -> Result<Lock> {
+        self.lock_saying(name, || {})
+    }
+
+    /// Likewise; `waits` is called once if another run has it, for a word about whom we wait for.
+    pub fn lock_saying(&self, name: &str, waits: impl FnOnce()) -> Result<Lock> {
+        let mut waits = Some(waits);
         loop {
             if let Some(lock) = self.try_lock(name)? {
                 return Ok(lock);
+            }
+            if let Some(waits) = waits.take() {
+                waits();
             }
             cancel::check()?;
             std::thread::sleep(Duration::from_millis(100));
@@ -257,5 +266,21 @@ mod tests {
         assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
         drop(held);
         other.try_lock().unwrap();
+    }
+
+    #[test]
+    fn who_waits_says_so_once_and_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let held = store.lock("x").unwrap();
+        let (said, waits) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| store.lock_saying("x", move || said.send(()).unwrap()).map(drop));
+            waits.recv().unwrap();
+            drop(held);
+            waiter.join().unwrap().unwrap();
+        });
+        assert!(waits.recv().is_err(), "said twice");
+        store.lock_saying("x", || panic!("nobody has it")).unwrap();
     }
 }

@@ -22,6 +22,8 @@ use crate::deb::Control;
 use crate::files::numbers;
 
 const DIR: &str = "var/lib/dpkg";
+/// What is no trigger's among the files that are named after triggers.
+const OF_DPKG: [&str; 3] = ["File", "Unincorp", "Lock"];
 
 /// A package's database.
 #[derive(Debug)]
@@ -272,12 +274,8 @@ impl<'a> Admin<'a> {
             let (who, waits) = waits(who);
             interests.files.entry(path.into()).or_default().insert(who, waits);
         }
-        let dir = self.root.path().join(DIR).join("triggers");
-        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            if matches!(name.as_str(), "File" | "Unincorp" | "Lock") || name.strip_suffix(".new").is_some() {
+        for name in self.root.names(&format!("{DIR}/triggers"))? {
+            if OF_DPKG.contains(&name.as_str()) || name.strip_suffix(".new").is_some() {
                 continue;
             }
             for line in self.root.read_text(&format!("{DIR}/triggers/{name}"))?.lines() {
@@ -366,6 +364,10 @@ fn directives(text: &str) -> Result<Vec<(String, String)>> {
             trigger.starts_with('/') || !trigger.contains('/'),
             "a trigger's name with a slash: {trigger:?}"
         );
+        ensure!(
+            trigger != "." && !OF_DPKG.contains(&trigger),
+            "a trigger with the name of a file of dpkg's: {trigger:?}"
+        );
         all.push((directive.to_owned(), trigger.to_owned()));
     }
     Ok(all)
@@ -399,7 +401,7 @@ fn status_stanza(control: &Control) -> Result<String> {
         stanza.push_str(line.trim_end());
         stanza.push('\n');
     }
-    let new: Vec<String> = conffiles(control)
+    let new: Vec<String> = conffiles(control)?
         .iter()
         .map(|path| format!(" /{} newconffile\n", String::from_utf8_lossy(path)))
         .collect();
@@ -604,9 +606,36 @@ mod tests {
 
     #[test]
     fn hostile_control_parts_are_refused() {
-        assert!(directives("interest ../../x\n").is_err());
-        assert!(directives("interest a/b\n").is_err());
-        assert!(directives("frobnicate x\n").is_err());
-        assert!(status_stanza(&control("Package: a\nStatus: install ok installed", &[])).is_err());
+        let refused = |text: &str| directives(text).unwrap_err().to_string();
+        for (text, said) in [
+            (
+                "interest ../../x\n",
+                "a trigger's name that no package may have: \"../../x\"",
+            ),
+            (
+                "activate /a/../../x\n",
+                "a trigger's name that no package may have: \"/a/../../x\"",
+            ),
+            ("interest a/b\n", "a trigger's name with a slash: \"a/b\""),
+            (
+                "interest-noawait File\n",
+                "a trigger with the name of a file of dpkg's: \"File\"",
+            ),
+            ("interest\n", "a trigger line without a name: \"interest\""),
+            (
+                "frobnicate x\n",
+                "a trigger line that is not known: \"frobnicate x\"",
+            ),
+        ] {
+            assert_eq!(refused(text), said);
+        }
+        for field in ["Status: install ok installed", "conffiles:\n /etc/shadow x"] {
+            let control = control(&format!("Package: a\n{field}"), &[]);
+            let error = status_stanza(&control).unwrap_err().to_string();
+            assert!(
+                error.starts_with("its control file has a field that only dpkg may write: "),
+                "{error}"
+            );
+        }
     }
 }

@@ -3,12 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
+use super::jail;
 use super::job::Job;
 use super::root::Root;
 use super::say;
@@ -33,6 +34,8 @@ const DEV_LINKS: [(&str, &str); 5] = [
 #[derive(Debug)]
 pub struct Chroot<'a> {
     root: &'a Root,
+    /// An empty directory for the programs' own view to be mounted on.
+    top: PathBuf,
     variables: Vec<(String, String)>,
     mounted: Vec<PathBuf>,
     native: Option<Entered<'a>>,
@@ -41,8 +44,12 @@ pub struct Chroot<'a> {
 impl<'a> Chroot<'a> {
     /// Mounts what programs expect. The job's variables are all that they have in their environment, besides `PATH`.
     pub fn enter(root: &'a Root, job: &'a Job) -> Result<Self> {
+        let beside = job.done.parent().context("a job without a directory")?;
+        let top = beside.join("top");
+        std::fs::create_dir_all(&top).map_err(|error| clic_store::space::io_error(error, &top))?;
         let mut chroot = Self {
             root,
+            top,
             variables: job.variables(),
             mounted: Vec::new(),
             native: None,
@@ -136,9 +143,8 @@ impl<'a> Chroot<'a> {
 
     /// Runs a program of the tree as root; each line of its output goes to `each`. Its error has the last lines.
     pub fn run(&self, argv: &[&str], more: &[(&str, &str)], each: &mut dyn FnMut(&str)) -> Result<()> {
-        let mut command = Command::new("chroot");
+        let mut command = jail::command(&self.top, self.root.path())?;
         command
-            .arg(self.root.path())
             .args(argv)
             .env_clear()
             .env(
@@ -151,7 +157,7 @@ impl<'a> Chroot<'a> {
             .stdin(Stdio::null());
         let (reader, writer) = std::io::pipe()?;
         command.stdout(writer.try_clone()?).stderr(writer);
-        let mut child = command.spawn().context("cannot start chroot")?;
+        let mut child = command.spawn().context("cannot start unshare")?;
         // It holds the pipe's write ends; without this the reader never sees the end.
         drop(command);
         let mut tail = std::collections::VecDeque::new();

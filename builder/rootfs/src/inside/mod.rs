@@ -4,13 +4,14 @@
 //! restore earlier layers ─▶ snapshot ─▶ packages or customize ─▶ what changed, as a tar file
 //! ```
 //!
-//! Nothing here opens a socket, and nothing reaches out of the tree: paths go through [`root::Root`], programs run with
-//! chroot(8) in namespaces of their own.
+//! Nothing here opens a socket, and nothing reaches out of the tree: paths go through [`root::Root`], programs run in a
+//! [`jail`].
 
 pub(crate) mod admin;
 mod changes;
 mod chroot;
 mod customize;
+mod jail;
 pub(crate) mod job;
 pub(crate) mod order;
 mod packages;
@@ -37,6 +38,9 @@ pub const ARGUMENT: &str = "inside-sandbox";
 
 /// Does the job in a file. What goes wrong is said on standard output, for the process outside.
 pub fn main(job: &Path) -> ExitCode {
+    if job == Path::new(jail::ARGUMENT) {
+        return jail::main(std::env::args_os().skip(3));
+    }
     match run(job) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

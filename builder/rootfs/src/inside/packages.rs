@@ -1,20 +1,25 @@
 //! Installs packages: unpacked by us, configured by the tree's own dpkg.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::admin::Admin;
 use super::chroot::Chroot;
 use super::job::{Job, Packages};
 use super::order::{self, Related, Round};
-use super::root::Root;
+use super::root::{Root, split};
 use super::say::{self, Said};
 use super::unpack::{Unit, Unpacked, conffiles, unpack};
 use crate::deb::Deb;
 
 /// Where dpkg keeps the control part of a package whose preinst runs. debconf and others look there.
 const CONTROL: &str = "var/lib/dpkg/tmp.ci";
+/// Lines of a failed script that its error repeats. The log has them all.
+const TAIL: usize = 15;
 
 /// Installs the job's packages into `root`.
 pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
@@ -117,12 +122,15 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
 /// Gives configuration files their names already, as debootstrap does: scripts of the first packages read what dpkg would
 /// put there only later. dpkg finds there what it was about to put.
 fn place_conffiles(root: &Root, one: &Unpacked) -> Result<()> {
-    for path in conffiles(&one.control) {
+    for path in conffiles(&one.control)? {
         let path = String::from_utf8(path).context("a configuration file's name")?;
         let new = format!("{path}.dpkg-new");
         let Some(bytes) = root.read(&new)? else { continue };
-        let stat =
-            rustix::fs::stat(root.path().join(&new)).map_err(|error| root.failed(error, new.as_bytes()))?;
+        // As the tree has it, wherever its symlinks would lead on the host.
+        let stat = root
+            .openat(new.as_bytes(), OFlags::PATH, Mode::empty())
+            .and_then(rustix::fs::fstat)
+            .map_err(|error| root.failed(error, new.as_bytes()))?;
         root.write(&path, stat.st_mode & 0o7777, &bytes)?;
         root.set_time(&path, u64::try_from(stat.st_mtime).unwrap_or(0))?;
     }
@@ -214,11 +222,9 @@ fn preinst(
         }
         result.with_context(|| format!("the preinst script of {} failed", related.name))?;
     }
-    match rustix::fs::unlinkat(
-        rustix::fs::CWD,
-        root.path().join(CONTROL),
-        rustix::fs::AtFlags::REMOVEDIR,
-    ) {
+    let (above, name) = split(CONTROL.as_bytes());
+    let remove = |above| rustix::fs::unlinkat(above, OsStr::from_bytes(name), AtFlags::REMOVEDIR);
+    match root.dir(above).and_then(remove) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(error) => Err(root.failed(error, CONTROL.as_bytes())),
     }
@@ -247,7 +253,7 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
     }
     // The lines since the last package began, and the last complaint of dpkg's own.
     let mut current = None;
-    let mut since: Vec<String> = Vec::new();
+    let mut since: VecDeque<String> = VecDeque::new();
     let mut failed: Option<Failed> = None;
     let result = chroot.run(&argv, &[], &mut |line| {
         say::line(line);
@@ -261,14 +267,18 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
             if failed.is_none() {
                 failed = Some(Failed {
                     package: rest.split([' ', ':']).next().unwrap_or(rest).to_owned(),
-                    lines: std::mem::take(&mut since),
+                    lines: std::mem::take(&mut since).into(),
                     script: None,
                 });
             }
         } else if let Some(failed) = failed.as_mut().filter(|failed| failed.script.is_none()) {
             failed.script = Some(line.trim().to_owned());
-        } else if since.len() < 200 {
-            since.push(line.to_owned());
+        } else {
+            // Why it failed is what it said last.
+            if since.len() == TAIL {
+                since.pop_front();
+            }
+            since.push_back(line.to_owned());
         }
     });
     let Err(error) = result else { return Ok(()) };
@@ -278,11 +288,10 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
             script,
             lines,
         }) => {
-            let from = lines.len().saturating_sub(15);
             bail!(
                 "{package} cannot be configured: {}\n{}",
                 script.unwrap_or_else(|| "dpkg does not say why".into()),
-                lines[from..].join("\n")
+                lines.join("\n")
             )
         }
         None => Err(error),

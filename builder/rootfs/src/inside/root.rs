@@ -95,6 +95,26 @@ impl Root {
         }
     }
 
+    /// Names in a directory, sorted, those that are not UTF-8 left out; none if it is not there.
+    pub fn names(&self, path: &str) -> Result<Vec<String>> {
+        let failed = |error| self.failed(error, path.as_bytes());
+        let fd = match self.openat(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if let Ok(name) = entry.file_name().to_str()
+                && !matches!(name, "." | "..")
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Like [`Root::read`], lossily as text; empty if there is nothing.
     pub fn read_text(&self, path: &str) -> Result<String> {
         let bytes = self.read(path)?.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Puts the files of many packages into a tree at once, as `dpkg --unpack` would one after the other.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -16,12 +17,17 @@ use tar::EntryType;
 
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
-use crate::deb::{Control, Deb};
+use crate::deb::{Control, Deb, SLACK};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
 const IDS: u64 = crate::sandbox::IDS as u64;
-/// What a package may take beyond twice the size that it states: small packages state little.
-const SLACK: u64 = 64 << 20;
+/// What every entry counts, whatever its size: a block of the archive, and about an inode of the tree. By its own account
+/// (deb-src-control(5), `Installed-Size`) a package counts each as 1 KiB, so that no honest one is refused.
+const ENTRY: u64 = 512;
+/// Most bytes of what describes one entry: names of up to `PATH_MAX`, attributes.
+const MAX_HEADER: u64 = 1 << 20;
+/// Most directories above each other. Debian's deepest have about 30.
+const MAX_DEPTH: usize = 256;
 /// What dpkg puts behind a configuration file's name until the package is configured.
 const NEW: &[u8] = b".dpkg-new";
 
@@ -179,7 +185,8 @@ fn disputes(
             let Some(other) = owners.insert(place.clone(), at) else {
                 continue;
             };
-            if is_directory(admin.root(), &place) {
+            // Twice in one package: its last one counts, and has come last.
+            if other == at || is_directory(admin.root(), &place) {
                 continue;
             }
             let winner = match (
@@ -247,21 +254,43 @@ impl<'a> One<'a> {
             self.unit.deb.display()
         );
         let control = deb.control.clone();
-        let conffiles = conffiles(&control);
+        let conffiles = conffiles(&control)?;
         let mut paths = Vec::new();
-        let mut archive = tar::Archive::new(deb.data()?);
-        for entry in archive.entries()? {
+        let allowed = Cell::new(0);
+        let mut archive = tar::Archive::new(deb.data(&allowed)?);
+        let mut entries = archive.entries()?;
+        loop {
+            // Names are read into memory.
+            allowed.set(MAX_HEADER);
+            let Some(entry) = entries.next() else { break };
             let mut entry = entry.context("its data.tar is damaged")?;
             let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let path = plain(&entry.path_bytes())
-                .with_context(|| format!("a path that no package may have: {shown:?}"))?;
+                .filter(|path| path.split(|byte| *byte == b'/').count() <= MAX_DEPTH)
+                .with_context(|| format!("a path that no package may have: {:?}", start_of(&shown)))?;
+            self.count(entry.size())?;
+            allowed.set(u64::MAX);
             if only.is_none_or(|only| only.contains(&path)) {
                 self.entry(&path, &mut entry, &conffiles)
                     .with_context(|| format!("/{}", String::from_utf8_lossy(&path)))?;
             }
+            // What is left of it is not a header's.
+            std::io::copy(&mut entry, &mut std::io::sink()).context("its data.tar is damaged")?;
             paths.push(path);
         }
         Ok(Unpacked { control, paths })
+    }
+
+    /// Counts an entry of so many bytes against what the package says of its size.
+    fn count(&mut self, size: u64) -> Result<()> {
+        let left = self.left.checked_sub(size.saturating_add(ENTRY));
+        self.left = left.with_context(|| {
+            format!(
+                "the package grows beyond twice the {} that it states",
+                clic_store::space::human(self.unit.installed_size)
+            )
+        })?;
+        Ok(())
     }
 
     fn entry(
@@ -280,20 +309,18 @@ impl<'a> One<'a> {
         let place = self.place(path, conffiles);
         let (above, name) = split(&place);
         let size = entry.size();
-        self.left = self.left.checked_sub(size).with_context(|| {
-            format!(
-                "the package grows beyond twice the {} that it states",
-                clic_store::space::human(self.unit.installed_size)
-            )
-        })?;
         let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
         // The target before the place: both may be needed open.
         let target = match kind {
             EntryType::Link => {
-                let target = link
-                    .as_deref()
-                    .and_then(plain)
-                    .context("a hard link without a target")?;
+                let link = link.as_deref().unwrap_or_default();
+                let target = plain(link).filter(|path| !path.is_empty()).with_context(|| {
+                    let shown = String::from_utf8_lossy(link);
+                    format!(
+                        "a hard link to a path that no package may have: {:?}",
+                        start_of(&shown)
+                    )
+                })?;
                 let target = self.place(&target, conffiles);
                 let (above, name) = split(&target);
                 Some((
@@ -446,16 +473,38 @@ fn once_more<T>(dir: &OwnedFd, name: &OsStr, make: impl Fn() -> rustix::io::Resu
     make().map_err(|error| std::io::Error::from(error).into())
 }
 
+/// The beginning of a path of any length, for messages.
+fn start_of(path: &str) -> String {
+    const SHOWN: usize = 200;
+    let mut text: String = path.chars().take(SHOWN).collect();
+    if text.len() < path.len() {
+        text.push_str("...");
+    }
+    text
+}
+
 /// The paths that dpkg treats as configuration.
-pub fn conffiles(control: &Control) -> BTreeSet<Vec<u8>> {
+pub fn conffiles(control: &Control) -> Result<BTreeSet<Vec<u8>>> {
     let Some(file) = control.file("conffiles") else {
-        return BTreeSet::new();
+        return Ok(BTreeSet::new());
     };
     let text = String::from_utf8_lossy(&file.bytes).into_owned();
     text.lines()
         .map(str::trim_end)
         // `remove-on-upgrade /path`: the package does not bring it (any more).
         .filter(|line| line.starts_with('/'))
-        .filter_map(|line| plain(line.as_bytes()))
+        .map(|line| {
+            plain(line.as_bytes())
+                .filter(|path| !path.is_empty())
+                .with_context(|| {
+                    format!(
+                        "its conffiles list a path that no package may have: {:?}",
+                        start_of(line)
+                    )
+                })
+        })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

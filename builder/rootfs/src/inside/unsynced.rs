@@ -20,9 +20,9 @@ const CALLS: [libc::c_long; 6] = [
 
 /// The kernel's name for this program's system calls (`linux/audit.h`): machine of the ELF header, 64 bits, little endian.
 #[cfg(target_arch = "x86_64")]
-const ARCH: u32 = 62 | 0xc000_0000;
+const ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCH: u32 = 183 | 0xc000_0000;
+const ARCH: u32 = 0xc000_00b7;
 
 /// Offsets in `struct seccomp_data` (`linux/seccomp.h`), in bytes.
 const NUMBER: u32 = 0;
@@ -114,10 +114,7 @@ mod tests {
         };
         for call in CALLS {
             assert_eq!(run(ARCH, u32::try_from(call).unwrap()), SECCOMP_RET_ERRNO);
-            assert_eq!(
-                run(3 | 0x4000_0000, u32::try_from(call).unwrap()),
-                SECCOMP_RET_ALLOW
-            );
+            assert_eq!(run(0x4000_0003, u32::try_from(call).unwrap()), SECCOMP_RET_ALLOW);
         }
         assert_eq!(
             run(ARCH, u32::try_from(libc::SYS_openat).unwrap()),

@@ -388,12 +388,10 @@ fn an_index_that_is_damaged_in_the_store_is_fetched_again() {
     world.debian.publish("bookworm-updates", 10, &world.signer, None);
     world.mirrors.main = serve(&world.debian.dir).0;
     let before = world.resolve().unwrap();
+    let apt = world.store.dir().join("apt");
     let damage = || {
         let mut damaged = 0;
-        for room in std::fs::read_dir(world.store.dir().join("apt"))
-            .unwrap()
-            .flatten()
-        {
+        for room in std::fs::read_dir(&apt).unwrap().flatten() {
             for list in std::fs::read_dir(room.path().join("lists")).unwrap().flatten() {
                 if list.file_name().to_string_lossy().ends_with("amd64_Packages") {
                     let text = std::fs::read_to_string(list.path()).unwrap();
@@ -405,8 +403,28 @@ fn an_index_that_is_damaged_in_the_store_is_fetched_again() {
         assert_eq!(damaged, 2, "one of each suite");
     };
     damage();
-    let after = world.resolve().unwrap();
+    let (after, said) = world.resolve_saying().unwrap();
     assert_eq!(titles(&before.packages), titles(&after.packages));
+    let said: Vec<&String> = said.iter().filter(|text| text.contains("is damaged")).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    for text in said {
+        assert!(text.starts_with("the package index "), "{text}");
+        assert!(
+            text.ends_with("_main_binary-amd64_Packages in the store is damaged: getting it again"),
+            "{text}"
+        );
+    }
+    // Without a network it cannot be mended: not used, and said.
+    damage();
+    world.store = world.store.clone().offline(true);
+    let error = world.refused().to_string();
+    assert!(
+        error.starts_with("offline, and 2 of the files needed are not in the store: "),
+        "{error}"
+    );
+    assert!(error.contains("_Packages (what is there is damaged)"), "{error}");
+    world.store = world.store.clone().offline(false);
+    world.resolve().unwrap();
     damage();
     let found = clic_rootfs::apt::verify(&world.store).unwrap();
     assert_eq!(found.len(), 2, "{found:?}");

@@ -236,6 +236,17 @@ pub fn serve(dir: &Path) -> (String, Arc<Mutex<Vec<String>>>) {
     (url, asked)
 }
 
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl clic_host::progress::Sink for Notes {
+    fn event(&self, event: &clic_host::progress::Event) {
+        if let clic_host::progress::Event::Note { text } = event {
+            self.0.lock().unwrap().push(text.clone());
+        }
+    }
+}
+
 /// Everything that a test needs.
 pub struct World {
     pub dir: tempfile::TempDir,
@@ -311,15 +322,24 @@ impl World {
     }
 
     pub fn resolve(&self) -> anyhow::Result<Resolution> {
+        self.resolve_saying().map(|(resolution, _)| resolution)
+    }
+
+    /// With what was noted on the way.
+    pub fn resolve_saying(&self) -> anyhow::Result<(Resolution, Vec<String>)> {
         let (plan, options) = (self.plan(), self.options(Keep::default()));
-        clic_rootfs::resolve(
+        let notes = Arc::new(Notes::default());
+        let progress = Progress::new(notes.clone());
+        let resolution = clic_rootfs::resolve(
             &plan,
             &self.mirrors,
             &self.store,
             &options,
             &self.log(),
-            &Progress::silent(),
-        )
+            &progress,
+        )?;
+        let said = notes.0.lock().unwrap().clone();
+        Ok((resolution, said))
     }
 
     pub fn refused(&self) -> anyhow::Error {

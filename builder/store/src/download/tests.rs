@@ -114,6 +114,56 @@ fn fetched_once_and_verified_ever_after() {
     assert_eq!(server.heads.lock().unwrap().len(), 2);
 }
 
+/// What a stage noted.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl clic_host::progress::Sink for Notes {
+    fn event(&self, event: &clic_host::progress::Event) {
+        if let clic_host::progress::Event::Note { text } = event {
+            self.0.lock().unwrap().push(text.clone());
+        }
+    }
+}
+
+#[test]
+fn damage_in_the_store_is_said_and_mended() {
+    let server = serve(|_, _, stream| respond(stream, "200 OK", "", &body()));
+    let wanted = [download(&server.url, &body())];
+    let at = fixture();
+    let notes = Arc::new(Notes::default());
+    let stage = Progress::new(notes.clone()).stage("download", "", "");
+    let path = at.store.fetch_all(&wanted, &stage).unwrap().remove(0);
+    assert_eq!(*notes.0.lock().unwrap(), [""; 0], "it was not there");
+    let flipped = {
+        let mut bytes = body();
+        bytes[150_000] ^= 1;
+        bytes
+    };
+    let short = &body()[..150_000];
+    for damaged in [&flipped[..], short, b""] {
+        std::fs::write(&path, damaged).unwrap();
+        at.store.fetch_all(&wanted, &stage).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), body());
+        let said = std::mem::take(&mut *notes.0.lock().unwrap());
+        assert_eq!(said, ["thing 1.0 in the store is damaged: getting it again"]);
+    }
+    std::fs::write(&path, short).unwrap();
+    at.store.have_all(&wanted, &stage).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), body());
+    let said = std::mem::take(&mut *notes.0.lock().unwrap());
+    assert_eq!(said, ["thing 1.0 in the store is damaged: getting it again"]);
+    assert_eq!(server.heads.lock().unwrap().len(), 5);
+    // Without a network it is gone, and that is said.
+    std::fs::write(&path, short).unwrap();
+    let offline = at.store.clone().offline(true);
+    let error = offline.fetch_all(&wanted, &stage).unwrap_err().to_string();
+    assert!(
+        error.starts_with("offline, and 1 of the files needed is not in the store: thing 1.0"),
+        "{error}"
+    );
+}
+
 #[test]
 fn having_looks_at_sizes_and_fetches_what_is_missing() {
     let server = serve(|_, _, stream| respond(stream, "200 OK", "", &body()));

@@ -1,0 +1,233 @@
+use std::io::Write as _;
+
+use super::*;
+use crate::testdeb::{
+    Entry, ar, compressed, deb, file, hard_link, long_name, other, parts, stanza, symlink, tar,
+};
+
+fn read(bytes: &[u8]) -> Result<Deb> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    Deb::read(file)
+}
+
+#[track_caller]
+fn refused(bytes: &[u8], said: &str) {
+    let error = format!("{:#}", read(bytes).map(|_| ()).unwrap_err());
+    assert!(error.contains(said), "{error}");
+}
+
+/// With this control part beside a good `control` file.
+fn with_control(files: &[Entry]) -> Vec<u8> {
+    let mut all = vec![file("./control", stanza("a").as_bytes(), 0o644)];
+    all.extend_from_slice(files);
+    parts(&tar(&all), "", &tar(&[]), "")
+}
+
+fn with_stanza(text: &str) -> Vec<u8> {
+    parts(
+        &tar(&[file("control", text.as_bytes(), 0o644)]),
+        "",
+        &tar(&[]),
+        "",
+    )
+}
+
+#[test]
+fn all_forms_are_read() {
+    for form in ["", ".gz", ".xz", ".zst"] {
+        let control = compressed(form, &tar(&[file("./control", stanza("a").as_bytes(), 0o644)]));
+        let data = compressed(form, &tar(&[file("./usr/x", b"content", 0o644)]));
+        let deb = read(&parts(&control, form, &data, form)).unwrap();
+        assert_eq!(deb.control.field("Package"), Some("a"));
+        let left = Cell::new(1 << 20);
+        let mut archive = tar::Archive::new(deb.data(&left).unwrap());
+        let names: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().into_owned())
+            .collect();
+        assert_eq!(names, [Path::new("./usr/x")], "{form}");
+    }
+}
+
+#[test]
+fn a_truncated_package_is_refused_wherever_it_ends() {
+    let whole = deb(
+        "a",
+        &[("postinst", "#!/bin/sh\n")],
+        &[file("./usr/x", &[7; 3000], 0o644)],
+    );
+    for length in 0..whole.len() - 1 {
+        let error = match read(&whole[..length]) {
+            Ok(_) => panic!("{length} of {} bytes are enough", whole.len()),
+            Err(error) => format!("{error:#}"),
+        };
+        assert!(error.contains("ends early"), "{length}: {error}");
+    }
+}
+
+#[test]
+fn members_that_lie_are_refused() {
+    let good = tar(&[file("control", stanza("a").as_bytes(), 0o644)]);
+    let version: (&str, &[u8], Option<&str>) = ("debian-binary", b"2.0\n", None);
+    refused(b"PK\x03\x04 and more", "it does not begin as one");
+    refused(
+        &ar(&[version, ("control.tar", &good, Some("9999999999"))]),
+        "it ends early: control.tar should have 9999999999 bytes",
+    );
+    refused(
+        &ar(&[version, ("control.tar", &good, Some("-1"))]),
+        "a member's size is no number",
+    );
+    refused(
+        &ar(&[
+            version,
+            ("control.tar", &good, None),
+            ("control.tar", &good, None),
+        ]),
+        "it has two control.tar",
+    );
+    refused(
+        &ar(&[version, ("data.tar", &good, None)]),
+        "it has no control.tar before its data.tar",
+    );
+    refused(
+        &ar(&[("control.tar", &good, None)]),
+        "it has no debian-binary at its beginning",
+    );
+    refused(&ar(&[version, ("../../x", b"", None)]), "it holds \"../../x\"");
+    refused(
+        &ar(&[("debian-binary", b"3.0\n", None)]),
+        "its format is \"3.0\", not 2.0",
+    );
+    refused(
+        &ar(&[version, ("control.tar.lzma", &good, None)]),
+        "control.tar.lzma is compressed in a way that is not known here",
+    );
+    for form in [".gz", ".xz", ".zst"] {
+        let whole = compressed(form, &good);
+        refused(
+            &parts(&whole[..whole.len() / 2], form, b"", ""),
+            "its control.tar is damaged",
+        );
+        refused(&parts(b"garbage", form, b"", ""), "its control.tar is damaged");
+    }
+}
+
+#[test]
+fn names_in_the_control_part_stay_there() {
+    for name in [
+        "../evil",
+        "a/b",
+        "/etc/passwd",
+        ".hidden",
+        "..",
+        "post inst",
+        "x\ny",
+        "list",
+    ] {
+        refused(
+            &with_control(&[file(name, b"x", 0o644)]),
+            &format!("its control.tar holds {name:?}, which does not belong there"),
+        );
+    }
+    let long = "x".repeat(100);
+    assert!(read(&with_control(&[file(&long, b"", 0o644)])).is_ok());
+    refused(
+        &with_control(&[long_name(b"x", 101), file("x", b"", 0o644)]),
+        "which does not belong there",
+    );
+    for entry in [
+        symlink("postinst", "/bin/true"),
+        hard_link("postinst", "/etc/passwd"),
+        other(b'6', "postinst"),
+        other(b'3', "postinst"),
+        other(b'5', "postinst"),
+    ] {
+        refused(
+            &with_control(&[entry]),
+            "its control.tar holds \"postinst\", which does not belong there",
+        );
+    }
+    let twice = [file("postinst", b"a", 0o755), file("./postinst", b"b", 0o755)];
+    refused(
+        &with_control(&twice),
+        "its control.tar holds \"./postinst\" twice",
+    );
+    let another = [file("./control", stanza("b").as_bytes(), 0o644)];
+    refused(
+        &with_control(&another),
+        "its control.tar holds \"./control\" twice",
+    );
+}
+
+#[test]
+fn what_a_package_says_of_itself_cannot_become_something_else() {
+    refused(&with_stanza(""), "its control.tar has no control file");
+    for value in ["../../etc/x", "a/b", "", ".", "-x", "a b", "a:b"] {
+        let text = stanza("a").replace("Package: a", &format!("Package: {value}"));
+        refused(
+            &with_stanza(&text),
+            &format!("its control file says Package: {value:?}, which no package may have"),
+        );
+        let text = stanza("a").replace("Architecture: all", &format!("Architecture: {value}"));
+        refused(
+            &with_stanza(&text),
+            &format!("its control file says Architecture: {value:?}, which no package may have"),
+        );
+    }
+    let text = stanza("a") + "package: dpkg\n";
+    refused(
+        &with_stanza(&text),
+        "its control file has the field Package twice",
+    );
+    for blank in ["\n", " \n", "\t\n", "\r\n"] {
+        let text = format!("{}{blank}Package: dpkg\nVersion: 9\n", stanza("a"));
+        refused(&with_stanza(&text), "its control file has more than one stanza");
+    }
+    refused(
+        &with_stanza(&(stanza("a") + "X: a\0b\n")),
+        "its control file has a NUL, which no field may have",
+    );
+}
+
+#[test]
+fn a_control_part_that_unpacks_to_more_than_any_has_is_refused() {
+    let size = usize::try_from(MAX_CONTROL).unwrap() + 1;
+    let zeros = vec![0; size];
+    for bomb in [file("md5sums", &zeros, 0o644), long_name(b"a", size)] {
+        let bytes = tar(&[file("control", stanza("a").as_bytes(), 0o644), bomb]);
+        for form in [".gz", ".xz", ".zst"] {
+            let small = compressed(form, &bytes);
+            assert!(small.len() < 1 << 20, "{form}: {}", small.len());
+            refused(
+                &parts(&small, form, b"", ""),
+                "its control.tar has more than 64 MiB",
+            );
+        }
+    }
+    // One that only says so.
+    let lies = Entry {
+        size: 8 << 40,
+        ..file("md5sums", b"x", 0o644)
+    };
+    refused(&with_control(&[lies]), "its control.tar ends early");
+}
+
+#[test]
+fn no_more_is_read_than_is_allowed() {
+    let data = compressed(".zst", &tar(&[file("x", &vec![0; 1 << 20], 0o644)]));
+    let control = tar(&[file("control", stanza("a").as_bytes(), 0o644)]);
+    let deb = read(&parts(&control, "", &data, ".zst")).unwrap();
+    let left = Cell::new(100);
+    let mut stream = deb.data(&left).unwrap();
+    let mut bytes = Vec::new();
+    let error = stream.read_to_end(&mut bytes).unwrap_err();
+    assert_eq!(error.to_string(), "it unpacks to more than is allowed");
+    assert_eq!(bytes.len(), 100);
+    left.set(50);
+    stream.read_to_end(&mut bytes).unwrap_err();
+    assert_eq!(bytes.len(), 150);
+}
