@@ -262,7 +262,7 @@ fn checks(device: &Device) -> Vec<(&'static str, u32, String)> {
         "[ \"$(dpkg -V)\" = '{}' ] || {{ dpkg -V; exit 1; }}",
         device.differs
     );
-    let versions: String = device
+    let versions: Vec<String> = device
         .newer
         .iter()
         .map(|name| format!("dpkg-query -W -f '${{Version}}' {name} | grep -F +clic1\n"))
@@ -286,7 +286,11 @@ fn checks(device: &Device) -> Vec<(&'static str, u32, String)> {
         (
             "newer versions are installed",
             900,
-            format!("{}\n{versions}systemctl is-active ssh", quietly("upgrade")),
+            format!(
+                "{}\n{}systemctl is-active ssh",
+                quietly("upgrade"),
+                versions.concat()
+            ),
         ),
         (
             "a newer kernel is installed",
