@@ -5,6 +5,7 @@
 mod bad_input;
 mod boot;
 mod broken;
+mod device;
 mod faults;
 mod inspect;
 mod interrupted;

@@ -51,8 +51,8 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "/var/lib/apt/lists",
-        Do::Clear,
-        "indexes of the build's package source",
+        Do::ClearFiles,
+        "indexes of the build's package source; the directory `partial` in it is a part of package apt",
     ),
     rule(
         "/var/cache/apt",
@@ -314,6 +314,10 @@ mod tests {
             "./tmp/",
             "./tmp/x",
             "./usr/sbin/policy-rc.d",
+            "./var/lib/apt/lists/",
+            "./var/lib/apt/lists/lock",
+            "./var/lib/apt/lists/partial/",
+            "./var/lib/apt/lists/partial/Packages",
             "./var/lib/dpkg/",
             "./var/lib/dpkg/status",
             "./var/lib/dpkg/status-old",
@@ -329,6 +333,8 @@ mod tests {
             "var/log/apt/term.log",
             "tmp/x",
             "usr/sbin/policy-rc.d",
+            "var/lib/apt/lists/lock",
+            "var/lib/apt/lists/partial/Packages",
             "var/lib/dpkg/status-old",
         ] {
             assert_eq!(tree.get(gone), None, "{gone}");
@@ -339,6 +345,7 @@ mod tests {
             "dev",
             "var/log/apt",
             "tmp",
+            "var/lib/apt/lists/partial",
             "var/lib/dpkg/status",
             "var/lib/dpkg/info/x-old",
         ] {
