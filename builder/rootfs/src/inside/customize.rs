@@ -152,6 +152,10 @@ fn change(chroot: &Chroot<'_>, unit: &JobUnit) -> Result<()> {
     ))
 }
 
+/// Where mkinitramfs looks for shell code of other packages, and what it finds there of ours (see the file).
+const SHORTCUTS_DIR: &str = "usr/share/initramfs-tools/conf-hooks.d";
+const SHORTCUTS: &str = "usr/share/initramfs-tools/conf-hooks.d/clic-build";
+
 /// The kernel's package has made /vmlinuz, but with `INITRD=No` no /initrd.img: its tool is asked once more.
 fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
     let has = |path: &str| root.openat(path.as_bytes(), OFlags::PATH, Mode::empty()).is_ok();
@@ -165,7 +169,11 @@ fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
             .run(argv, &[("INITRD", "Yes")], &mut say::line)
             .context("making the initramfs failed")
     };
+    if root.dir(SHORTCUTS_DIR.as_bytes()).is_ok() {
+        root.write(SHORTCUTS, 0o644, include_bytes!("initramfs.sh"))?;
+    }
     run(&["update-initramfs", "-c", "-k", "all"])?;
+    root.remove(SHORTCUTS)?;
     if !has("usr/bin/linux-update-symlinks") {
         return Ok(());
     }
