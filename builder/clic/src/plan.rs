@@ -69,13 +69,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan);
     let packages = Packages::find(lock, &plan, false)?;
     let exact = if args.packages {
-        Some(exact(&plan, &packages, args, context)?)
+        Ok(exact(&plan, &packages, args, context)?)
     } else {
         locked(&plan, &packages, args)?
     };
     if context.json {
         let mut json = serde_json::to_value(&plan)?;
-        if let (Some(exact), Some(json)) = (&exact, json.as_object_mut()) {
+        if let (Ok(exact), Some(json)) = (&exact, json.as_object_mut()) {
             json.insert("stages".to_owned(), serde_json::to_value(&exact.stages)?);
             if args.packages {
                 json.insert("resolution".to_owned(), serde_json::to_value(exact)?);
@@ -86,8 +86,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     }
     output::text(&show(&plan, &packages, context))?;
     output::text(&show_stages(exact.as_ref(), context))?;
-    if let Some(exact) = exact.filter(|_| args.packages) {
-        output::text(&show_exact(&exact, context))?;
+    if let (Ok(exact), true) = (&exact, args.packages) {
+        output::text(&show_exact(exact, context))?;
     }
     Ok(Outcome::Done)
 }
@@ -100,14 +100,18 @@ fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Re
     Exact::of(plan, resolution, &store, &args.out)
 }
 
-/// The same by a lock that fits, which takes no socket. `None` without one.
-fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Option<Exact>> {
-    // Without a mirror there is no build, but still a plan.
-    let (Some(lock), Ok(mirrors)) = (packages.lock(), args.from.find()) else {
-        return Ok(None);
+/// The same by a lock that fits, which takes no socket. What a build would need besides may be missing: that is no
+/// error here, and said in place of the stages.
+fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact, String>> {
+    let Some(lock) = packages.lock() else {
+        return Ok(Err("known when packages are: with a lock, or with --packages".to_owned()));
+    };
+    let (mirrors, store) = match (args.from.find(), args.from.store()) {
+        (Ok(mirrors), Ok(store)) => (mirrors, store),
+        (Err(error), _) | (_, Err(error)) => return Ok(Err(format!("not known: {error}"))),
     };
     let resolution = lock.resolution(plan, &mirrors, &clic_rootfs::ResolveOptions::from_env()?, "")?;
-    Exact::of(plan, resolution, &args.from.store()?, &args.out).map(Some)
+    Exact::of(plan, resolution, &store, &args.out).map(Ok)
 }
 
 impl Exact {
@@ -139,12 +143,10 @@ impl Exact {
     }
 }
 
-fn show_stages(exact: Option<&Exact>, context: &Context) -> String {
-    let Some(exact) = exact else {
-        return format!(
-            "{}known when packages are: with a lock, or with --packages\n",
-            context.out.dim(&format!("{:<10}", "stages"))
-        );
+fn show_stages(exact: Result<&Exact, &String>, context: &Context) -> String {
+    let exact = match exact {
+        Ok(exact) => exact,
+        Err(why) => return format!("{}{why}\n", context.out.dim(&format!("{:<10}", "stages"))),
     };
     let mut rows = vec![vec![
         context.out.dim("stage"),
