@@ -20,7 +20,8 @@ fn tree_with(dir: &Path, name: &str) -> PathBuf {
     let tree = copy_tree(dir);
     fs::create_dir(tree.join("debs")).unwrap();
     let recipe = format!(
-        "schema = 1\ntitle = \"Faults\"\nsuite = \"bookworm\"\nboards = [\"x86-pc\"]\npackages = [\"{name}\"]\n\
+        "schema = 1\ntitle = \"Faults\"\nsuite = \"bookworm\"\nboards = [\"x86-pc\"]\n\
+         packages = [\"systemd-sysv\", \"{name}\"]\n\
          [[source]]\nname = \"ours\"\ndirectory = \"debs\"\n"
     );
     fs::write(tree.join("recipes/faults.toml"), recipe).unwrap();
@@ -336,11 +337,15 @@ fn builds_at_once_share_their_work_and_what_is_damaged_is_made_again() {
     assert_eq!(image("second"), reference);
     assert_sound(&cache);
 
-    // One wrong byte in the base layer, half of another one, a wrong byte in a package, and a shorter index.
-    let layers = layers(&cache);
-    assert_eq!(layers.len(), 4, "{layers:?}");
-    flip(&layers[0]);
-    cut(&layers[1]);
+    // A wrong byte in a layer, half of the one that the package is in, a wrong byte in the package, and a shorter index.
+    let (with_package, others) = layers(&cache);
+    assert_eq!(
+        (with_package.len(), others.len()),
+        (1, 3),
+        "{with_package:?}, {others:?}"
+    );
+    cut(&with_package[0]);
+    flip(&others[0]);
     let deb = sha256(&tree.join("debs/plain_1_all.deb"));
     flip(&cache.join("downloads/sha256").join(&deb[..2]).join(&deb));
     cut(&index(&cache));
@@ -364,13 +369,16 @@ fn builds_at_once_share_their_work_and_what_is_damaged_is_made_again() {
     assert_sound(&cache);
 }
 
-/// The layers' tar files, largest first.
-fn layers(cache: &Path) -> Vec<PathBuf> {
+/// The tar files of layers, largest first: those that the package `plain` is in, and the others.
+fn layers(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let files = fs::read_dir(cache.join("layers")).unwrap().flatten();
     let mut layers: Vec<PathBuf> = files.map(|file| file.path()).collect();
     layers.retain(|path| path.extension().is_some_and(|end| end == "tar"));
     layers.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
-    layers
+    layers.into_iter().partition(|tar| {
+        let description = fs::read_to_string(tar.with_extension("json")).unwrap();
+        description.contains("\"package plain\"")
+    })
 }
 
 /// One wrong byte in the middle.
