@@ -104,7 +104,9 @@ fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Re
 /// error here, and said in place of the stages.
 fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact, String>> {
     let Some(lock) = packages.lock() else {
-        return Ok(Err("known when packages are: with a lock, or with --packages".to_owned()));
+        return Ok(Err(
+            "known when packages are: with a lock, or with --packages".to_owned()
+        ));
     };
     let (mirrors, store) = match (args.from.find(), args.from.store()) {
         (Ok(mirrors), Ok(store)) => (mirrors, store),
