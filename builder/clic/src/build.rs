@@ -19,6 +19,7 @@ use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
+use clic_recipe::plan::Bundle;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
@@ -165,7 +166,12 @@ impl Build<'_> {
             .packages
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
         // What is hopeless already is refused before it is downloaded.
-        Layout::estimate(&plan.disk, resolution.installed_size(), plan.image_size)?;
+        let content: u64 = plan.bundles.iter().map(Bundle::size).sum();
+        Layout::estimate(
+            &plan.disk,
+            resolution.installed_size().saturating_add(content),
+            plan.image_size,
+        )?;
         let inputs = finished::inputs(plan, &resolution)?;
         let finished = Finished::of(self.store, self.name, &self.args.out)?;
         let why = if self.args.rebuild {

@@ -349,6 +349,7 @@ fn tree_with_lock(dir: &Path) -> (PathBuf, PathBuf) {
         epoch: 1_783_764_997,
         releases: Vec::new(),
         packages: vec![package],
+        content: Vec::new(),
         tools: std::collections::BTreeMap::new(),
     };
     text.write(&lock).unwrap();

@@ -8,6 +8,8 @@
 //! ```
 
 mod board;
+mod bundle;
+mod bundle_files;
 mod debian;
 mod disk;
 mod document;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::board::Power;
 use crate::loader::Loader;
-use crate::plan::{Arch, Plan};
+use crate::plan::{Arch, Bundle, Plan};
 use crate::report::{Problem, Report};
 use crate::resolve::{ResolveOptions, plan};
 use crate::tree::{Kind, Tree};
@@ -93,6 +93,16 @@ impl Tree {
         loader.problems.into_result().map(|()| list)
     }
 
+    /// All bundles, sorted by name. A report if one of them can't be read.
+    pub fn bundles(&self) -> Result<Vec<Bundle>, Report> {
+        let mut loader = Loader::new(self);
+        let mut list = Vec::new();
+        for name in loader.names(Kind::Bundle) {
+            list.extend(loader.bundle(&name).map(|bundle| (*bundle).clone()));
+        }
+        loader.problems.into_result().map(|()| list)
+    }
+
     /// All overlays, sorted by name. A report if one of them can't be read.
     pub fn overlays(&self) -> Result<Vec<OverlayInfo>, Report> {
         let mut loader = Loader::new(self);
@@ -137,7 +147,8 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
                 .iter()
                 .map(|overlay| Kind::Overlay.file(&overlay.value));
             let boards = recipe.boards.iter().map(|board| Kind::Board.file(&board.value));
-            files.extend(overlays.chain(boards).chain([recipe.origin.file.name.clone()]));
+            let bundles = recipe.bundles.iter().map(|bundle| Kind::Bundle.file(&bundle.value));
+            files.extend(overlays.chain(boards).chain(bundles).chain([recipe.origin.file.name.clone()]));
             if recipe.boards.is_empty() {
                 loader.problems.push(
                     Problem::at(
@@ -150,13 +161,14 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
             recipes.push(recipe);
         }
     } else {
-        for kind in [Kind::Recipe, Kind::Board, Kind::Overlay] {
+        for kind in [Kind::Recipe, Kind::Board, Kind::Overlay, Kind::Bundle] {
             for name in loader.names(kind) {
                 files.push(kind.file(&name));
                 match kind {
                     Kind::Recipe => recipes.extend(loader.recipe(&name, &mut Vec::new())),
                     Kind::Board => drop(loader.board(&name)),
                     Kind::Overlay => drop(loader.overlay(&name)),
+                    Kind::Bundle => drop(loader.bundle(&name)),
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Reads recipes, boards and overlays, each once, and notes what is wrong with them once.
+//! Reads recipes, boards, overlays and bundles, each once, and notes what is wrong with them once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,11 +8,13 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::board::{self, Board};
+use crate::bundle;
 use crate::debian;
 use crate::document;
 use crate::nearest::advice;
 use crate::overlay::{self, Overlay};
-use crate::raw::{RawBoard, RawOverlay, RawRecipe};
+use crate::plan::Bundle;
+use crate::raw::{RawBoard, RawBundle, RawOverlay, RawRecipe};
 use crate::recipe::{self, Recipe};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
@@ -25,6 +27,7 @@ pub(crate) struct Loader<'t> {
     recipes: BTreeMap<String, Option<Rc<Recipe>>>,
     boards: BTreeMap<String, Option<Rc<Board>>>,
     overlays: BTreeMap<String, Option<Rc<Overlay>>>,
+    bundles: BTreeMap<String, Option<Rc<Bundle>>>,
 }
 
 /// What was asked for on the command line: a name of the tree, or a path.
@@ -41,6 +44,7 @@ impl<'t> Loader<'t> {
             recipes: BTreeMap::new(),
             boards: BTreeMap::new(),
             overlays: BTreeMap::new(),
+            bundles: BTreeMap::new(),
         }
     }
 
@@ -204,6 +208,19 @@ impl<'t> Loader<'t> {
         });
         self.overlays.insert(name.to_owned(), overlay.clone());
         overlay
+    }
+
+    /// A bundle by name.
+    pub(crate) fn bundle(&mut self, name: &str) -> Option<Rc<Bundle>> {
+        if let Some(bundle) = self.bundles.get(name) {
+            return bundle.clone();
+        }
+        let bundle = self.read(Kind::Bundle, name).and_then(|file| {
+            let raw = self.parse::<RawBundle>(&file)?;
+            bundle::check(self.tree, name, raw, &file, &mut self.problems)
+        });
+        self.bundles.insert(name.to_owned(), bundle.clone());
+        bundle
     }
 
     /// Whether the tree has what a file names; if not, says so at that place.

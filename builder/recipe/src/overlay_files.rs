@@ -91,7 +91,10 @@ pub(crate) fn collect(
 ) -> Vec<Entry> {
     let overlay = PathBuf::from("overlays").join(name);
     let mut found = BTreeMap::new();
-    walk(tree, &overlay.join("files"), "", 0, &mut found, problems);
+    let link = |path: &str, target: &str| {
+        format!("remove it and write in overlay.toml: [[link]] path = {path:?}, target = {target:?}")
+    };
+    walk(tree, &overlay.join("files"), "", &link, 0, &mut found, problems);
 
     let mut entries: Vec<Entry> = Vec::new();
     let mut refined = BTreeSet::new();
@@ -177,11 +180,13 @@ pub(crate) fn collect(
     entries
 }
 
-/// Finds every regular file under `files/`: path in the image, path relative to the tree.
-fn walk(
+/// Finds every regular file below a directory: `inside` and its path there, and its path relative to the tree. `link`: what
+/// to do about a symbolic link at a path, with its target.
+pub(crate) fn walk(
     tree: &Tree,
     directory: &Path,
     inside: &str,
+    link: &dyn Fn(&str, &str) -> String,
     depth: usize,
     found: &mut BTreeMap<String, PathBuf>,
     problems: &mut Problems,
@@ -216,19 +221,15 @@ fn walk(
         };
         let path = format!("{inside}/{name}");
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => walk(tree, &relative, &path, depth + 1, found, problems),
+            Ok(kind) if kind.is_dir() => walk(tree, &relative, &path, link, depth + 1, found, problems),
             Ok(kind) if kind.is_file() => {
                 found.insert(path, relative);
             }
             Ok(kind) if kind.is_symlink() => {
                 let target = std::fs::read_link(entry.path()).unwrap_or_default();
                 problems.push(
-                    Problem::file(relative, "is a symbolic link; files/ has regular files only").help(
-                        format!(
-                            "remove it and write in overlay.toml: [[link]] path = {path:?}, target = {:?}",
-                            target.display().to_string()
-                        ),
-                    ),
+                    Problem::file(relative, "is a symbolic link; only regular files are taken")
+                        .help(link(&path, &target.display().to_string())),
                 );
             }
             Ok(_) => {
@@ -352,7 +353,7 @@ fn file_entry(
 }
 
 /// SHA-256 in lower-case hex, and bytes.
-fn hash(path: &Path) -> std::io::Result<(String, u64)> {
+pub(crate) fn hash(path: &Path) -> std::io::Result<(String, u64)> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut size = 0;

@@ -25,6 +25,7 @@ pub(crate) struct Recipe {
     pub(crate) suite: Option<Sited<String>>,
     pub(crate) boards: Vec<Sited<String>>,
     pub(crate) overlays: Vec<Sited<String>>,
+    pub(crate) bundles: Vec<Sited<String>>,
     pub(crate) packages: Vec<Sited<String>>,
     pub(crate) sources: Vec<Source>,
     /// Bytes.
@@ -63,6 +64,7 @@ pub(crate) fn check(
     }
     let boards = distinct(sited(raw.boards, file), "board", problems);
     let overlays = distinct(sited(raw.overlays, file), "overlay", problems);
+    let bundles = distinct(sited(raw.bundles, file), "bundle", problems);
     let packages = packages(raw.packages, file, problems);
     let sources = sources::check(raw.source, file, problems);
     let free = raw
@@ -102,6 +104,7 @@ pub(crate) fn check(
             suite: None,
             boards: Vec::new(),
             overlays: Vec::new(),
+            bundles: Vec::new(),
             packages: Vec::new(),
             sources: Vec::new(),
             free: None,
@@ -118,6 +121,7 @@ pub(crate) fn check(
     recipe.suite = suite.or(recipe.suite);
     append(&mut recipe.boards, boards);
     append(&mut recipe.overlays, overlays);
+    append(&mut recipe.bundles, bundles);
     append(&mut recipe.packages, packages);
     sources::extend(&mut recipe.sources, sources);
     recipe.free = free.or(recipe.free);

@@ -10,7 +10,7 @@ use crate::merge::{Files, Preseeds, add_unit};
 use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
-use crate::plan::{Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value};
+use crate::plan::{Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value};
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
 use crate::source::{Origin, Sited};
@@ -132,8 +132,9 @@ pub(crate) fn plan(
         files.insert(file, EntryPlace::Declared(origin), problems);
     }
     let files = files.finish(problems);
+    let bundles = bundles(loader, recipe);
     let packages = packages(recipe, board, &overlays);
-    if problems.count() > before {
+    if loader.problems.count() > before {
         return None;
     }
     Some(Plan {
@@ -149,6 +150,7 @@ pub(crate) fn plan(
         units: units.into_values().map(|(unit, _)| unit).collect(),
         checks,
         overlays: planned,
+        bundles,
         consoles: board.consoles.clone(),
         disk: disk?,
         boot: board.boot,
@@ -226,6 +228,17 @@ fn overlays(loader: &mut Loader<'_>, recipe: &Recipe) -> Option<Vec<Rc<Overlay>>
         }
     }
     (complete && loader.problems.count() == before).then_some(list)
+}
+
+/// The recipe's bundles in its order; those that are wrong are in the problems.
+fn bundles(loader: &mut Loader<'_>, recipe: &Recipe) -> Vec<Bundle> {
+    let mut list = Vec::new();
+    for name in &recipe.bundles {
+        if loader.exists(Kind::Bundle, name) {
+            list.extend(loader.bundle(&name.value).map(|bundle| (*bundle).clone()));
+        }
+    }
+    list
 }
 
 /// The board's disk with the recipe's free space, if the image can be as small as the recipe wants.

@@ -1,8 +1,8 @@
-//! JSON Schemas of the three kinds of files, for editors.
+//! JSON Schemas of the kinds of files, for editors.
 
 use schemars::generate::SchemaSettings;
 
-use crate::raw::{RawBoard, RawOverlay, RawRecipe};
+use crate::raw::{RawBoard, RawBundle, RawOverlay, RawRecipe};
 
 /// File names under `schemas/` and their texts.
 pub fn schemas() -> Vec<(&'static str, String)> {
@@ -13,6 +13,10 @@ pub fn schemas() -> Vec<(&'static str, String)> {
         (
             "board.schema.json",
             generator().into_root_schema_for::<RawBoard>(),
+        ),
+        (
+            "bundle.schema.json",
+            generator().into_root_schema_for::<RawBundle>(),
         ),
         (
             "overlay.schema.json",

@@ -16,12 +16,13 @@ pub struct Tree {
     root: PathBuf,
 }
 
-/// The three kinds of things in a tree.
+/// The kinds of things in a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Recipe,
     Board,
     Overlay,
+    Bundle,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::Recipe => "recipe",
             Self::Board => "board",
             Self::Overlay => "overlay",
+            Self::Bundle => "bundle",
         }
     }
 
@@ -38,6 +40,7 @@ impl Kind {
             Self::Recipe => "recipes",
             Self::Board => "boards",
             Self::Overlay => "overlays",
+            Self::Bundle => "content-bundles",
         }
     }
 
@@ -46,6 +49,7 @@ impl Kind {
         match self {
             Self::Recipe | Self::Board => PathBuf::from(self.many()).join(format!("{name}.toml")),
             Self::Overlay => PathBuf::from(self.many()).join(name).join("overlay.toml"),
+            Self::Bundle => PathBuf::from(self.many()).join(name).join("bundle.toml"),
         }
     }
 }
@@ -106,7 +110,7 @@ impl Tree {
                 {
                     path.file_stem()
                 }
-                Kind::Overlay if path.is_dir() => path.file_name(),
+                Kind::Overlay | Kind::Bundle if path.is_dir() => path.file_name(),
                 _ => None,
             };
             // Hidden files are editors' and version control's.

@@ -721,7 +721,7 @@ fn links_and_special_files_are_refused() {
     let said = tree.complaints();
     assert!(
         said.contains(
-            "overlays/base/files/etc/passwd: is a symbolic link; files/ has regular files only\n  help: remove it and write \
+            "overlays/base/files/etc/passwd: is a symbolic link; only regular files are taken\n  help: remove it and write \
              in overlay.toml: [[link]] path = \"/etc/passwd\", target = \"/etc/passwd\""
         ),
         "{said}"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clic_host::{Cmd, Log, Progress, UserError, cancel};
 use clic_store::{Lock, Proxy, Store, space};
 use sha2::{Digest, Sha256};
@@ -290,6 +290,16 @@ impl Apt {
         // Descriptions are UTF-8; a byte that is not must not stop a build.
         Ok(String::from_utf8(stdout)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// Where the candidate versions of `names` are, without anything that they depend on: one line of `--print-uris` each.
+    pub fn download_uris(&self, names: &[&str]) -> Result<String> {
+        let fixed = ["download", "--print-uris", "--quiet=2", "--"];
+        let finished = self.run("apt-get", &[&fixed[..], names].concat())?;
+        if !finished.status.success() {
+            bail!("apt cannot say where {} are: {}", names.join(", "), finished.stderr.trim());
+        }
+        Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
     }
 
     /// What apt would download to install `names` on an empty system: one line of `--print-uris` each.

@@ -19,6 +19,7 @@ pub mod accel;
 pub mod apt;
 pub mod binfmt;
 pub mod clean;
+pub mod content;
 mod control;
 mod deb;
 mod files;

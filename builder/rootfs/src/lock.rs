@@ -13,7 +13,7 @@
 mod read;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -43,6 +43,8 @@ pub struct Lock {
     pub releases: Vec<Release>,
     /// Every package of the image, sorted by name; their addresses are empty.
     pub packages: Vec<Package>,
+    /// Packages that bundles take content out of, sorted by name; their addresses are empty.
+    pub content: Vec<Package>,
     /// The tools for a build host of each other architecture (see [`crate::tools`]), sorted by name.
     pub tools: BTreeMap<String, Vec<Package>>,
 }
@@ -65,6 +67,9 @@ pub struct Inputs {
     pub packages: Vec<String>,
     /// What only the board asks for, sorted.
     pub board_packages: Vec<String>,
+    /// What bundles take content out of, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content_packages: Vec<String>,
     /// Sources beside Debian's own archives, in the recipe's order.
     #[serde(default, rename = "source", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceInput>,
@@ -123,6 +128,7 @@ impl Inputs {
             components: plan.components.clone(),
             packages: asked(false),
             board_packages: asked(true),
+            content_packages: content_packages(plan),
             sources: plan.sources.iter().map(SourceInput::of).collect(),
         }
     }
@@ -153,6 +159,12 @@ impl Inputs {
             &now.board_packages,
             &mut found,
         );
+        list(
+            "packages that content comes out of",
+            &self.content_packages,
+            &now.content_packages,
+            &mut found,
+        );
         let names = |sources: &[SourceInput]| -> Vec<String> {
             sources.iter().map(|source| source.name.clone()).collect()
         };
@@ -172,6 +184,15 @@ impl Inputs {
         }
         found
     }
+}
+
+/// What the plan's bundles take content out of, sorted.
+fn content_packages(plan: &Plan) -> Vec<String> {
+    let items = plan.bundles.iter().flat_map(|bundle| &bundle.items);
+    let names: BTreeSet<&String> = items
+        .filter_map(|item| Some(&item.package()?.name))
+        .collect();
+    names.into_iter().cloned().collect()
 }
 
 /// `packages asked for: + nginx, - curl`.
@@ -335,6 +356,7 @@ impl Lock {
             epoch: options.epoch.unwrap_or(self.epoch),
             releases: releases.collect::<Result<_>>()?,
             packages: placed(&self.packages)?,
+            content: placed(&self.content)?,
             tools: placed(tools.map_or(&[], Vec::as_slice))?,
             locked: Some(update.to_owned()),
         })
@@ -364,6 +386,7 @@ impl Lock {
                 })
                 .collect(),
             packages: resolution.packages.into_iter().map(unplaced).collect(),
+            content: resolution.content.into_iter().map(unplaced).collect(),
             tools: tools
                 .into_iter()
                 .map(|(arch, tools)| {

@@ -25,6 +25,8 @@ pub struct Resolution {
     pub releases: Vec<Release>,
     /// Every package, sorted by name.
     pub packages: Vec<Package>,
+    /// Packages that bundles take content out of, sorted by name. They are not installed.
+    pub content: Vec<Package>,
     /// When the build host is of another architecture: packages for the host that stand in for slow emulated programs
     /// (see [`crate::tools`]), with all that they depend on, sorted by name. They are in no image, and shape none.
     #[serde(skip)]
@@ -114,6 +116,11 @@ impl Resolution {
         self.tools.iter().map(Package::download).collect()
     }
 
+    /// The same for `content`.
+    pub fn content_downloads(&self) -> Vec<Download> {
+        self.content.iter().map(Package::download).collect()
+    }
+
     /// The packages of one part, sorted by name.
     pub fn part(&self, part: Part) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(move |package| package.part == part)
@@ -169,12 +176,18 @@ impl Resolution {
         find(&self.tools, name)
     }
 
-    /// Has every .deb of `packages` and `tools` in the store, and returns the paths of the `packages` in their order. For a
+    /// The same of `content`.
+    pub fn content_package(&self, name: &str) -> Option<&Package> {
+        find(&self.content, name)
+    }
+
+    /// Has every .deb of `packages`, `content` and `tools` in the store, and returns the paths of the `packages` in their order. For a
     /// tool's path ask [`Store::path_of`]. Of what is there already only the size is looked at: whoever opens a .deb calls
     /// [`Store::fetch`] with its [`Package::download`] at that moment, which verifies it, and gets it again if it is
     /// damaged.
     pub fn have(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
         let mut downloads = self.downloads();
+        downloads.extend(self.content_downloads());
         downloads.extend(self.tool_downloads());
         let missing = store.missing(&downloads);
         let why = if missing.is_empty() {
@@ -291,6 +304,7 @@ mod tests {
                 release("theirs", "https://theirs/debian", "stable"),
             ],
             packages: Vec::new(),
+            content: Vec::new(),
             tools: Vec::new(),
             locked: None,
         };

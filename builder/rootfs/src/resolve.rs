@@ -47,6 +47,8 @@ pub struct Keep {
     packages: BTreeMap<String, String>,
     /// The tools', by the build host's architecture.
     tools: BTreeMap<String, BTreeMap<String, String>>,
+    /// Those of what content is taken out of.
+    content: BTreeMap<String, String>,
 }
 
 impl Keep {
@@ -61,6 +63,7 @@ impl Keep {
         };
         Self {
             packages: versions(&lock.packages),
+            content: versions(&lock.content),
             tools: lock
                 .tools
                 .iter()
@@ -159,6 +162,7 @@ fn resolve_for(
     let releases = releases(&apt)?;
     stage.message("dependencies");
     let packages = resolver.packages(&apt)?;
+    let content = resolver.content(&apt)?;
     drop(apt);
     let mut tools = BTreeMap::new();
     for host in hosts.iter().filter(|host| **host != plan.arch) {
@@ -174,6 +178,7 @@ fn resolve_for(
         epoch,
         releases,
         packages,
+        content,
         tools: Vec::new(),
         locked: None,
     };
@@ -251,10 +256,7 @@ impl Resolver<'_> {
             .filter(|request| !index.stanzas.contains_key(request.name.as_str()))
             .collect();
         if !unknown.is_empty() {
-            // Best effort: the error stands without the hint.
-            let elsewhere =
-                unknown::elsewhere(plan, apt.lines(), self.store, self.options, self.log).unwrap_or_default();
-            return Err(unknown::error(&unknown, &index, &elsewhere, plan));
+            return Err(self.unknown(&unknown, &index, apt));
         }
         let mut base: BTreeSet<&str> = index.base.iter().copied().collect();
         base.extend(
@@ -302,6 +304,46 @@ impl Resolver<'_> {
             package.part = part;
         }
         Ok(packages)
+    }
+
+    /// The packages that bundles take content out of, sorted by name. They are not installed, and neither is what they
+    /// depend on.
+    fn content(&self, apt: &Apt) -> Result<Vec<Package>> {
+        let items = self.plan.bundles.iter().flat_map(|bundle| &bundle.items);
+        let wanted: BTreeMap<&str, PackageRequest> = items
+            .filter_map(|item| {
+                let name = &item.package()?.name;
+                let request = PackageRequest {
+                    name: name.clone(),
+                    board_only: false,
+                    origin: item.origin.clone(),
+                };
+                Some((name.as_str(), request))
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        apt.prefer(&self.preferences(&self.options.keep.content))?;
+        let text = apt.available()?;
+        let index = Index::new(&text);
+        let is_unknown = |request: &&PackageRequest| !index.stanzas.contains_key(request.name.as_str());
+        let unknown: Vec<&PackageRequest> = wanted.values().filter(is_unknown).collect();
+        if !unknown.is_empty() {
+            return Err(self.unknown(&unknown, &index, apt));
+        }
+        let names: Vec<&str> = wanted.keys().copied().collect();
+        let mut packages = printed(&apt.download_uris(&names)?, apt, &index)?;
+        for package in &mut packages {
+            package.automatic = true;
+        }
+        Ok(packages)
+    }
+
+    fn unknown(&self, unknown: &[&PackageRequest], index: &Index<'_>, apt: &Apt) -> anyhow::Error {
+        // Best effort: the error stands without the hint.
+        let elsewhere = unknown::elsewhere(self.plan, apt.lines(), self.store, self.options, self.log);
+        unknown::error(unknown, index, &elsewhere.unwrap_or_default(), self.plan)
     }
 
     /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on.
@@ -382,6 +424,11 @@ fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Pac
         Ok(uris) => uris,
         Err(said) => return Ok(Err(said)),
     };
+    printed(&uris, apt, index).map(Ok)
+}
+
+/// The packages of lines that apt printed, sorted by name.
+fn printed(uris: &str, apt: &Apt, index: &Index<'_>) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
     for line in uris.lines().filter(|line| line.starts_with('\'')) {
         let printed = apt::printed_uri(line)?;
@@ -391,7 +438,7 @@ fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Pac
         packages.push(package(&printed, stanza, apt.lines())?);
     }
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Ok(packages))
+    Ok(packages)
 }
 
 /// The suites that go into a tree of the plan.

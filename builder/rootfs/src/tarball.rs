@@ -265,6 +265,28 @@ impl TarTree {
         }
     }
 
+    /// Puts all of `upper` below the directory `place`, which is made if its parent is there.
+    pub fn lay_below(&mut self, place: &str, upper: Self) -> Result<()> {
+        let place = place.trim_matches('/');
+        ensure!(
+            self.get(place).is_none(),
+            "/{place} is in the image already"
+        );
+        self.insert(place.as_bytes().to_vec(), root_owned(Kind::Directory, 0o755));
+        let first = self.contents.len();
+        self.contents.extend(upper.contents);
+        for (path, mut entry) in upper.entries {
+            if path.is_empty() {
+                continue;
+            }
+            if let Kind::File(number) = &mut entry.kind {
+                *number += first;
+            }
+            self.entries.insert([place.as_bytes(), &path].join(&b'/'), entry);
+        }
+        Ok(())
+    }
+
     /// The entry of this path, no symlink followed.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.entries.get(path.trim_matches('/').as_bytes())

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::accel::Counts;
 use crate::stages::Stages;
 use crate::tarball::TarTree;
-use crate::{Resolution, clean, control, files};
+use crate::{Resolution, clean, content, control, files};
 
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +84,9 @@ pub fn build(spec: &TreeSpec<'_>, store: &Store, log: &Log, progress: &Progress)
     compare(resolution, &packages)?;
     files::verify(&tree, spec.files)?;
     finish(&mut tree, spec);
-    tree.clamp(resolution.epoch);
     stage.finish();
+    content::lay(&mut tree, &spec.plan.bundles, resolution, store, progress)?;
+    tree.clamp(resolution.epoch);
     let (entries, bytes) = tree.count();
     log.line(&format!("tree: {entries} entries, {}", space::human(bytes)));
     Ok(RootTree {

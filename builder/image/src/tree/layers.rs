@@ -9,6 +9,9 @@ use clic_rootfs::tarball::{self, Content, TarTree};
 
 use super::{Data, Kind, Node, Tree, normalise};
 
+/// Files of the host up to this many bytes are read at once: each other one stays open until the image is written.
+const IN_MEMORY: u64 = 1 << 20;
+
 pub(super) fn convert(root: &TarTree) -> Result<Tree> {
     let mut tree = Tree::new();
     let mut sources: HashMap<*const std::fs::File, usize> = HashMap::new();
@@ -76,6 +79,14 @@ fn data(
         }
         Content::Host { path, size } => {
             let file = std::fs::File::open(path)?;
+            if *size > IN_MEMORY {
+                tree.sources.push(Arc::new(file));
+                return Ok(Data::Range {
+                    source: tree.sources.len() - 1,
+                    offset: 0,
+                    len: *size,
+                });
+            }
             let mut bytes = vec![0; usize::try_from(*size)?];
             file.read_exact_at(&mut bytes, 0)?;
             Data::Bytes(bytes.into())

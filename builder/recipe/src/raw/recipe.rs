@@ -19,7 +19,7 @@ pub(crate) struct RawRecipe {
     pub(crate) schema: u32,
     /// One line that says what the image is for.
     pub(crate) title: At<String>,
-    /// Name of a recipe that this one builds on. Lists (`boards`, `overlays`, `packages`) are added to that recipe's;
+    /// Name of a recipe that this one builds on. Lists (`boards`, `overlays`, `bundles`, `packages`) are added to that recipe's;
     /// other keys replace its values; parameters are replaced one by one.
     pub(crate) extends: Option<At<String>>,
     /// Debian suite, e.g. `bookworm`.
@@ -30,6 +30,9 @@ pub(crate) struct RawRecipe {
     /// Names of overlays, i.e. directories of `overlays/`: the capabilities of the device.
     #[serde(default)]
     pub(crate) overlays: Vec<At<String>>,
+    /// Names of content bundles, i.e. directories of `content-bundles/`: what there is to read, watch and hear.
+    #[serde(default)]
+    pub(crate) bundles: Vec<At<String>>,
     /// Debian packages beside those of the board and the overlays.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,

@@ -48,6 +48,8 @@ struct RawLock {
     #[serde(default)]
     package: Vec<Spanned<RawPackage>>,
     #[serde(default)]
+    content: Vec<Spanned<RawContent>>,
+    #[serde(default)]
     tool: Vec<Spanned<RawTool>>,
 }
 
@@ -84,6 +86,25 @@ struct RawPackage {
     part: Part,
     #[serde(default)]
     automatic: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawContent {
+    #[serde(deserialize_with = "name")]
+    name: String,
+    #[serde(deserialize_with = "version")]
+    version: String,
+    arch: Option<String>,
+    source: String,
+    #[serde(deserialize_with = "path")]
+    path: String,
+    #[serde(deserialize_with = "sha256")]
+    sha256: String,
+    #[serde(deserialize_with = "deb_size")]
+    size: u64,
+    #[serde(deserialize_with = "installed_size")]
+    installed_size: u64,
 }
 
 #[derive(Deserialize)]
@@ -242,6 +263,36 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
     if packages.is_empty() {
         return Err(wrong("the lock has no packages".to_owned(), None));
     }
+    let mut content = BTreeMap::new();
+    for package in raw.content {
+        let at = package.span().start;
+        let package = package.into_inner();
+        known(&package.source, at)?;
+        let package = Package {
+            arch: fitting(package.arch, &inputs.arch, at)?,
+            name: package.name,
+            version: package.version,
+            source: package.source,
+            uri: String::new(),
+            filename: package.path,
+            sha256: package.sha256,
+            size: package.size,
+            installed_size: package.installed_size,
+            automatic: true,
+            part: Part::Base,
+            stanza: String::new(),
+        };
+        let name = package.name.clone();
+        if content.insert(name.clone(), package).is_some() {
+            return Err(wrong(format!("content package {name} is in the lock twice"), Some(at)));
+        }
+    }
+    if !content.keys().eq(inputs.content_packages.iter()) {
+        return Err(wrong(
+            "the packages that content comes out of are not those of the inputs".to_owned(),
+            None,
+        ));
+    }
     let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
     for tool in raw.tool {
         let at = tool.span().start;
@@ -283,6 +334,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         epoch: raw.epoch,
         releases,
         packages: packages.into_values().collect(),
+        content: content.into_values().collect(),
         tools: tools
             .into_iter()
             .map(|(host, tools)| (host, tools.into_values().collect()))

@@ -97,6 +97,7 @@ fn lock(plan: &Plan) -> Lock {
             package("bash", "amd64", DEBIAN),
             package("libc6", "all", SECURITY),
         ],
+        content: Vec::new(),
         tools: [(
             "arm64".to_owned(),
             vec![Package {

@@ -24,6 +24,9 @@ pub fn text(lock: &Lock) -> String {
     out.list("components", &inputs.components);
     out.list("packages", &inputs.packages);
     out.list("board-packages", &inputs.board_packages);
+    if !inputs.content_packages.is_empty() {
+        out.list("content-packages", &inputs.content_packages);
+    }
     for source in &inputs.sources {
         out.source(source);
     }
@@ -38,6 +41,10 @@ pub fn text(lock: &Lock) -> String {
         if package.automatic {
             out.line("automatic = true");
         }
+    }
+    for package in &lock.content {
+        out.head("[[content]]");
+        out.package(package, &inputs.arch);
     }
     for (host, tools) in &lock.tools {
         for tool in tools {

@@ -1,0 +1,108 @@
+//! What lies beside a `bundle.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::overlay_files::{hash, walk};
+use crate::plan::{Content, Data};
+use crate::report::{Problem, Problems};
+use crate::source::Origin;
+use crate::tree::{Kind, Tree, plain_path};
+
+/// The bundle's directory, relative to the tree.
+fn home(bundle: &str) -> PathBuf {
+    Path::new(Kind::Bundle.many()).join(bundle)
+}
+
+/// Whether `local` of a bundle is a directory.
+pub(crate) fn is_directory(tree: &Tree, bundle: &str, local: &str) -> bool {
+    plain_path(local).is_ok() && tree.root().join(home(bundle)).join(local).is_dir()
+}
+
+/// A regular file of a bundle's own directory: where it is. `None` if it is not there, which is no error as long as it
+/// can come from somewhere else; or if the path is wrong, which is.
+pub(crate) fn file(
+    tree: &Tree,
+    bundle: &str,
+    local: &str,
+    origin: &Origin,
+    problems: &mut Problems,
+) -> Option<PathBuf> {
+    if let Err(why) = plain_path(local) {
+        problems.push(Problem::at(origin, why));
+        return None;
+    }
+    let mut relative = home(bundle);
+    for part in Path::new(local) {
+        relative.push(part);
+        match tree.root().join(&relative).symlink_metadata() {
+            Ok(meta) if meta.is_symlink() => {
+                problems.push(
+                    Problem::at(
+                        origin,
+                        format!(
+                            "{} is a symbolic link, which could leave the bundle's directory",
+                            relative.display()
+                        ),
+                    )
+                    .help("put the file itself there"),
+                );
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let why = if error.kind() == std::io::ErrorKind::NotFound {
+                    format!("there is no file {}", relative.display())
+                } else {
+                    format!("{} can't be read: {error}", relative.display())
+                };
+                problems.push(
+                    Problem::at(origin, why).help("`local` is relative to the directory of bundle.toml"),
+                );
+                return None;
+            }
+        }
+    }
+    let path = tree.root().join(&relative);
+    if !path.is_file() {
+        problems.push(Problem::at(
+            origin,
+            format!("{} is no regular file", relative.display()),
+        ));
+        return None;
+    }
+    Some(path)
+}
+
+/// Every file of a directory of the bundle's own: relative path and content, sorted.
+pub(crate) fn directory(
+    tree: &Tree,
+    bundle: &str,
+    local: &str,
+    origin: &Origin,
+    problems: &mut Problems,
+) -> Option<Vec<(String, Content)>> {
+    let before = problems.count();
+    let mut found = BTreeMap::new();
+    let link = |_: &str, _: &str| "put the file itself there".to_owned();
+    walk(tree, &home(bundle).join(local), "", &link, 0, &mut found, problems);
+    if found.is_empty() && problems.count() == before {
+        problems.push(Problem::at(origin, format!("`{local}` has no file in it")));
+    }
+    let mut files = Vec::new();
+    for (path, relative) in found {
+        let full = tree.root().join(&relative);
+        match hash(&full) {
+            Ok((sha256, size)) => files.push((
+                path.trim_start_matches('/').to_owned(),
+                Content {
+                    sha256,
+                    size,
+                    data: Data::File(full),
+                },
+            )),
+            Err(error) => problems.push(Problem::file(relative, format!("can't be read: {error}"))),
+        }
+    }
+    (problems.count() == before).then_some(files)
+}

@@ -1,0 +1,294 @@
+//! Files out of archives and packages: hostile until checked. What comes out has numbers for names until it is in the
+//! tree, so that no name of theirs is ever a path of the build host.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clic_host::cancel;
+use clic_recipe::plan::Unpack;
+use clic_store::space::io_error;
+
+use crate::deb::{Deb, SLACK};
+use crate::tarball::{Entry, Kind, TarTree};
+
+/// Most files of one archive: four times what the largest web site that anybody carries around has.
+const MOST_FILES: usize = 1_000_000;
+/// Most bytes of a name, and of a path: Linux's NAME_MAX and PATH_MAX.
+const MOST_NAME: usize = 255;
+const MOST_PATH: usize = 4095;
+/// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB, `zstd --long=27` 128.
+const MAX_MEMORY: u64 = 256 << 20;
+
+/// Later than any epoch, so that it is clamped to it.
+pub const TIME: u64 = u32::MAX as u64;
+
+/// Files on their way out of an archive.
+pub struct Files {
+    scratch: PathBuf,
+    tree: TarTree,
+    /// Bytes that may still come.
+    left: u64,
+    count: usize,
+    /// Lower-case paths, for names that one stick out of two takes for the same.
+    seen: BTreeMap<String, bool>,
+}
+
+impl Files {
+    /// Into the empty directory `scratch`, at most `most` bytes.
+    pub fn new(scratch: PathBuf, most: u64) -> Self {
+        Self {
+            scratch,
+            tree: TarTree::default(),
+            left: most,
+            count: 0,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// All of them, with their directories.
+    pub fn finish(self) -> Result<TarTree> {
+        ensure!(self.count > 0, "there is no file in it");
+        Ok(self.tree)
+    }
+
+    /// Takes a regular file. `path` as the archive has it.
+    pub fn take(&mut self, path: &[u8], content: &mut dyn Read) -> Result<()> {
+        cancel::check()?;
+        let path = plain(path)?;
+        if self.count >= MOST_FILES {
+            bail!("it has more than {MOST_FILES} files");
+        }
+        self.parents(&path)?;
+        if self.seen.insert(path.to_lowercase(), true).is_some() {
+            bail!("two files in it want to be {path:?}");
+        }
+        let to = self.scratch.join(self.count.to_string());
+        self.count += 1;
+        let mut file = File::create_new(&to).map_err(|error| io_error(error, &to))?;
+        let size = io::copy(&mut content.take(self.left.saturating_add(1)), &mut file)
+            .with_context(|| format!("{path:?} cannot be unpacked"))?;
+        ensure!(
+            size <= self.left,
+            "its files are larger together than the bundle says"
+        );
+        self.left -= size;
+        let number = self.tree.add_host_file(to, size);
+        self.tree.insert(path.into_bytes(), entry(Kind::File(number), 0o644));
+        Ok(())
+    }
+
+    fn parents(&mut self, path: &str) -> Result<()> {
+        for (at, _) in path.match_indices('/') {
+            let parent = &path[..at];
+            match self.seen.insert(parent.to_lowercase(), false) {
+                Some(true) => bail!("{parent:?} is both a file and a directory in it"),
+                Some(false) => {}
+                None => self
+                    .tree
+                    .insert(parent.as_bytes().to_vec(), entry(Kind::Directory, 0o755)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everybody may read it, and only root may change it.
+pub fn entry(kind: Kind, mode: u32) -> Entry {
+    Entry {
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: TIME,
+        xattrs: Vec::new(),
+    }
+}
+
+/// A path of an archive as it will be on the device.
+fn plain(path: &[u8]) -> Result<String> {
+    let shown = String::from_utf8_lossy(path).into_owned();
+    let text = std::str::from_utf8(path).ok();
+    let text = text.with_context(|| format!("{shown:?} has a name that is not UTF-8"))?;
+    let text = text.strip_prefix("./").unwrap_or(text);
+    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= MOST_NAME;
+    ensure!(
+        !text.starts_with('/') && text.split('/').all(part) && text.len() <= MOST_PATH,
+        "{shown:?} leads out of the bundle, or is no path at all"
+    );
+    ensure!(
+        !text.chars().any(|c| c.is_control() || c == '\\'),
+        "{shown:?} has characters that no file here may have"
+    );
+    Ok(text.to_owned())
+}
+
+/// Takes what is in an archive.
+pub fn archive(path: &Path, kind: Unpack, files: &mut Files) -> Result<()> {
+    match kind {
+        Unpack::Tar => tar(path, files),
+        Unpack::Zip => zip(path, files),
+    }
+}
+
+fn tar(path: &Path, files: &mut Files) -> Result<()> {
+    let mut archive = tar::Archive::new(decompressed(path)?);
+    for found in archive.entries()? {
+        let mut found = found.context("the archive is damaged")?;
+        let name = found.path_bytes().into_owned();
+        let kind = found.header().entry_type();
+        if kind.is_file() {
+            let size = found.size();
+            ensure!(size <= files.left, "its files are larger together than the bundle says");
+            files.take(&name, &mut found)?;
+        } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
+            bail!(
+                "{:?} is neither a file nor a directory, which is all that is taken",
+                String::from_utf8_lossy(&name)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// By its first bytes, not by its name, which a mirror may have changed.
+fn decompressed(path: &Path) -> Result<Box<dyn Read>> {
+    let open = || File::open(path).map_err(|error| io_error(error, path));
+    let mut magic = [0; 6];
+    let read = open()?.read(&mut magic).map_err(|error| io_error(error, path))?;
+    let raw = io::BufReader::with_capacity(1 << 16, open()?);
+    Ok(match &magic[..read] {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            let decoder =
+                liblzma::stream::Stream::new_stream_decoder(MAX_MEMORY, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(raw, decoder))
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+        _ => Box::new(raw),
+    })
+}
+
+fn zip(path: &Path, files: &mut Files) -> Result<()> {
+    let file = File::open(path).map_err(|error| io_error(error, path))?;
+    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).context("this is no whole zip file")?;
+    for number in 0..archive.len() {
+        let mut found = archive.by_index(number).context("the archive is damaged")?;
+        let name = found.name_raw().to_vec();
+        if name.ends_with(b"/") {
+            continue;
+        }
+        // The upper half is the Unix mode, if there is one: 0o120000 is a symlink.
+        if found.unix_mode().is_some_and(|mode| mode & 0o170_000 != 0o100_000 && mode & 0o170_000 != 0) {
+            bail!(
+                "{:?} is neither a file nor a directory, which is all that is taken",
+                String::from_utf8_lossy(&name)
+            );
+        }
+        files.take(&name, &mut found)?;
+    }
+    Ok(())
+}
+
+/// Takes one file out of a Debian package, under the name `as_name`.
+pub fn package_file(deb: &Path, installed_size: u64, path: &str, as_name: &str, files: &mut Files) -> Result<()> {
+    let wanted = path.trim_start_matches('/');
+    let deb = Deb::open(deb)?;
+    let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
+    let mut archive = tar::Archive::new(deb.data(&left)?);
+    for found in archive.entries()? {
+        let mut found = found.context("the package is damaged")?;
+        let name = found.path_bytes().into_owned();
+        let name = name.strip_prefix(b"./").unwrap_or(&name);
+        if name == wanted.as_bytes() {
+            ensure!(
+                found.header().entry_type().is_file(),
+                "{path} is no regular file in the package"
+            );
+            return files.take(as_name.as_bytes(), &mut found);
+        }
+    }
+    bail!("the package has no {path}")
+}
+
+/// Takes everything below a directory of a Debian package. A link to a file that is below it as well becomes that file;
+/// one that leads elsewhere would lead nowhere on the device.
+pub fn package_directory(deb: &Path, installed_size: u64, path: &str, files: &mut Files) -> Result<()> {
+    let below = format!("{}/", path.trim_matches('/'));
+    let deb = Deb::open(deb)?;
+    let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
+    let mut archive = tar::Archive::new(deb.data(&left)?);
+    let mut links: Vec<(String, String)> = Vec::new();
+    for found in archive.entries()? {
+        let mut found = found.context("the package is damaged")?;
+        let name = found.path_bytes().into_owned();
+        let name = name.strip_prefix(b"./").unwrap_or(&name).to_vec();
+        let Some(name) = name.strip_prefix(below.as_bytes()) else {
+            continue;
+        };
+        let kind = found.header().entry_type();
+        if kind.is_file() {
+            files.take(name, &mut found)?;
+        } else if kind.is_symlink() || kind.is_hard_link() {
+            let target = found.link_name_bytes().context("a link without a target")?.into_owned();
+            let target = String::from_utf8(target).context("a link's target is not UTF-8")?;
+            let name = plain(name)?;
+            let from = if kind.is_hard_link() {
+                String::new()
+            } else {
+                name.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned()
+            };
+            let absolute = if kind.is_hard_link() || target.starts_with('/') {
+                format!("/{}", target.trim_start_matches("./").trim_start_matches('/'))
+            } else {
+                format!("/{below}{from}/{target}")
+            };
+            links.push((name, absolute));
+        } else if !kind.is_dir() {
+            bail!("{:?} is a device", String::from_utf8_lossy(name));
+        }
+    }
+    ensure!(
+        files.count > 0 || !links.is_empty(),
+        "the package has nothing in {path}"
+    );
+    for (name, target) in links {
+        let target = lexical(&target);
+        let number = target
+            .strip_prefix(&below)
+            .and_then(|target| match files.tree.get(target)?.kind {
+                Kind::File(number) => Some(number),
+                _ => None,
+            });
+        let Some(number) = number else {
+            bail!("{path}/{name} is a link to /{target}, which is no file below {path}");
+        };
+        files.parents(&name)?;
+        if files.seen.insert(name.to_lowercase(), true).is_some() {
+            bail!("two files in it want to be {name:?}");
+        }
+        files
+            .tree
+            .insert(name.into_bytes(), entry(Kind::File(number), 0o644));
+    }
+    Ok(())
+}
+
+/// `/a/b/../c` as `a/c`: what it says, whatever is there.
+fn lexical(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests;
