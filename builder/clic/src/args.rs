@@ -98,6 +98,7 @@ pub enum Command {
     Boards,
     /// List the recipes of the tree
     Recipes,
+    Content(crate::content::Args),
     Cache(crate::cache::Args),
     /// Say whether this machine is ready to build and test, and how to make it so
     ///

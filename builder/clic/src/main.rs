@@ -12,6 +12,7 @@ mod build;
 mod cache;
 mod check;
 mod completions;
+mod content;
 mod diff;
 mod doctor;
 mod inspect;
@@ -62,6 +63,7 @@ fn run(command: &args::Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Diff(args) => diff::run(args, context),
         Command::Boards => boards::run(context),
         Command::Recipes => recipes::run(context),
+        Command::Content(args) => content::run(args, context),
         Command::Cache(args) => cache::run(args, context),
         Command::Doctor => doctor::run(context),
         Command::Completions(args) => completions::run(args),

@@ -213,6 +213,7 @@ fn show(plan: &Plan, packages: &Packages, context: &Context) -> String {
     section("packages", wrap(&names, 90));
     section("lock", vec![packages.describe()]);
     section("overlays", plan.overlays.iter().flat_map(overlay).collect());
+    section("content", content(plan));
     section("files", plan.files.iter().map(file).collect());
     section(
         "units",
@@ -273,6 +274,28 @@ fn overlay(overlay: &clic_recipe::plan::PlannedOverlay) -> Vec<String> {
     std::iter::once(format!("{}: {}", overlay.name, overlay.title))
         .chain(parameters)
         .collect()
+}
+
+/// A line for each bundle, and what all of them take on the card.
+fn content(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> = plan
+        .bundles
+        .iter()
+        .map(|bundle| {
+            let size = output::size(bundle.size());
+            format!(
+                "{}: {size}, {} files, {}",
+                bundle.name,
+                bundle.items.len(),
+                bundle.licence
+            )
+        })
+        .collect();
+    if lines.len() > 1 {
+        let all: u64 = plan.bundles.iter().map(clic_recipe::plan::Bundle::size).sum();
+        lines.push(format!("in all: {}", output::size(all)));
+    }
+    lines
 }
 
 /// A value as one would write it in a recipe.

@@ -47,8 +47,11 @@ pub(crate) fn check(
     licence(&raw.licence, file, problems);
     if raw.item.is_empty() {
         problems.push(
-            Problem::at(&file.at(file.line_span(1)), format!("bundle `{name}` has nothing in it"))
-                .help("add an [[item]]; `clic content add` writes one"),
+            Problem::at(
+                &file.at(file.line_span(1)),
+                format!("bundle `{name}` has nothing in it"),
+            )
+            .help("add an [[item]]; `clic content add` writes one"),
         );
     }
     let items: Vec<BundleItem> = raw
@@ -95,8 +98,13 @@ fn texts(
     for language in READERS {
         if !texts.contains_key(language) {
             problems.push(
-                Problem::at(&raw.origin(file), format!("this text is not there in `{language}`"))
-                    .help(format!("add `{language} = \"...\"`: the portal speaks French and English")),
+                Problem::at(
+                    &raw.origin(file),
+                    format!("this text is not there in `{language}`"),
+                )
+                .help(format!(
+                    "add `{language} = \"...\"`: the portal speaks French and English"
+                )),
             );
         }
     }
@@ -182,8 +190,11 @@ fn item(
             problems.push(Problem::at(&start.origin(file), why));
         } else if !item.is_directory() {
             problems.push(
-                Problem::at(&start.origin(file), "only directories and archives have a first page")
-                    .help("remove `start`"),
+                Problem::at(
+                    &start.origin(file),
+                    "only directories and archives have a first page",
+                )
+                .help("remove `start`"),
             );
         }
     }
@@ -204,7 +215,9 @@ fn plain(path: &str) -> Result<(), String> {
     // exFAT and FAT, which sticks have, know none of these; a browser would have to be asked nicely for some.
     let odd = |c: char| c.is_control() || r#"\:*?"<>|"#.contains(c);
     if path.chars().any(odd) {
-        return Err(format!("`{path}` has characters that not every device can hold in a name"));
+        return Err(format!(
+            "`{path}` has characters that not every device can hold in a name"
+        ));
     }
     Ok(())
 }
@@ -250,7 +263,10 @@ fn not_with(raw: &RawItem, what: &str, size: bool, file: &Arc<SourceFile>, probl
     let given = [
         ("url", raw.url.first().map(|url| url.origin(file))),
         ("sha256", text(&raw.sha256)),
-        ("size", raw.size.as_ref().filter(|_| size).map(|value| value.origin(file))),
+        (
+            "size",
+            raw.size.as_ref().filter(|_| size).map(|value| value.origin(file)),
+        ),
         ("local", text(&raw.local).filter(|_| !size)),
         ("package", text(&raw.package).filter(|_| size)),
         ("unpack", raw.unpack.as_ref().map(|value| value.origin(file))),
@@ -258,9 +274,8 @@ fn not_with(raw: &RawItem, what: &str, size: bool, file: &Arc<SourceFile>, probl
     ];
     for (key, origin) in given {
         if let Some(origin) = origin {
-            problems.push(
-                Problem::at(&origin, format!("`{key}` has no meaning for {what}")).help("remove it"),
-            );
+            problems
+                .push(Problem::at(&origin, format!("`{key}` has no meaning for {what}")).help("remove it"));
         }
     }
 }
@@ -274,8 +289,11 @@ fn needed_size(
 ) -> Option<u64> {
     let Some(raw) = raw else {
         problems.push(
-            Problem::at(&path.origin(file), format!("`{}` does not say its `{key}`", path.value))
-                .help("in bytes; `clic content add` works it out"),
+            Problem::at(
+                &path.origin(file),
+                format!("`{}` does not say its `{key}`", path.value),
+            )
+            .help("in bytes; `clic content add` works it out"),
         );
         return None;
     };
@@ -342,14 +360,19 @@ fn one_file(
 fn addresses(raw: &[At<String>], file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for url in raw {
-        let rest = ["https://", "http://"].iter().find_map(|scheme| url.value.strip_prefix(scheme));
+        let rest = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| url.value.strip_prefix(scheme));
         let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
         let fits = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
             && !url.value.chars().any(|c| c.is_control() || c.is_whitespace());
         if !fits {
             problems.push(
-                Problem::at(&url.origin(file), format!("`{}` is no address of a file", url.value))
-                    .help("write it like `https://example.org/books/candide.epub`, without a login"),
+                Problem::at(
+                    &url.origin(file),
+                    format!("`{}` is no address of a file", url.value),
+                )
+                .help("write it like `https://example.org/books/candide.epub`, without a login"),
             );
         }
         if urls.contains(&url.value) {
@@ -402,7 +425,11 @@ fn collisions(items: &[BundleItem], problems: &mut Problems) {
     for (number, item) in items.iter().enumerate() {
         let earlier = items.iter().take(number).find(|earlier| {
             let (one, other) = (earlier.path.to_lowercase(), item.path.to_lowercase());
-            let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+            let inside = |outer: &str, inner: &str| {
+                inner
+                    .strip_prefix(outer)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
             // On a stick with FAT, `A.epub` and `a.epub` are one file.
             one == other || inside(&one, &other) || inside(&other, &one)
         });
@@ -412,7 +439,10 @@ fn collisions(items: &[BundleItem], problems: &mut Problems) {
                     &item.origin,
                     format!("`{}` and `{}` want the same place", earlier.path, item.path),
                 )
-                .help(format!("the other one is at {}; give one of them another `path`", earlier.origin)),
+                .help(format!(
+                    "the other one is at {}; give one of them another `path`",
+                    earlier.origin
+                )),
             );
         }
     }

@@ -85,7 +85,15 @@ pub(crate) fn directory(
     let before = problems.count();
     let mut found = BTreeMap::new();
     let link = |_: &str, _: &str| "put the file itself there".to_owned();
-    walk(tree, &home(bundle).join(local), "", &link, 0, &mut found, problems);
+    walk(
+        tree,
+        &home(bundle).join(local),
+        "",
+        &link,
+        0,
+        &mut found,
+        problems,
+    );
     if found.is_empty() && problems.count() == before {
         problems.push(Problem::at(origin, format!("`{local}` has no file in it")));
     }

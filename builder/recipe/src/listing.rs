@@ -147,8 +147,16 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
                 .iter()
                 .map(|overlay| Kind::Overlay.file(&overlay.value));
             let boards = recipe.boards.iter().map(|board| Kind::Board.file(&board.value));
-            let bundles = recipe.bundles.iter().map(|bundle| Kind::Bundle.file(&bundle.value));
-            files.extend(overlays.chain(boards).chain(bundles).chain([recipe.origin.file.name.clone()]));
+            let bundles = recipe
+                .bundles
+                .iter()
+                .map(|bundle| Kind::Bundle.file(&bundle.value));
+            files.extend(
+                overlays
+                    .chain(boards)
+                    .chain(bundles)
+                    .chain([recipe.origin.file.name.clone()]),
+            );
             if recipe.boards.is_empty() {
                 loader.problems.push(
                     Problem::at(

@@ -476,7 +476,10 @@ pub struct Bundle {
 impl Bundle {
     /// Bytes of its files on the device, at most.
     pub fn size(&self) -> u64 {
-        self.items.iter().map(BundleItem::size).fold(0, u64::saturating_add)
+        self.items
+            .iter()
+            .map(BundleItem::size)
+            .fold(0, u64::saturating_add)
     }
 }
 
@@ -504,7 +507,9 @@ pub enum BundleKind {
 }
 
 /// Where the portal files a [`Bundle`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Theme {
     /// Courses, school, reference works.

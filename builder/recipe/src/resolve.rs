@@ -10,7 +10,9 @@ use crate::merge::{Files, Preseeds, add_unit};
 use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
-use crate::plan::{Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value};
+use crate::plan::{
+    Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value,
+};
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
 use crate::source::{Origin, Sited};

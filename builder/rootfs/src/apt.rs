@@ -297,7 +297,11 @@ impl Apt {
         let fixed = ["download", "--print-uris", "--quiet=2", "--"];
         let finished = self.run("apt-get", &[&fixed[..], names].concat())?;
         if !finished.status.success() {
-            bail!("apt cannot say where {} are: {}", names.join(", "), finished.stderr.trim());
+            bail!(
+                "apt cannot say where {} are: {}",
+                names.join(", "),
+                finished.stderr.trim()
+            );
         }
         Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use clic_host::{Progress, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
-use clic_store::{Download, FetchError, Store, sha256, space};
+use clic_store::{Download, FetchError, Store, file_url, sha256, space};
 use serde::Serialize;
 
 use crate::resolution::Resolution;
@@ -44,9 +44,12 @@ pub fn lay(
         for item in &bundle.items {
             stage.message(format!("{}: {}", bundle.name, item.path));
             let place = format!("{DIRECTORY}/{}/{}", bundle.name, item.path);
-            maker
-                .item(tree, item, &place)
-                .with_context(|| format!("{}: content `{}` of bundle `{}`", item.origin, item.path, bundle.name))?;
+            maker.item(tree, item, &place).with_context(|| {
+                format!(
+                    "{}: content `{}` of bundle `{}`",
+                    item.origin, item.path, bundle.name
+                )
+            })?;
         }
     }
     stage.finish();
@@ -73,6 +76,33 @@ pub fn downloads(bundles: &[Bundle]) -> Vec<Download> {
             _ => None,
         })
         .collect()
+}
+
+/// Has the files of `bundles` in the store that come from addresses or lie in the tree; returns how many these are.
+pub fn fetch(bundles: &[Bundle], store: &Store, progress: &Progress) -> Result<usize> {
+    let stage = progress.stage("content", "Content", &why(bundles, store));
+    let mut count = 0;
+    for bundle in bundles {
+        for item in &bundle.items {
+            let ItemSource::File { urls, local, .. } = &item.from else {
+                continue;
+            };
+            if urls.is_empty() && local.is_none() {
+                continue;
+            }
+            let places = Places {
+                store,
+                stage: &stage,
+                item,
+            };
+            places
+                .file()?
+                .with_context(|| format!("bundle {}: no place has {}", bundle.name, item.path))?;
+            count += 1;
+        }
+    }
+    stage.finish();
+    Ok(count)
 }
 
 fn why(bundles: &[Bundle], store: &Store) -> String {
@@ -118,15 +148,13 @@ impl Maker<'_> {
         match &item.from {
             ItemSource::Directory(own) => {
                 let layer = self.layer(&Made::Directory(own), |files| {
-                    own.iter().try_for_each(|(path, file)| Self::own(path, file, files))
+                    own.iter()
+                        .try_for_each(|(path, file)| Self::own(path, file, files))
                 })?;
                 tree.lay_below(place, layer)
             }
             ItemSource::File {
-                sha256,
-                size,
-                unpack,
-                ..
+                sha256, size, unpack, ..
             } => {
                 let file = self.file(item)?;
                 match unpack {
@@ -150,9 +178,20 @@ impl Maker<'_> {
         }
     }
 
+    fn places<'b>(&'b self, item: &'b BundleItem) -> Places<'b> {
+        Places {
+            store: self.store,
+            stage: self.stage,
+            item,
+        }
+    }
+
     /// A file of the tree that people edit, as it was when the plan was made.
     fn own(name: &str, file: &File, files: &mut unpack::Files) -> Result<()> {
-        let bytes = file.data.read().with_context(|| format!("{name} cannot be read"))?;
+        let bytes = file
+            .data
+            .read()
+            .with_context(|| format!("{name} cannot be read"))?;
         anyhow::ensure!(
             sha256(&bytes) == file.sha256,
             "{name} has changed while the build was running: start it again"
@@ -160,56 +199,21 @@ impl Maker<'_> {
         files.take(name.as_bytes(), &mut &*bytes)
     }
 
-    fn fetch(&self, sha256: &str, size: u64, url: &str, name: &str) -> Result<PathBuf> {
-        let download = Download {
-            url: url.to_owned(),
-            sha256: sha256.to_owned(),
-            size,
-            name: name.to_owned(),
-        };
-        self.store.fetch(&download, self.stage)
-    }
-
     /// The file of an item, from the first place that has it.
     fn file(&self, item: &BundleItem) -> Result<PathBuf> {
-        let ItemSource::File {
-            sha256,
-            size,
-            urls,
-            package,
-            local,
-            ..
-        } = &item.from
-        else {
-            return Err(anyhow!("it is no file"));
-        };
-        if let Some(path) = self.store.verified(sha256)? {
-            return Ok(path);
-        }
-        if let Some(path) = local {
-            return self.fetch(sha256, *size, &format!("file:{}", path.display()), &item.path);
-        }
-        let mut failed = Vec::new();
-        let mut offline = None;
-        for url in urls {
-            match self.fetch(sha256, *size, url, &item.path) {
-                Ok(path) => return Ok(path),
-                Err(error) => match error.downcast_ref::<FetchError>() {
-                    Some(FetchError::Offline { .. }) => offline = Some(error),
-                    Some(_) => {
-                        self.stage.note(format!("{url}: {error}; trying the next place"));
-                        failed.push(format!("{error}"));
-                    }
-                    None => return Err(error),
+        let places = self.places(item);
+        match (places.file()?, &item.from) {
+            (Some(path), _) => Ok(path),
+            (
+                None,
+                ItemSource::File {
+                    sha256,
+                    size,
+                    package: Some(package),
+                    ..
                 },
-            }
-        }
-        if let Some(package) = package {
-            return self.out_of(package, sha256, *size, &item.path);
-        }
-        match offline {
-            Some(error) => Err(error),
-            None => Err(anyhow!("no place has it:\n  {}", failed.join("\n  "))),
+            ) => self.out_of(package, sha256, *size, &item.path),
+            _ => Err(anyhow!("no place has it")),
         }
     }
 
@@ -230,7 +234,13 @@ impl Maker<'_> {
             .help("the package may have a new version: look at the file, then write the new hash into the bundle")
             .into());
         }
-        self.fetch(sum, size, &format!("file:{}", path.display()), name)
+        let download = Download {
+            url: file_url(&path),
+            sha256: sum.to_owned(),
+            size,
+            name: name.to_owned(),
+        };
+        self.store.fetch(&download, self.stage)
     }
 
     /// The package file, its hash, and the bytes that it says it takes.
@@ -283,6 +293,70 @@ impl Maker<'_> {
     }
 }
 
+/// Where the file of an item can be.
+struct Places<'a> {
+    store: &'a Store,
+    stage: &'a Stage,
+    item: &'a BundleItem,
+}
+
+impl Places<'_> {
+    /// The file, from the store, the tree, or the first address that has it. `None` if a Debian package is all that is
+    /// left to look at.
+    fn file(&self) -> Result<Option<PathBuf>> {
+        let ItemSource::File {
+            sha256,
+            size,
+            urls,
+            package,
+            local,
+            ..
+        } = &self.item.from
+        else {
+            return Ok(None);
+        };
+        if let Some(path) = self.store.verified(sha256)? {
+            return Ok(Some(path));
+        }
+        let fetch = |url: String| {
+            let download = Download {
+                url,
+                sha256: sha256.clone(),
+                size: *size,
+                name: self.item.path.clone(),
+            };
+            self.store.fetch(&download, self.stage)
+        };
+        if let Some(path) = local {
+            return fetch(file_url(path)).map(Some);
+        }
+        let mut failed = Vec::new();
+        for url in urls {
+            match fetch(url.clone()) {
+                Ok(path) => return Ok(Some(path)),
+                Err(error) if error.is::<FetchError>() => {
+                    if !self.store.is_offline() && (failed.len() + 1 < urls.len() || package.is_some()) {
+                        self.stage.note(format!("{error}; trying the next place"));
+                    }
+                    failed.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match failed.pop() {
+            Some(last) if package.is_none() => {
+                let earlier: Vec<String> = failed.iter().map(ToString::to_string).collect();
+                Err(if earlier.is_empty() {
+                    last
+                } else {
+                    last.context(format!("no place has it:\n  {}", earlier.join("\n  ")))
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
 /// What a layer of content is made of.
 #[derive(Serialize)]
 enum Made<'a> {
@@ -305,5 +379,8 @@ impl Made<'_> {
 
 fn put(tree: &mut TarTree, place: &str, file: PathBuf, size: u64) {
     let number = tree.add_host_file(file, size);
-    tree.insert(place.as_bytes().to_vec(), unpack::entry(Kind::File(number), 0o644));
+    tree.insert(
+        place.as_bytes().to_vec(),
+        unpack::entry(Kind::File(number), 0o644),
+    );
 }

@@ -189,9 +189,7 @@ impl Inputs {
 /// What the plan's bundles take content out of, sorted.
 fn content_packages(plan: &Plan) -> Vec<String> {
     let items = plan.bundles.iter().flat_map(|bundle| &bundle.items);
-    let names: BTreeSet<&String> = items
-        .filter_map(|item| Some(&item.package()?.name))
-        .collect();
+    let names: BTreeSet<&String> = items.filter_map(|item| Some(&item.package()?.name)).collect();
     names.into_iter().cloned().collect()
 }
 

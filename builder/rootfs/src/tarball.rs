@@ -268,10 +268,7 @@ impl TarTree {
     /// Puts all of `upper` below the directory `place`, which is made if its parent is there.
     pub fn lay_below(&mut self, place: &str, upper: Self) -> Result<()> {
         let place = place.trim_matches('/');
-        ensure!(
-            self.get(place).is_none(),
-            "/{place} is in the image already"
-        );
+        ensure!(self.get(place).is_none(), "/{place} is in the image already");
         self.insert(place.as_bytes().to_vec(), root_owned(Kind::Directory, 0o755));
         let first = self.contents.len();
         self.contents.extend(upper.contents);

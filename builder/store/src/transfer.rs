@@ -117,6 +117,25 @@ pub(crate) enum Try {
 }
 
 impl Store {
+    /// Asks a server once. The outer error: sockets are forbidden.
+    pub(crate) fn get(
+        &self,
+        url: &str,
+    ) -> Result<std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
+        if self.net.offline {
+            return Err(FetchError::Offline {
+                missing: vec![url.to_owned()],
+            }
+            .into());
+        }
+        let agent = if url.starts_with("https:") {
+            &self.net.https
+        } else {
+            &self.net.http
+        };
+        Ok(agent.get(url).call())
+    }
+
     pub(crate) fn wait_before(&self, tries: u32) -> Result<()> {
         let mut left = self.net.backoff * 2u32.pow(tries.saturating_sub(2));
         while !left.is_zero() {
@@ -306,7 +325,7 @@ pub(crate) fn local_path(url: &str) -> Option<PathBuf> {
 }
 
 /// What went wrong, without ureq's prefixes.
-fn why(error: &ureq::Error) -> String {
+pub(crate) fn why(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "the server's name is not known (is there a network?)".into(),
         ureq::Error::Timeout(_) => format!("no answer for {} seconds", SILENCE.as_secs()),

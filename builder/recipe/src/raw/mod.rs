@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::source::{Origin, Sited, SourceFile};
 
-pub(crate) use bundle::{RawBundle, RawItem};
 pub(crate) use board::{RawBoard, RawDisk, RawEmulate, RawPartition, RawPower};
+pub(crate) use bundle::{RawBundle, RawItem};
 pub(crate) use overlay::{ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawUnit};
 pub(crate) use recipe::{RawRecipe, RawSource, RawValue};
 

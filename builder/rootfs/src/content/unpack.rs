@@ -77,7 +77,8 @@ impl Files {
         );
         self.left -= size;
         let number = self.tree.add_host_file(to, size);
-        self.tree.insert(path.into_bytes(), entry(Kind::File(number), 0o644));
+        self.tree
+            .insert(path.into_bytes(), entry(Kind::File(number), 0o644));
         Ok(())
     }
 
@@ -142,7 +143,10 @@ fn tar(path: &Path, files: &mut Files) -> Result<()> {
         let kind = found.header().entry_type();
         if kind.is_file() {
             let size = found.size();
-            ensure!(size <= files.left, "its files are larger together than the bundle says");
+            ensure!(
+                size <= files.left,
+                "its files are larger together than the bundle says"
+            );
             files.take(&name, &mut found)?;
         } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
             bail!(
@@ -182,7 +186,10 @@ fn zip(path: &Path, files: &mut Files) -> Result<()> {
             continue;
         }
         // The upper half is the Unix mode, if there is one: 0o120000 is a symlink.
-        if found.unix_mode().is_some_and(|mode| mode & 0o170_000 != 0o100_000 && mode & 0o170_000 != 0) {
+        if found
+            .unix_mode()
+            .is_some_and(|mode| mode & 0o170_000 != 0o100_000 && mode & 0o170_000 != 0)
+        {
             bail!(
                 "{:?} is neither a file nor a directory, which is all that is taken",
                 String::from_utf8_lossy(&name)
@@ -194,7 +201,13 @@ fn zip(path: &Path, files: &mut Files) -> Result<()> {
 }
 
 /// Takes one file out of a Debian package, under the name `as_name`.
-pub fn package_file(deb: &Path, installed_size: u64, path: &str, as_name: &str, files: &mut Files) -> Result<()> {
+pub fn package_file(
+    deb: &Path,
+    installed_size: u64,
+    path: &str,
+    as_name: &str,
+    files: &mut Files,
+) -> Result<()> {
     let wanted = path.trim_start_matches('/');
     let deb = Deb::open(deb)?;
     let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
@@ -233,7 +246,10 @@ pub fn package_directory(deb: &Path, installed_size: u64, path: &str, files: &mu
         if kind.is_file() {
             files.take(name, &mut found)?;
         } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = found.link_name_bytes().context("a link without a target")?.into_owned();
+            let target = found
+                .link_name_bytes()
+                .context("a link without a target")?
+                .into_owned();
             let target = String::from_utf8(target).context("a link's target is not UTF-8")?;
             let name = plain(name)?;
             let from = if kind.is_hard_link() {

@@ -284,7 +284,10 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         };
         let name = package.name.clone();
         if content.insert(name.clone(), package).is_some() {
-            return Err(wrong(format!("content package {name} is in the lock twice"), Some(at)));
+            return Err(wrong(
+                format!("content package {name} is in the lock twice"),
+                Some(at),
+            ));
         }
     }
     if !content.keys().eq(inputs.content_packages.iter()) {

@@ -122,7 +122,10 @@ fn archives_are_taken_however_they_are_compressed() {
 #[test]
 fn nothing_leaves_the_bundle() {
     for name in ["../hit", "/etc/hit", "a/../../hit", "a//b", "./", "a/./b"] {
-        refused(from_tar(&[file(name, b"x", 0o644)], "", 9), "leads out of the bundle");
+        refused(
+            from_tar(&[file(name, b"x", 0o644)], "", 9),
+            "leads out of the bundle",
+        );
         if !name.ends_with('/') {
             refused(from_zip(&[(name.as_bytes(), b"x", 0)]), "leads out of the bundle");
         }
@@ -133,7 +136,10 @@ fn nothing_leaves_the_bundle() {
         other(b'3', "a"),
         other(b'6', "a"),
     ] {
-        refused(from_tar(&[entry], "", 9), "\"a\" is neither a file nor a directory");
+        refused(
+            from_tar(&[entry], "", 9),
+            "\"a\" is neither a file nor a directory",
+        );
     }
     refused(
         from_zip(&[(b"a", b"/etc/passwd", 0o120_777)]),
@@ -147,7 +153,10 @@ fn names_that_are_no_text_or_collide_are_refused() {
     odd.name = b"caf\xe9".to_vec();
     refused(from_tar(&[odd], "", 9), "has a name that is not UTF-8");
     refused(from_zip(&[(b"caf\xe9", b"x", 0)]), "has a name that is not UTF-8");
-    refused(from_tar(&[file("a\nb", b"x", 0o644)], "", 9), "characters that no file here may have");
+    refused(
+        from_tar(&[file("a\nb", b"x", 0o644)], "", 9),
+        "characters that no file here may have",
+    );
     let twice = [file("Page", b"x", 0o644), file("./page", b"y", 0o644)];
     refused(from_tar(&twice, "", 9), "two files in it want to be \"page\"");
     let both = [file("a", b"x", 0o644), file("a/b", b"y", 0o644)];
@@ -188,7 +197,10 @@ fn damage_is_told() {
     refused(taken(&whole[..whole.len() / 2], 9000, take), "");
     refused(taken(b"nothing like it", 9, take), "");
     let zip = |path: &Path, files: &mut Files| archive(path, Unpack::Zip, files);
-    refused(taken(b"PK\x03\x04 and no more", 9, zip), "this is no whole zip file");
+    refused(
+        taken(b"PK\x03\x04 and no more", 9, zip),
+        "this is no whole zip file",
+    );
     let mut wrong = zip_of(&[(b"a", b"content", 0)]);
     let at = wrong.windows(7).position(|part| part == b"content").unwrap();
     wrong[at] ^= 1;
@@ -203,7 +215,10 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
         file("./usr/share/doc/book/html/img/a.png", b"two", 0o644),
         file("./usr/share/doc/book/copyright", b"three", 0o644),
         symlink("./usr/share/doc/book/html/img/b.png", "../img/./a.png"),
-        symlink("./usr/share/doc/book/html/c.html", "/usr/share/doc/book/html/index.html"),
+        symlink(
+            "./usr/share/doc/book/html/c.html",
+            "/usr/share/doc/book/html/index.html",
+        ),
         hard_link(
             "./usr/share/doc/book/html/d.html",
             "./usr/share/doc/book/html/index.html",
@@ -224,8 +239,16 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
             ("index.html", b"one"),
         ]
     );
-    refused(from_deb(&entries, "/usr/share/doc/none"), "the package has nothing in /usr/share/doc/none");
-    for target in ["../copyright", "/etc/passwd", "nowhere", "../../../../../../../etc/passwd"] {
+    refused(
+        from_deb(&entries, "/usr/share/doc/none"),
+        "the package has nothing in /usr/share/doc/none",
+    );
+    for target in [
+        "../copyright",
+        "/etc/passwd",
+        "nowhere",
+        "../../../../../../../etc/passwd",
+    ] {
         let with = [&entries[..], &[symlink("./usr/share/doc/book/html/x", target)]].concat();
         refused(
             from_deb(&with, "/usr/share/doc/book/html"),
@@ -248,5 +271,8 @@ fn a_file_of_a_package_is_taken() {
     let found = take("/usr/share/book.epub").unwrap();
     assert_eq!(found, [("file".to_owned(), b"book".to_vec())]);
     refused(take("/usr/share/link.epub"), "is no regular file in the package");
-    refused(take("/usr/share/nothing"), "the package has no /usr/share/nothing");
+    refused(
+        take("/usr/share/nothing"),
+        "the package has no /usr/share/nothing",
+    );
 }

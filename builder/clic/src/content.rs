@@ -1,0 +1,274 @@
+//! `clic content`: what there is to read, watch and hear, and bringing in more.
+
+mod add;
+mod edit;
+
+use anyhow::Result;
+use clap::Subcommand;
+use clic_host::{Outcome, UserError};
+use clic_recipe::plan::{Bundle, ItemSource};
+use clic_rootfs::content::downloads;
+use clic_store::Store;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::mirror::MirrorArgs;
+use crate::output;
+
+/// Look at content bundles, fetch them, or make one of your own
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A bundle is a directory of content-bundles/ with a bundle.toml: what it is, in which language, under which licence, and
+where it comes from. A recipe names bundles in `bundles`; `clic plan` says what they take.
+
+Examples:
+  clic content ls
+  clic content fetch manuel-debian
+  clic content add ~/Books/candide.epub --to candide
+  clic content add https://example.org/film.webm --to films --licence CC-BY-4.0 --credit \"Jeanne Dupont\"
+  clic content update films")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the bundles of the tree, with their licences and sizes (the default)
+    Ls,
+    /// Check bundles without fetching anything, and say what the store has of them
+    Check(Names),
+    /// Have the files of bundles in the store, so that a build needs no network for them
+    Fetch(Fetch),
+    /// Put a file or an address into a bundle: hash and size are worked out, the rest is asked for
+    Add(add::Args),
+    /// Fetch again what comes from addresses, and write down what has changed
+    Update(Fetch),
+}
+
+#[derive(Debug, clap::Args)]
+struct Names {
+    /// Only these bundles
+    bundles: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Fetch {
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    from: MirrorArgs,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    match args.action.as_ref().unwrap_or(&Action::Ls) {
+        Action::Ls => list(context),
+        Action::Check(names) => check(names, context),
+        Action::Fetch(args) => fetch(args, context),
+        Action::Add(args) => add::run(args, context),
+        Action::Update(args) => update(args, context),
+    }
+}
+
+/// The bundles of these names, in their order; all of them without one.
+fn named(names: &Names, context: &Context) -> Result<Vec<Bundle>> {
+    let all = context.tree()?.bundles()?;
+    if names.bundles.is_empty() {
+        return Ok(all);
+    }
+    let one = |name: &String| -> Result<Bundle> {
+        let found = all.iter().find(|bundle| bundle.name == *name);
+        found.cloned().ok_or_else(|| unknown(name, &all))
+    };
+    names.bundles.iter().map(one).collect()
+}
+
+fn unknown(name: &str, all: &[Bundle]) -> anyhow::Error {
+    let names: Vec<&str> = all.iter().map(|bundle| bundle.name.as_str()).collect();
+    let near = clic_recipe::nearest(name, names.iter().copied(), 1);
+    let help = match near.first() {
+        Some(near) => format!("did you mean `{near}`? `clic content ls` lists them"),
+        None => "`clic content ls` lists them".to_owned(),
+    };
+    UserError::new(format!("there is no bundle `{name}`"))
+        .help(help)
+        .into()
+}
+
+/// The bundle's title in a language of the terminal's: English, else French, else any.
+fn title(bundle: &Bundle) -> &str {
+    let texts = &bundle.title;
+    let text = texts.get("en").or_else(|| texts.get("fr"));
+    text.or_else(|| texts.values().next()).map_or("", String::as_str)
+}
+
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn list(context: &Context) -> Result<Outcome> {
+    let bundles = context.tree()?.bundles()?;
+    if context.json {
+        output::json(&json!({ "bundles": bundles }))?;
+        return Ok(Outcome::Done);
+    }
+    let mut rows = Vec::new();
+    for bundle in &bundles {
+        rows.push(vec![
+            context.out.bold(&bundle.name),
+            word(bundle.kind),
+            bundle.language.clone(),
+            output::size(bundle.size()),
+            bundle.licence.clone(),
+            title(bundle).to_owned(),
+        ]);
+    }
+    output::text(&output::table(&rows))?;
+    Ok(Outcome::Done)
+}
+
+fn check(names: &Names, context: &Context) -> Result<Outcome> {
+    let bundles = named(names, context)?;
+    let store = Context::store()?;
+    let mut rows = Vec::new();
+    let mut reports = Vec::new();
+    for bundle in &bundles {
+        let downloads = downloads(std::slice::from_ref(bundle));
+        let missing = store.missing(&downloads);
+        let bytes: u64 = missing.iter().map(|download| download.size).sum();
+        let state = if missing.is_empty() {
+            "all in the store".to_owned()
+        } else {
+            format!("{} to fetch", output::size(bytes))
+        };
+        rows.push(vec![context.out.good("ok"), bundle.name.clone(), state]);
+        reports.push(json!({ "name": bundle.name, "valid": true, "to-fetch": bytes }));
+    }
+    if context.json {
+        output::json(&json!({ "bundles": reports }))?;
+    } else {
+        output::text(&output::table(&rows))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn fetch(args: &Fetch, context: &Context) -> Result<Outcome> {
+    let bundles = named(&args.names, context)?;
+    let store = args.from.store()?;
+    let fetched = clic_rootfs::content::fetch(&bundles, &store, &context.progress())?;
+    let packages: Vec<&str> = bundles
+        .iter()
+        .flat_map(|bundle| &bundle.items)
+        .filter(|item| matches!(item.from, ItemSource::PackageDirectory { .. }))
+        .filter_map(|item| Some(item.package()?.name.as_str()))
+        .collect();
+    if context.json {
+        output::json_line(&json!({ "event": "result", "files": fetched, "with-the-build": packages }))?;
+        return Ok(Outcome::Done);
+    }
+    output::text(&format!("{fetched} files are in the store\n"))?;
+    if !packages.is_empty() {
+        context.say(&format!(
+            "what comes out of Debian packages is fetched with the build, which knows their versions: {}",
+            packages.join(", ")
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+/// A file that is another one now.
+struct Newer {
+    bundle: String,
+    path: String,
+    from: u64,
+    to: u64,
+}
+
+fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
+    let tree = context.tree()?;
+    let bundles = named(&args.names, context)?;
+    let store = args.from.store()?;
+    let progress = context.progress();
+    let mut newer = Vec::new();
+    for bundle in &bundles {
+        let file = tree
+            .root()
+            .join("content-bundles")
+            .join(&bundle.name)
+            .join("bundle.toml");
+        let stage = progress.stage("update", "Look at the sources", &bundle.name);
+        for item in &bundle.items {
+            let ItemSource::File {
+                sha256,
+                size,
+                urls,
+                local: None,
+                unpack,
+                ..
+            } = &item.from
+            else {
+                continue;
+            };
+            let Some(url) = urls.first() else { continue };
+            let now = store.learn(url, &item.path, &stage)?;
+            if now.sha256 == *sha256 {
+                continue;
+            }
+            if unpack.is_some() {
+                stage.note(format!(
+                    "{}: {} is an archive: look at `unpacked` as well",
+                    bundle.name, item.path
+                ));
+            }
+            edit::newer(&file, sha256, &now)?;
+            newer.push(Newer {
+                bundle: bundle.name.clone(),
+                path: item.path.clone(),
+                from: *size,
+                to: now.size,
+            });
+        }
+        stage.finish();
+    }
+    said(&newer, context)
+}
+
+fn said(newer: &[Newer], context: &Context) -> Result<Outcome> {
+    if context.json {
+        let changed: Vec<_> = newer
+            .iter()
+            .map(|newer| json!({ "bundle": newer.bundle, "path": newer.path, "from": newer.from, "to": newer.to }))
+            .collect();
+        output::json_line(&json!({ "event": "result", "changed": changed }))?;
+    } else if newer.is_empty() {
+        output::text("nothing changed\n")?;
+    } else {
+        let rows: Vec<Vec<String>> = newer
+            .iter()
+            .map(|newer| {
+                let sizes = format!("{} -> {}", output::size(newer.from), output::size(newer.to));
+                vec![newer.bundle.clone(), newer.path.clone(), sizes]
+            })
+            .collect();
+        output::text(&output::table(&rows))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The place of a bundle's description.
+fn file_of(context: &Context, name: &str) -> Result<std::path::PathBuf> {
+    Ok(context
+        .tree()?
+        .root()
+        .join("content-bundles")
+        .join(name)
+        .join("bundle.toml"))
+}
+
+/// A store for what has no hash yet.
+fn store(from: &MirrorArgs) -> Result<Store> {
+    from.store()
+}

@@ -1,0 +1,316 @@
+//! `clic content add`: a file or an address, and everything that has to be said of it.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _, stderr, stdin};
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use clic_host::{Outcome, UserError};
+use clic_recipe::plan::{BundleKind, Theme};
+use clic_store::{Download, file_url, space};
+use serde_json::json;
+
+use super::edit::{quoted, read, write};
+use super::file_of;
+use crate::context::Context;
+use crate::mirror::MirrorArgs;
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A file of this machine, which is copied beside bundle.toml; or an https: or http: address
+    #[arg(value_name = "PATH_OR_URL")]
+    place: String,
+    /// The bundle: one of content-bundles/, or a new one
+    #[arg(long = "to", value_name = "BUNDLE")]
+    bundle: String,
+    /// Where it is in the bundle on the device [default: the file's own name]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// It is an archive: take what is in it
+    #[arg(long, value_name = "KIND", value_parser = ["tar", "zip"], requires = "unpacked")]
+    unpack: Option<String>,
+    /// With --unpack: bytes of all files in the archive, at most
+    #[arg(long, value_name = "BYTES")]
+    unpacked: Option<u64>,
+    /// One line for people: --title fr="Candide" --title en="Candide"
+    #[arg(long, value_name = "LANGUAGE=TEXT")]
+    title: Vec<String>,
+    /// For a new bundle, a paragraph for people, likewise
+    #[arg(long, value_name = "LANGUAGE=TEXT")]
+    description: Vec<String>,
+    /// For a new bundle: SPDX identifier of its licence, such as CC-BY-SA-4.0
+    #[arg(long, value_name = "SPDX")]
+    licence: Option<String>,
+    /// For a new bundle: who made it
+    #[arg(long, value_name = "WHO")]
+    credit: Option<String>,
+    /// For a new bundle: site, zim, videos, audio, books, course or files
+    #[arg(long, value_parser = named::<BundleKind>)]
+    kind: Option<String>,
+    /// For a new bundle: learning, culture, society, digital, practical or children
+    #[arg(long, value_parser = named::<Theme>)]
+    theme: Option<String>,
+    /// For a new bundle: language of the content, such as fr
+    #[arg(long)]
+    language: Option<String>,
+    #[command(flatten)]
+    from: MirrorArgs,
+}
+
+fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<String, String> {
+    let value = serde_json::Value::String(text.to_owned());
+    match serde_json::from_value::<T>(value) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    let tree = context.tree()?;
+    let file = file_of(context, &args.bundle)?;
+    let before = if file.exists() { Some(read(&file)?) } else { None };
+    // All questions come before any work.
+    let head = match &before {
+        Some(text) => text.clone(),
+        None => head(args)?,
+    };
+    let remote = args.place.starts_with("https://") || args.place.starts_with("http://");
+    let name = match &args.path {
+        Some(path) => path.clone(),
+        None => own_name(&args.place)?,
+    };
+    let store = super::store(&args.from)?;
+    let stage = context.progress().stage("add", "Look at the file", &args.place);
+    let url = if remote {
+        args.place.clone()
+    } else {
+        let path = std::path::absolute(&args.place)?;
+        if !path.is_file() {
+            return Err(UserError::new(format!("{} is no file", path.display()))
+                .help("a directory goes into content-bundles/ by itself: copy it there and name it with `local`")
+                .into());
+        }
+        file_url(&path)
+    };
+    let found = store.learn(&url, &name, &stage)?;
+    stage.finish();
+
+    let local = (!remote).then(|| Path::new("files").join(Path::new(&name).file_name().unwrap_or_default()));
+    let text = format!(
+        "{}\n\n{}",
+        head.trim_end(),
+        item(args, &name, &found, local.as_deref())
+    );
+    let dir = file.parent().unwrap_or(&file).to_owned();
+    let new = !dir.exists();
+    let copy = local.as_ref().map(|local| dir.join(local));
+    let result = place(&file, &text, copy.as_deref(), &store.path_of(&found.sha256)).and_then(|()| {
+        Ok(clic_recipe::Tree::open(tree.root())
+            .map_err(clic_recipe::Report::from)?
+            .bundles()?)
+    });
+    if let Err(error) = result {
+        // Nothing that is not valid stays in the tree.
+        undo(
+            &file,
+            before.as_deref(),
+            copy.as_deref(),
+            new.then_some(dir.as_path()),
+        );
+        return Err(error);
+    }
+    if context.json {
+        output::json_line(&json!({
+            "event": "result", "bundle": args.bundle, "file": file, "path": name,
+            "sha256": found.sha256, "size": found.size,
+        }))?;
+    } else {
+        output::text(&format!(
+            "{name} ({}) is in bundle {}: {}\n",
+            output::size(found.size),
+            args.bundle,
+            file.display()
+        ))?;
+        if before.is_none() {
+            context.say(&format!("name it in a recipe: bundles = [\"{}\"]", args.bundle));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The last part of a path or address.
+fn own_name(place: &str) -> Result<String> {
+    let plain = place.split(['?', '#']).next().unwrap_or_default();
+    let name = plain.rsplit('/').next().unwrap_or_default();
+    if name.is_empty() {
+        bail!(UserError::new(format!("{place} has no file name")).help("give one with --path"));
+    }
+    Ok(name.to_owned())
+}
+
+fn place(file: &Path, text: &str, copy: Option<&Path>, from: &Path) -> Result<()> {
+    let dir = copy
+        .and_then(Path::parent)
+        .or_else(|| file.parent())
+        .unwrap_or(file);
+    std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir))?;
+    if let Some(copy) = copy {
+        if copy.exists() {
+            return Err(UserError::new(format!("{} is there already", copy.display()))
+                .help("give the new one another name with --path")
+                .into());
+        }
+        let mut to = clic_store::publish(copy)?;
+        let mut from = std::fs::File::open(from).map_err(|error| space::io_error(error, from))?;
+        std::io::copy(&mut from, to.file()).map_err(|error| space::io_error(error, copy))?;
+        to.commit()?;
+    }
+    write(file, text)
+}
+
+fn undo(file: &Path, before: Option<&str>, copy: Option<&Path>, new: Option<&Path>) {
+    if let Some(new) = new {
+        let _ = std::fs::remove_dir_all(new);
+        return;
+    }
+    // A copy that was there before is not ours, and then the file was not written.
+    let written = before.is_none_or(|before| read(file).is_ok_and(|now| now != before));
+    if let (Some(before), true) = (before, written) {
+        let _ = write(file, before);
+        if let Some(copy) = copy {
+            let _ = std::fs::remove_file(copy);
+        }
+    }
+}
+
+fn item(args: &Args, name: &str, found: &Download, local: Option<&Path>) -> String {
+    let mut text = format!("[[item]]\npath = {}\n", quoted(name));
+    // Writing to a String cannot fail.
+    if let Some(titles) = table(&args.title) {
+        let _ = writeln!(text, "title = {titles}");
+    }
+    let _ = match local {
+        Some(local) => writeln!(text, "local = {}", quoted(&local.display().to_string())),
+        None => writeln!(text, "url = [{}]", quoted(&found.url)),
+    };
+    let _ = writeln!(text, "sha256 = {}\nsize = {}", quoted(&found.sha256), found.size);
+    if let (Some(kind), Some(unpacked)) = (&args.unpack, args.unpacked) {
+        let _ = writeln!(text, "unpack = {}\nunpacked = {unpacked}", quoted(kind));
+    }
+    text
+}
+
+/// `{ fr = "...", en = "..." }` of `fr=...` and `en=...`.
+fn table(texts: &[String]) -> Option<String> {
+    let pairs: Vec<String> = texts
+        .iter()
+        .filter_map(|text| text.split_once('='))
+        .map(|(language, text)| format!("{} = {}", key(language), quoted(text)))
+        .collect();
+    (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
+}
+
+/// A key as it can be written bare, or quoted.
+fn key(text: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !text.is_empty() && text.bytes().all(bare) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+/// The beginning of a new bundle. What was not said is asked for, where there is somebody to ask.
+fn head(args: &Args) -> Result<String> {
+    let mut missing = Vec::new();
+    let asks = stdin().is_terminal() && stderr().is_terminal();
+    let mut one = |given: Option<&String>, flag: &'static str, question: &str| -> Result<String> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        if asks {
+            return ask(question);
+        }
+        missing.push(flag);
+        Ok(String::new())
+    };
+    let kind = one(
+        args.kind.as_ref(),
+        "--kind",
+        "What is it (site, zim, videos, audio, books, course, files)?",
+    )?;
+    let theme = one(
+        args.theme.as_ref(),
+        "--theme",
+        "About what (learning, culture, society, digital, practical, children)?",
+    )?;
+    let language = one(
+        args.language.as_ref(),
+        "--language",
+        "In which language (fr, en, ...)?",
+    )?;
+    let licence = one(
+        args.licence.as_ref(),
+        "--licence",
+        "Under which licence may everybody have it (SPDX: CC-BY-SA-4.0, CC0-1.0, ...)?",
+    )?;
+    let credit = one(args.credit.as_ref(), "--credit", "Who made it?")?;
+    let mut texts = |given: &[String], flags: [&'static str; 2], what: &str| -> Result<String> {
+        let mut all = given.to_vec();
+        for (language, flag) in ["fr", "en"].into_iter().zip(flags) {
+            let there = given
+                .iter()
+                .any(|text| text.split_once('=').is_some_and(|(name, _)| name == language));
+            if !there {
+                all.push(format!(
+                    "{language}={}",
+                    one(None, flag, &format!("{what} ({language})?"))?
+                ));
+            }
+        }
+        Ok(table(&all).unwrap_or_default())
+    };
+    let title = texts(
+        &args.title,
+        ["--title fr=...", "--title en=..."],
+        "Title in one line",
+    )?;
+    let description = texts(
+        &args.description,
+        ["--description fr=...", "--description en=..."],
+        "What is it, in a few sentences",
+    )?;
+    if !missing.is_empty() {
+        return Err(UserError::new(format!(
+            "bundle `{}` is new, and nothing says what it is: {} missing",
+            args.bundle,
+            missing.join(", ")
+        ))
+        .help("give these options, or run this in a terminal, where you are asked")
+        .into());
+    }
+    Ok(format!(
+        "#:schema ../../schemas/bundle.schema.json\nschema = 1\nkind = {}\ntheme = {}\nlanguage = {}\ntitle = {title}\n\
+         description = {description}\nlicence = {}\ncredit = {}\n",
+        quoted(&kind),
+        quoted(&theme),
+        quoted(&language),
+        quoted(&licence),
+        quoted(&credit),
+    ))
+}
+
+fn ask(question: &str) -> Result<String> {
+    loop {
+        eprint!("{question} ");
+        stderr().flush()?;
+        let mut line = String::new();
+        if stdin().read_line(&mut line)? == 0 {
+            bail!(UserError::new("no answer").help("nothing was changed"));
+        }
+        if !line.trim().is_empty() {
+            return Ok(line.trim().to_owned());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Changing a `bundle.toml` and leaving everything in it as people wrote it.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use clic_store::{Download, space};
+
+/// A text as TOML writes it.
+pub fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// Writes the whole file, at once or not at all.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    let mut file = clic_store::publish(path)?;
+    file.file()
+        .write_all(text.as_bytes())
+        .map_err(|error| space::io_error(error, path))?;
+    file.commit()
+}
+
+pub fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| space::io_error(error, path))
+}
+
+/// Puts hash and size of `now` in place of those of the item with the hash `before`.
+pub fn newer(path: &Path, before: &str, now: &Download) -> Result<()> {
+    let text = replaced(&read(path)?, before, now).with_context(|| path.display().to_string())?;
+    write(path, &text)
+}
+
+fn replaced(text: &str, before: &str, now: &Download) -> Result<String> {
+    let at = text
+        .find(before)
+        .context("the item's hash is not in the file as it is written here")?;
+    let start = text[..at]
+        .rfind("[[item]]")
+        .context("the item does not begin with [[item]]")?;
+    let end = text[at..].find("[[item]]").map_or(text.len(), |end| at + end);
+    let lines: Vec<String> = text[start..end]
+        .lines()
+        .map(|line| {
+            let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            match key.trim() {
+                "sha256" if value.contains(before) => line.replace(before, &now.sha256),
+                "size" => format!("{key}= {}", now.size),
+                _ => line.to_owned(),
+            }
+        })
+        .collect();
+    Ok(format!(
+        "{}{}\n{}",
+        &text[..start],
+        lines.join("\n"),
+        &text[end..]
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_item_that_changed_is_written_anew() {
+        let item = |path: &str, hash: &str, size: u64| {
+            format!("[[item]]\n# A comment.\npath = \"{path}\"\nsize = {size}\nsha256 = \"{hash}\"\n")
+        };
+        let (one, two, new) = ("aa".repeat(32), "bb".repeat(32), "cc".repeat(32));
+        let text = format!("schema = 1\n\n{}{}", item("a", &one, 1), item("b", &two, 1));
+        let now = Download {
+            url: "https://example.org/b".to_owned(),
+            sha256: new.clone(),
+            size: 77,
+            name: "b".to_owned(),
+        };
+        let wanted = format!("schema = 1\n\n{}{}", item("a", &one, 1), item("b", &new, 77));
+        assert_eq!(replaced(&text, &two, &now).unwrap(), wanted);
+        let said = replaced("schema = 1", &one, &now).unwrap_err().to_string();
+        assert!(said.contains("hash is not in the file"), "{said}");
+    }
+
+    #[test]
+    fn texts_are_quoted_as_toml_reads_them() {
+        for text in ["plain", "with \"quotes\" and \\", "l'été\nsecond"] {
+            let value: toml::Table = format!("text = {}", quoted(text)).parse().unwrap();
+            assert_eq!(value["text"].as_str(), Some(text));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Content bundles: what can be wrong with one is told with its place, and what is right is in the plan.
+
+mod testtree;
+
+use std::fmt::Write as _;
+
+use clic_recipe::plan::ItemSource;
+use testtree::TestTree;
+
+const FILE: &str = "content-bundles/book/bundle.toml";
+
+/// A bundle with a file from addresses, one out of a package, a directory out of a package, an archive, a file and a
+/// directory of its own.
+fn with_bundle() -> TestTree {
+    let tree = TestTree::new();
+    let hash = "ab".repeat(32);
+    // SHA-256 of "own\n", by sha256sum.
+    let own = "6c6b6f38a9ad6a7a4c5c1aa3d1a0a1b9c8e5b6e7c2f4c5b1a0b3d4e5f6a7b8c9";
+    let bundle = format!(
+        r#"schema = 1
+kind = "books"
+theme = "culture"
+language = "fr"
+title = {{ fr = "Un livre", en = "A book" }}
+description = {{ fr = "Un bon livre.", en = "A good book." }}
+licence = "CC-BY-SA-4.0 OR GPL-2.0-or-later"
+credit = "Jeanne Dupont"
+
+[[item]]
+path = "book.epub"
+title = {{ fr = "À emporter" }}
+url = ["https://example.org/a%20book.epub", "http://mirror.example/book.epub"]
+sha256 = "{hash}"
+size = 1000
+
+[[item]]
+path = "book.pdf"
+package = "book-doc"
+file = "/usr/share/doc/book/book.pdf"
+sha256 = "{hash}"
+size = 2000
+
+[[item]]
+path = "html"
+package = "book-doc"
+directory = "/usr/share/doc/book/html"
+size = 3000
+start = "index.html"
+
+[[item]]
+path = "pictures"
+url = ["https://example.org/pictures.tar.xz"]
+sha256 = "{hash}"
+size = 10
+unpack = "tar"
+unpacked = 4000
+
+[[item]]
+path = "own.txt"
+local = "files/own.txt"
+sha256 = "{own}"
+size = 4
+
+[[item]]
+path = "course"
+local = "files/course"
+start = "1.html"
+"#
+    );
+    tree.write("content-bundles/book/files/own.txt", "own\n");
+    let real = tree.path("content-bundles/book/files/own.txt");
+    let bundle = bundle.replace(own, &sha256(&real));
+    tree.write(FILE, &bundle);
+    tree.write("content-bundles/book/files/course/1.html", "one");
+    tree.write("content-bundles/book/files/course/img/2.png", "two");
+    tree.edit(
+        "recipes/minimal.toml",
+        "overlays = [\"base\"]",
+        "overlays = [\"base\"]\nbundles = [\"book\"]",
+    );
+    tree
+}
+
+fn sha256(path: &std::path::Path) -> String {
+    use sha2::Digest as _;
+    let hash = sha2::Sha256::digest(std::fs::read(path).unwrap());
+    hash.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[test]
+fn what_is_right_is_in_the_plan() {
+    let tree = with_bundle();
+    let plan = tree.plan();
+    let [bundle] = &plan.bundles[..] else {
+        panic!("{:?}", plan.bundles)
+    };
+    assert_eq!(bundle.name, "book");
+    assert_eq!(bundle.title["fr"], "Un livre");
+    assert_eq!(bundle.size(), 1000 + 2000 + 3000 + 4000 + 4 + 6);
+    let packages: Vec<_> = bundle
+        .items
+        .iter()
+        .filter_map(|item| Some(item.package()?.path.as_str()))
+        .collect();
+    assert_eq!(
+        packages,
+        ["/usr/share/doc/book/book.pdf", "/usr/share/doc/book/html"]
+    );
+    let directories: Vec<bool> = bundle.items.iter().map(|item| item.is_directory()).collect();
+    assert_eq!(directories, [false, false, true, true, false, true]);
+    let ItemSource::Directory(files) = &bundle.items[5].from else {
+        panic!("{:?}", bundle.items[5])
+    };
+    let names: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(names, ["1.html", "img/2.png"]);
+
+    // Another content is another plan; another place of the tree is not.
+    let print = plan.fingerprint();
+    assert_eq!(with_bundle().plan().fingerprint(), print);
+    tree.write("content-bundles/book/files/course/1.html", "ONE");
+    assert_ne!(tree.plan().fingerprint(), print);
+    assert_eq!(tree.tree().bundles().unwrap().len(), 1);
+}
+
+#[test]
+fn slips_are_told_with_their_place() {
+    // What is replaced, by what, what is said of which line, and the advice.
+    let slips = [
+        (
+            "licence = \"CC-BY-SA-4.0 OR GPL-2.0-or-later\"\n",
+            "",
+            ":1:1: the key `licence` is missing",
+            "add `licence",
+        ),
+        (
+            "CC-BY-SA-4.0 OR",
+            "CC-BY-ND OR",
+            ":7:11: `CC-BY-ND OR GPL-2.0-or-later` is no licence",
+            "SPDX",
+        ),
+        (
+            "licence = \"CC-BY-SA-4.0 OR GPL-2.0-or-later\"",
+            "licence = \"\"",
+            ":7:11: `` is no licence",
+            "SPDX",
+        ),
+        (
+            "\"Jeanne Dupont\"",
+            "\" \"",
+            ":8:10: nobody is credited",
+            "name the authors",
+        ),
+        (
+            ", en = \"A book\"",
+            "",
+            ":5:9: this text is not there in `en`",
+            "add `en",
+        ),
+        ("\"A book\"", "\"\"", ":5:33: this text is empty", ""),
+        (
+            "language = \"fr\"",
+            "language = \"French\"",
+            ":4:12: `French` is no language code",
+            "`fr`",
+        ),
+        (
+            "kind = \"books\"",
+            "kind = \"book\"",
+            ":2:8: ",
+            "did you mean `books`?",
+        ),
+        (
+            "path = \"book.epub\"",
+            "path = \"../book.epub\"",
+            ":11:8: `../book.epub` leaves the bundle",
+            "",
+        ),
+        (
+            "path = \"book.epub\"",
+            "path = \"a//b\"",
+            ":11:8: `a//b` leaves the bundle, or can be written more plainly",
+            "",
+        ),
+        (
+            "path = \"book.epub\"",
+            "path = \"a:b\"",
+            ":11:8: `a:b` has characters that not every device",
+            "",
+        ),
+        (
+            "path = \"book.epub\"",
+            "path = \"Book.pdf\"",
+            ":18:8: `Book.pdf` and `book.pdf` want the same place",
+            "the other one is at",
+        ),
+        (
+            "path = \"book.epub\"",
+            "path = \"html/book.epub\"",
+            ":25:8: `html/book.epub` and `html` want the same place",
+            "",
+        ),
+        (
+            "\"https://example.org/a%20book.epub\"",
+            "\"ftp://example.org/a\"",
+            ":13:8: `ftp://example.org/a` is no address of a file",
+            "",
+        ),
+        (
+            "\"https://example.org/a%20book.epub\"",
+            "\"https://me:secret@example.org/a\"",
+            ":13:8: `https://me:secret@example.org/a` is no address",
+            "without a login",
+        ),
+        (
+            "url = [\"https://example.org/a%20book.epub\", \"http://mirror.example/book.epub\"]\n",
+            "",
+            ":11:8: `book.epub` comes from nowhere",
+            "add `url",
+        ),
+        (
+            "size = 1000\n",
+            "",
+            ":11:8: `book.epub` does not say its `size`",
+            "clic content add",
+        ),
+        (
+            "size = 1000\n",
+            "size = 99999999999999\n",
+            ":15:8: no disk can hold that",
+            "bytes",
+        ),
+        (
+            "file = \"/usr/share/doc/book/book.pdf\"\n",
+            "",
+            ":19:11: which part of the package is meant?",
+            "add either",
+        ),
+        (
+            "file = \"/usr/share/doc/book/book.pdf\"",
+            "file = \"usr/../book.pdf\"",
+            ":20:8: `usr/../book.pdf` must be an absolute path",
+            "dpkg-deb -c",
+        ),
+        (
+            "package = \"book-doc\"\nfile",
+            "file",
+            ":19:8: this is in no package",
+            "add `package",
+        ),
+        (
+            "size = 3000\n",
+            "size = 3000\nsha256 = \"00\"\n",
+            ":29:10: `sha256` has no meaning for a package's directory",
+            "remove it",
+        ),
+        (
+            "unpacked = 4000\n",
+            "",
+            ":32:8: `pictures` does not say its `unpacked`",
+            "",
+        ),
+        (
+            "unpack = \"tar\"\n",
+            "",
+            ":36:12: nothing is unpacked here",
+            "add `unpack",
+        ),
+        (
+            "unpack = \"tar\"",
+            "unpack = \"rar\"",
+            ":36:10: ",
+            "did you mean `tar`?",
+        ),
+        (
+            "local = \"files/own.txt\"",
+            "local = \"files/none.txt\"",
+            ":41:9: there is no file content-bundles/book/files/none.txt",
+            "relative to the directory of bundle.toml",
+        ),
+        (
+            "local = \"files/own.txt\"",
+            "local = \"../../recipes/minimal.toml\"",
+            ":41:9: `../../recipes/minimal.toml` can't be a path here",
+            "",
+        ),
+        (
+            "size = 4\n",
+            "size = 5\n",
+            ":41:9: the file is another one: 4 bytes with SHA-256",
+            "if it is the right one",
+        ),
+        (
+            "local = \"files/course\"\nstart = \"1.html\"",
+            "local = \"files/course\"\nsize = 7",
+            ":48:8: `size` has no meaning for a local directory",
+            "remove it",
+        ),
+    ];
+    let mut wrong = String::new();
+    for (from, to, message, help) in slips {
+        let tree = with_bundle();
+        tree.edit(FILE, from, to);
+        let said = tree.complaints();
+        let lines: Vec<&str> = said.lines().collect();
+        let at = lines
+            .iter()
+            .position(|line| line.starts_with(&format!("{FILE}{message}")));
+        let advice = at.and_then(|at| lines.get(at + 1)).copied().unwrap_or_default();
+        if at.is_none() || !(help.is_empty() || advice.contains(help)) {
+            let _ = writeln!(
+                wrong,
+                "\nslip:   {to}\nwanted: {FILE}{message}\n  help: {help}\nsaid:   {said}"
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn hashes_links_and_names_are_looked_at() {
+    let tree = with_bundle();
+    let text = std::fs::read_to_string(tree.path(FILE)).unwrap();
+    tree.write(FILE, &text.replacen(&"ab".repeat(32), "AB", 1));
+    let said = tree.complaints();
+    assert!(said.contains(":14:10: this is no SHA-256"), "{said}");
+
+    let tree = with_bundle();
+    let own = tree.path("content-bundles/book/files/own.txt");
+    std::fs::remove_file(&own).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &own).unwrap();
+    let said = tree.complaints();
+    assert!(
+        said.contains("own.txt is a symbolic link, which could leave"),
+        "{said}"
+    );
+
+    let tree = with_bundle();
+    std::os::unix::fs::symlink("/etc", tree.path("content-bundles/book/files/course/etc")).unwrap();
+    let said = tree.complaints();
+    assert!(
+        said.contains("course/etc: is a symbolic link; only regular files are taken"),
+        "{said}"
+    );
+
+    let tree = with_bundle();
+    tree.edit("recipes/minimal.toml", "[\"book\"]", "[\"boook\"]");
+    let said = tree.complaints();
+    assert!(
+        said.contains("recipes/minimal.toml:6:12: unknown bundle `boook`"),
+        "{said}"
+    );
+    assert!(said.contains("did you mean `book`?"), "{said}");
+}

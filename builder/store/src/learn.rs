@@ -1,0 +1,149 @@
+//! Files that nobody has hashed yet: fetched once, to be known by their hash from then on.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Result;
+use clic_host::{Stage, Unit, UserError, cancel};
+use sha2::{Digest, Sha256};
+
+use crate::Store;
+use crate::download::{Download, FetchError, hex};
+use crate::space::io_error;
+use crate::transfer::{local_path, why};
+
+/// The `file:` address of a path, which must be absolute.
+pub fn file_url(path: &Path) -> String {
+    let mut url = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
+            byte => url += &format!("%{byte:02X}"),
+        }
+    }
+    url
+}
+
+impl Store {
+    /// Fetches what is at `url` now, whatever it is, and keeps it under its hash, which is in what is returned. `name`: what
+    /// people call it. To be used where a person looks at what came: nothing vouches for it.
+    ///
+    /// Errors: [`FetchError`], an address that is none.
+    pub fn learn(&self, url: &str, name: &str, stage: &Stage) -> Result<Download> {
+        let scratch = self.scratch("learn")?;
+        let to = scratch.path().join("file");
+        let mut source = self.source(url, name, stage)?;
+        let mut file = File::create(&to).map_err(|error| io_error(error, &to))?;
+        let mut hash = Sha256::new();
+        let mut size = 0;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            cancel::check()?;
+            let n = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(unreachable(url, name, error.to_string())),
+            };
+            hash.update(&buffer[..n]);
+            file.write_all(&buffer[..n])
+                .map_err(|error| io_error(error, &to))?;
+            size += n as u64;
+            stage.set(size);
+        }
+        let found = Download {
+            url: url.to_owned(),
+            sha256: hex(&hash.finalize()),
+            size,
+            name: name.to_owned(),
+        };
+        let here = Download {
+            url: file_url(&to),
+            ..found.clone()
+        };
+        self.fetch(&here, stage)?;
+        Ok(found)
+    }
+
+    fn source(&self, url: &str, name: &str, stage: &Stage) -> Result<Box<dyn Read>> {
+        if let Some(path) = local_path(url) {
+            let file = File::open(&path).map_err(|error| io_error(error, &path))?;
+            if let Ok(meta) = file.metadata() {
+                stage.total(Unit::Bytes, meta.len());
+            }
+            return Ok(Box::new(file));
+        }
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(UserError::new(format!("{url} is no http:, https: or file: address")).into());
+        }
+        let response = self
+            .get(url)?
+            .map_err(|error| unreachable(url, name, why(&error)))?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(FetchError::Status {
+                name: name.to_owned(),
+                url: url.to_owned(),
+                status,
+                tries: 1,
+            }
+            .into());
+        }
+        let body = response.into_body();
+        if let Some(length) = body.content_length() {
+            stage.total(Unit::Bytes, length);
+        }
+        Ok(Box::new(body.into_reader()))
+    }
+}
+
+fn unreachable(url: &str, name: &str, why: String) -> anyhow::Error {
+    FetchError::Unreachable {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        why,
+        tries: 1,
+    }
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_path_has_an_address() {
+        for path in ["/srv/plain.txt", "/srv/50 % d'été\n#?", "/"] {
+            let url = file_url(Path::new(path));
+            assert_eq!(local_path(&url).as_deref(), Some(Path::new(path)), "{url}");
+        }
+        assert_eq!(file_url(Path::new("/a b")), "file:/a%20b");
+    }
+
+    #[test]
+    fn a_file_is_kept_under_its_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let path = dir.path().join("é 1%");
+        std::fs::write(&path, b"bonjour").unwrap();
+        let progress = clic_host::Progress::silent();
+        let stage = progress.stage("add", "Add", "");
+        let found = store.learn(&file_url(&path), "greeting", &stage).unwrap();
+        assert_eq!(
+            (found.size, found.sha256.as_str()),
+            (7, crate::sha256(b"bonjour").as_str())
+        );
+        assert_eq!(std::fs::read(store.path_of(&found.sha256)).unwrap(), b"bonjour");
+        let said = store.learn("ftp://example.org/a", "a", &stage).unwrap_err();
+        assert!(
+            said.to_string().contains("is no http:, https: or file: address"),
+            "{said}"
+        );
+        let offline = store.offline(true).learn("https://example.org/a", "a", &stage);
+        let said = offline.unwrap_err().to_string();
+        assert!(said.contains("offline"), "{said}");
+    }
+}
