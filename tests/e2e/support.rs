@@ -237,7 +237,7 @@ pub fn debugfs(image: &Path, commands: &str) {
 pub fn copy_tree(dir: &Path) -> PathBuf {
     let to = dir.join("tree");
     std::fs::create_dir_all(&to).expect("a temporary directory is writable");
-    for part in ["recipes", "boards", "overlays", "schemas"] {
+    for part in ["recipes", "boards", "overlays", "content-bundles", "schemas"] {
         tool(
             "cp",
             [OsStr::new("-r"), root().join(part).as_os_str(), to.as_os_str()],

@@ -139,10 +139,12 @@ fn check(names: &Names, context: &Context) -> Result<Outcome> {
         let downloads = downloads(std::slice::from_ref(bundle));
         let missing = store.missing(&downloads);
         let bytes: u64 = missing.iter().map(|download| download.size).sum();
-        let state = if missing.is_empty() {
-            "all in the store".to_owned()
-        } else {
-            format!("{} to fetch", output::size(bytes))
+        let packages = bundle.items.iter().any(|item| item.package().is_some());
+        let state = match (missing.is_empty(), downloads.is_empty()) {
+            (false, _) => format!("{} to fetch", output::size(bytes)),
+            (true, false) => "all in the store".to_owned(),
+            (true, true) if packages => "from Debian packages, fetched with the build".to_owned(),
+            (true, true) => "all in the tree".to_owned(),
         };
         rows.push(vec![context.out.good("ok"), bundle.name.clone(), state]);
         reports.push(json!({ "name": bundle.name, "valid": true, "to-fetch": bytes }));

@@ -168,7 +168,11 @@ fn item(
         (Some(_), _) => package.and_then(|package| {
             let size = needed_size(raw.size.as_ref(), "size", &raw.path, file, problems)?;
             not_with(&raw, "a package's directory", false, file, problems);
-            Some(ItemSource::PackageDirectory { package, size })
+            Some(ItemSource::PackageDirectory {
+                package,
+                size,
+                leave_out_links: raw.leave_out_links,
+            })
         }),
         (None, Some(local)) if bundle_files::is_directory(tree, bundle, &local.value) => {
             not_with(&raw, "a local directory", true, file, problems);

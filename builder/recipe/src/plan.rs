@@ -578,6 +578,8 @@ pub enum ItemSource {
         package: InPackage,
         /// Bytes of all files in it, at most.
         size: u64,
+        /// Links that lead out of it are left out instead of refused.
+        leave_out_links: bool,
     },
     /// A directory of the tree that people edit: relative paths and contents, sorted.
     Directory(Vec<(String, Content)>),

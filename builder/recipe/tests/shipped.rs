@@ -49,6 +49,7 @@ fn every_file_names_its_schema() {
         ("recipes", "../schemas/recipe"),
         ("boards", "../schemas/board"),
         ("overlays", "../../schemas/overlay"),
+        ("content-bundles", "../../schemas/bundle"),
     ] {
         for entry in std::fs::read_dir(root().join(directory)).unwrap() {
             let mut path = entry.unwrap().path();
@@ -57,7 +58,7 @@ fn every_file_names_its_schema() {
                 continue;
             }
             if path.is_dir() {
-                path.push("overlay.toml");
+                path.push(if directory == "overlays" { "overlay.toml" } else { "bundle.toml" });
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let wanted = format!("#:schema {schema}.schema.json");

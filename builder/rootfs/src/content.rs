@@ -56,7 +56,7 @@ pub fn lay(
     Ok(())
 }
 
-/// The downloads that these bundles take besides packages: what `plan` and `content fetch` count.
+/// The downloads that these bundles take from addresses of their own: what `plan` and `content fetch` count.
 pub fn downloads(bundles: &[Bundle]) -> Vec<Download> {
     let items = bundles.iter().flat_map(|bundle| &bundle.items);
     items
@@ -68,7 +68,7 @@ pub fn downloads(bundles: &[Bundle]) -> Vec<Download> {
                 local: None,
                 ..
             } => Some(Download {
-                url: urls.first().cloned().unwrap_or_default(),
+                url: urls.first().cloned()?,
                 sha256: sha256.clone(),
                 size: *size,
                 name: item.path.clone(),
@@ -168,10 +168,14 @@ impl Maker<'_> {
                 }
                 Ok(())
             }
-            ItemSource::PackageDirectory { package, size } => {
+            ItemSource::PackageDirectory {
+                package,
+                size,
+                leave_out_links,
+            } => {
                 let (deb, sum, installed) = self.deb(package)?;
-                let layer = self.layer(&Made::Package(&sum, &package.path, *size), |files| {
-                    unpack::package_directory(&deb, installed, &package.path, files)
+                let layer = self.layer(&Made::Package(&sum, &package.path, *size, *leave_out_links), |files| {
+                    unpack::package_directory(&deb, installed, &package.path, *leave_out_links, files)
                 })?;
                 tree.lay_below(place, layer)
             }
@@ -364,15 +368,15 @@ enum Made<'a> {
     Directory(&'a [(String, File)]),
     /// Hash, kind, most bytes.
     Archive(&'a str, Unpack, u64),
-    /// Hash of the package, path in it, most bytes.
-    Package(&'a str, &'a str, u64),
+    /// Hash of the package, path in it, most bytes, whether links that lead out are left out.
+    Package(&'a str, &'a str, u64, bool),
 }
 
 impl Made<'_> {
     fn most(&self) -> u64 {
         match self {
             Self::Directory(files) => files.iter().map(|(_, file)| file.size).sum(),
-            Self::Archive(_, _, most) | Self::Package(_, _, most) => *most,
+            Self::Archive(_, _, most) | Self::Package(_, _, most, _) => *most,
         }
     }
 }

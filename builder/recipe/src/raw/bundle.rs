@@ -58,6 +58,10 @@ pub(crate) struct RawItem {
     pub(crate) file: Option<At<String>>,
     /// With `package`: absolute path of a directory in it, of which everything is taken.
     pub(crate) directory: Option<At<String>>,
+    /// With `directory`: links that lead out of it are left out instead of refused. For scripts, say, that a book shares with
+    /// others and can be read without.
+    #[serde(default)]
+    pub(crate) leave_out_links: bool,
     /// A file or directory in the bundle's own directory, beside `bundle.toml`.
     pub(crate) local: Option<At<String>>,
     /// SHA-256 of the file, 64 hexadecimal digits. `clic content add` works it out.

@@ -228,8 +228,14 @@ pub fn package_file(
 }
 
 /// Takes everything below a directory of a Debian package. A link to a file that is below it as well becomes that file;
-/// one that leads elsewhere would lead nowhere on the device.
-pub fn package_directory(deb: &Path, installed_size: u64, path: &str, files: &mut Files) -> Result<()> {
+/// one that leads elsewhere would lead nowhere on the device: it is refused, or left out.
+pub fn package_directory(
+    deb: &Path,
+    installed_size: u64,
+    path: &str,
+    leave_out_links: bool,
+    files: &mut Files,
+) -> Result<()> {
     let below = format!("{}/", path.trim_matches('/'));
     let deb = Deb::open(deb)?;
     let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
@@ -280,6 +286,9 @@ pub fn package_directory(deb: &Path, installed_size: u64, path: &str, files: &mu
                 _ => None,
             });
         let Some(number) = number else {
+            if leave_out_links {
+                continue;
+            }
             bail!("{path}/{name} is a link to /{target}, which is no file below {path}");
         };
         files.parents(&name)?;
