@@ -200,15 +200,33 @@ def tls():
         expect(answer["result"] == "refused" and answer["seconds"] < 1, f"port 443 of {address}: {answer}")
 
 
-def apart():
+def apart(wanted=True):
     """Two guests do not reach each other, neither directly nor by way of the box."""
-    other = guest(GUESTS[1], "address")
-    heard = guest(GUESTS[0], "reach", other)
-    expect(not heard["reached"], f"{GUESTS[0]} reaches {GUESTS[1]} at {other}")
-    expect(guest(GUESTS[0], "reach", BOX)["reached"], "the box itself is not reached, so this proves nothing")
+    one, two = GUESTS
+    port = "4242"
+    inside = ("ip", "netns", "exec", two, sys.executable, "-B", INSIDE)
+    with subprocess.Popen([*inside, "listen", port], stdout=subprocess.PIPE, text=True) as listening:
+        try:
+            expect(listening.stdout.readline() == "true\n", f"{two} can't listen")
+            other = guest(two, "address")
+            expect(guest(two, "connect", other, port)["result"] == "connected", f"{two} does not answer even itself")
+            for way in ("directly", "by way of the box"):
+                answer = guest(one, "connect", other, port)
+                expect((answer["result"] != "connected") == wanted, f"{one} to {two} at {other} {way}: {answer}")
+                guest(one, "route", other, BOX)
+        finally:
+            listening.terminate()
+
+
+def together():
+    apart(False)
 
 
 def admin():
+    expect(guest(GUESTS[0], "connect", BOX, "22")["result"] == "connected", "a guest does not reach SSH")
+
+
+def no_admin():
     """What is for the keepers of the box is not there for guests."""
     for port in ("22", "111", "8080", "6787"):
         answer = guest(GUESTS[0], "connect", BOX, port)
@@ -271,7 +289,7 @@ def clock():
 
 COMMANDS = {
     function.__name__.replace("_", "-"): function
-    for function in (radios, join, names, probes_before, probes_after, portal, tls, apart, admin, nasty, crowd, replug,
+    for function in (radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd, replug,
                      clock)
 }
 
