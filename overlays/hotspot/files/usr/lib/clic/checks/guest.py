@@ -132,6 +132,11 @@ def route(where, via):
     return True
 
 
+def unroute(where):
+    subprocess.run(["ip", "route", "delete", f"{where}/32"], check=False, capture_output=True)
+    return True
+
+
 def listen(port):
     """Accepts connections until it is ended."""
     with socket.create_server(("", int(port))) as listening:
@@ -218,7 +223,7 @@ def crowd(domain, network):
 
 ACTIONS = {
     action.__name__: action
-    for action in (interface, associated, lease, address, resolve, get, post, connect, route, listen, hold, crowd)
+    for action in (interface, associated, lease, address, resolve, get, post, connect, route, unroute, listen, hold, crowd)
 }
 
 if __name__ == "__main__":

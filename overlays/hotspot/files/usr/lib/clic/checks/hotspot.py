@@ -206,15 +206,16 @@ def apart(wanted=True):
     port = "4242"
     inside = ("ip", "netns", "exec", two, sys.executable, "-B", INSIDE)
     with subprocess.Popen([*inside, "listen", port], stdout=subprocess.PIPE, text=True) as listening:
+        other = guest(two, "address")
         try:
             expect(listening.stdout.readline() == "true\n", f"{two} can't listen")
-            other = guest(two, "address")
             expect(guest(two, "connect", other, port)["result"] == "connected", f"{two} does not answer even itself")
             for way in ("directly", "by way of the box"):
                 answer = guest(one, "connect", other, port)
                 expect((answer["result"] != "connected") == wanted, f"{one} to {two} at {other} {way}: {answer}")
                 guest(one, "route", other, BOX)
         finally:
+            guest(one, "unroute", other)
             listening.terminate()
 
 
@@ -245,7 +246,7 @@ def nasty():
     """One guest holds as many connections as it gets, and asks as fast as it can. The other notices nothing."""
     answer = guest(GUESTS[0], "hold", SETTINGS.domain, GUESTS[1], timeout=120)
     expect(answer["held"] <= 64, f"one guest holds {answer['held']} connections")
-    expect(429 in answer["codes"] or 503 in answer["codes"], f"nothing was refused: {answer}")
+    expect("429" in answer["codes"], f"nothing was refused: {answer}")
     print(answer)
 
 
