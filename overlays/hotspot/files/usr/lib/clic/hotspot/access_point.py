@@ -56,7 +56,7 @@ class AccessPoint:
             self.enabled = True
         elif re.search(r"\bAP-DISABLED\b|\bINTERFACE-DISABLED\b", line):
             self.enabled = False
-        elif line and not re.search(r"AP-STA-|CTRL-EVENT|interface state|: STA ", line):
+        elif line and not re.search(r"AP-STA-|CTRL-EVENT|interface state|: STA |hostapd_free_hapd_data", line):
             # Kept as the reason if it ends now.
             self.last = line[:200]
             print(f"hostapd: {line}", flush=True)
