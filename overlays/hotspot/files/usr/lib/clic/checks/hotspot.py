@@ -7,6 +7,7 @@ can be repeated, says what it saw, and exits with 1 when something was wrong.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +57,15 @@ def run(*words, timeout=60):
 def guest(name, *words, timeout=60):
     """An action of guest.py in a guest's namespace: its answer."""
     return json.loads(run("ip", "netns", "exec", name, sys.executable, "-B", INSIDE, *words, timeout=timeout))
+
+
+def end(pid_file):
+    """Ends the program that wrote this file, if there is one."""
+    try:
+        with open(pid_file, encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        pass
 
 
 def status():
@@ -108,9 +118,7 @@ def associate(name):
     interface = guest(name, "interface")
     if not guest(name, "associated"):
         pid = f"{WORK}/{name}.pid"
-        if os.path.exists(pid):
-            with open(pid, encoding="ascii") as file:
-                subprocess.run(["kill", file.read().strip()], check=False)
+        end(pid)
         run("ip", "netns", "exec", name, "wpa_supplicant", "-B", "-P", pid, "-D", "nl80211", "-i", interface,
             "-c", f"{WORK}/{name}.conf")
     wait_for(f"{name} is associated", 40, lambda: guest(name, "associated"))
@@ -261,10 +269,7 @@ def replug():
     """The radio goes, and comes again."""
     for name in GUESTS:
         if name in run("ip", "netns", "list").split():
-            pid = f"{WORK}/{name}.pid"
-            if os.path.exists(pid):
-                with open(pid, encoding="ascii") as file:
-                    subprocess.run(["kill", file.read().strip()], check=False)
+            end(f"{WORK}/{name}.pid")
             run("ip", "netns", "delete", name)
     # Radios come back from a namespace that ends, a moment later.
     time.sleep(2)

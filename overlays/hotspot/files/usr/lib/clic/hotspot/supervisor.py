@@ -103,6 +103,8 @@ class Supervisor:
                 continue
             radio.unblock()
             radio.iw("reg", "set", self.settings.country)
+            # The kernel reads its database, and then radios say what they may do there.
+            self.stopping.wait(1)
             capable = [found for found in radio.find() if found.can_ap]
             if not capable:
                 which = ", ".join(interface for _, interface in there)
