@@ -45,13 +45,14 @@ class Whole(unittest.TestCase):
     def test_replaced_at_once_with_the_mode_asked_for(self):
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "x")
-            old = os.umask(0)
-            try:
-                s.write_whole(path, "one", 0o600)
-                s.write_whole(path, "two", 0o600)
-            finally:
-                os.umask(old)
-            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+            for mask, mode in ((0o077, 0o644), (0, 0o600)):
+                old = os.umask(mask)
+                try:
+                    s.write_whole(path, "one", mode)
+                    s.write_whole(path, "two", mode)
+                finally:
+                    os.umask(old)
+                self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), mode)
             self.assertEqual(os.listdir(directory), ["x"])
             with open(path, encoding="utf-8") as file:
                 self.assertEqual(file.read(), "two")

@@ -130,6 +130,14 @@ class Supervised(unittest.TestCase):
             self.wait_for("on")
         self.assertEqual(len(self.points), 2)
 
+    def test_hostapd_that_switches_itself_off_is_started_again(self):
+        with self.running():
+            self.wait_for("on")
+            self.assertEqual(self.points[-1].ask("DISABLE"), "OK\n")
+            self.wait_for("starting")
+            self.wait_for("on")
+        self.assertEqual(len(self.points), 2)
+
     def test_a_disk_that_is_full_stops_nothing(self):
         def full(_):
             raise OSError(28, "No space left on device")
