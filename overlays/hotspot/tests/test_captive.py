@@ -47,8 +47,13 @@ class Case(unittest.TestCase):
 
 
 class Systems(Case):
-    QUESTIONS = [*probes.EXACT, ("connectivitycheck.gstatic.com", "/generate_204"), ("clients3.google.com", "/generate_204"),
-                 ("captive.apple.com", "/hotspot-detect.html"), ("www.apple.com", "/library/test/success.html")]
+    QUESTIONS = [
+        *probes.EXACT,
+        ("connectivitycheck.gstatic.com", "/generate_204"),
+        ("clients3.google.com", "/generate_204"),
+        ("captive.apple.com", "/hotspot-detect.html"),
+        ("www.apple.com", "/library/test/success.html"),
+    ]
 
     def test_before_and_after(self):
         for host, path in self.QUESTIONS:
@@ -193,7 +198,8 @@ class Socket(Case):
             b"",
             b"POST /captive/continue HTTP/1.0\r\nX-Clic-Portal: yes\r\nContent-Length: 50\r\n\r\nshort",
         )
-        self.assertEqual([answer[9:12] for answer in answers], [b"400", b"413", b"413", b"413", b"413", b"302", b"413", b"", b"", b""])
+        codes = [answer[9:12].decode() for answer in answers]
+        self.assertEqual(codes, ["400", "413", "413", "413", "413", "302", "413", "", "", ""])
 
 
 if __name__ == "__main__":

@@ -64,11 +64,16 @@ class Dnsmasq(unittest.TestCase):
 
     def test_the_servers_of_the_box(self):
         with tempfile.TemporaryDirectory() as root:
-            self.assertEqual(names.upstream(root), os.path.join(root, "etc/resolv.conf"))
-            os.makedirs(os.path.join(root, "run/systemd/resolve"))
-            real = os.path.join(root, "run/systemd/resolve/resolv.conf")
-            with open(real, "w", encoding="ascii"):
-                self.assertEqual(names.upstream(root), real)
+            used, real = os.path.join(root, "etc/resolv.conf"), os.path.join(root, "run/systemd/resolve/resolv.conf")
+            for path in (used, real):
+                os.makedirs(os.path.dirname(path))
+                with open(path, "w", encoding="ascii"):
+                    pass
+            # Left there by a resolved that is switched off.
+            self.assertEqual(names.upstream(root), used)
+            os.unlink(used)
+            os.symlink("../run/systemd/resolve/stub-resolv.conf", used)
+            self.assertEqual(names.upstream(root), real)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ class Supervised(unittest.TestCase):
 
     def configuration(self, found, _settings, _ssid, _band, channel, control):
         driver = "none" if channel in self.working else "nl80211"
-        return f"interface={found.interface}\ndriver={driver}\nctrl_interface={control}\nssid=x\nhw_mode=g\nchannel={channel}\n"
+        lines = [f"interface={found.interface}", f"driver={driver}", f"ctrl_interface={control}", "ssid=x", "hw_mode=g",
+                 f"channel={channel}", ""]
+        return "\n".join(lines)
 
     def point(self, *words):
         self.points.append(AccessPoint(*words))

@@ -13,7 +13,10 @@ import sys
 import time
 import urllib.parse
 
-TIMEOUT = 15
+# An emulated processor is slow, and a hundred guests are many.
+TIMEOUT = 30
+
+DHCP_EVENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dhcp-event")
 
 
 def interface():
@@ -30,7 +33,7 @@ def lease():
     name = interface()
     subprocess.run(["ip", "link", "set", name, "up"], check=True)
     done = subprocess.run(
-        ["udhcpc", "-i", name, "-n", "-q", "-f", "-t", "10", "-T", "1", "-s", os.path.join(os.path.dirname(__file__), "dhcp-event")],
+        ["udhcpc", "-i", name, "-n", "-q", "-f", "-t", "10", "-T", "1", "-s", DHCP_EVENT],
         capture_output=True, text=True, timeout=40,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("bound ")]
@@ -63,7 +66,7 @@ def resolve(name, at, source=""):
         asked.settimeout(3)
         asked.bind((source, 0))
         asked.connect((at, 53))
-        for last in (False, False, True):
+        for last in (False, False, False, True):
             asked.send(question)
             try:
                 answer = asked.recv(4096)
@@ -175,7 +178,8 @@ def hold(domain, other):
             codes.append(request("GET", f"http://{at}/captive/state")["status"])
         except OSError:
             codes.append(0)
-    return {"held": count, "others-page-seconds": round(seconds, 3), "codes": {code: codes.count(code) for code in set(codes)}}
+    counted = {code: codes.count(code) for code in set(codes)}
+    return {"held": count, "others-page-seconds": round(seconds, 3), "codes": counted}
 
 
 def crowd(domain, network):
@@ -223,7 +227,9 @@ def crowd(domain, network):
 
 ACTIONS = {
     action.__name__: action
-    for action in (interface, associated, lease, address, resolve, get, post, connect, route, unroute, listen, hold, crowd)
+    for action in (
+        interface, associated, lease, address, resolve, get, post, connect, route, unroute, listen, hold, crowd
+    )
 }
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a boot test asks of the hotspot: as a guest, with a radio of its own in a network namespace of its own.
 
-The radios are simulated by the image's own kernel (mac80211_hwsim); everything else is what real guests meet. Each command
-can be repeated, says what it saw, and exits with 1 when something was wrong.
+The radios are simulated by the image's own kernel (mac80211_hwsim); everything else is what real guests meet. Each
+command can be repeated, says what it saw, and exits with 1 when something was wrong.
 """
 
 import json
@@ -113,15 +113,14 @@ def associate(name):
     """Joins the wifi as a phone does: by its name, with the passphrase if there is one."""
     quoted = status()["hotspot"]["ssid"].encode().hex()
     key = f'psk="{SETTINGS.passphrase}"\nkey_mgmt=WPA-PSK SAE\nieee80211w=1' if SETTINGS.passphrase else "key_mgmt=NONE"
-    with open(f"{WORK}/{name}.conf", "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        file.write(f"network={{\nssid={quoted}\nscan_ssid=1\n{key}\n}}\n")
+    s.write_whole(f"{WORK}/{name}.conf", f"network={{\nssid={quoted}\nscan_ssid=1\n{key}\n}}\n", 0o600)
     interface = guest(name, "interface")
     if not guest(name, "associated"):
         pid = f"{WORK}/{name}.pid"
         end(pid)
         run("ip", "netns", "exec", name, "wpa_supplicant", "-B", "-P", pid, "-D", "nl80211", "-i", interface,
             "-c", f"{WORK}/{name}.conf")
-    wait_for(f"{name} is associated", 40, lambda: guest(name, "associated"))
+    wait_for(f"{name} is associated", 60, lambda: guest(name, "associated"))
 
 
 def lease(name):
@@ -295,8 +294,10 @@ def clock():
 
 COMMANDS = {
     function.__name__.replace("_", "-"): function
-    for function in (radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd, replug,
-                     clock)
+    for function in (
+        radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd,
+        replug, clock
+    )
 }
 
 

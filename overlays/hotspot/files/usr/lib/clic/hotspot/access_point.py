@@ -9,7 +9,7 @@ import subprocess
 import time
 
 # A channel that works is up within a second or two; with a busy radio it has been seen to take ten.
-START_SECONDS = 20
+START_SECONDS = 30
 
 
 class AccessPoint:

@@ -65,8 +65,8 @@ class Captive:
     def answer(self, method, target, headers):
         """The answer to a request.
 
-        nginx sets `x-real-ip` and `x-clic-server`, the addresses of both ends, and `x-clic-portal` when the request is for
-        the portal's own host.
+        nginx sets `x-real-ip` and `x-clic-server`, the addresses of both ends, and `x-clic-portal` when the request is
+        for the portal's own host.
         """
         path, _, query = target.partition("?")
         address = headers.get("x-real-ip", "")

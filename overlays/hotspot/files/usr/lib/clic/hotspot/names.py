@@ -72,6 +72,9 @@ def dnsmasq_conf(settings, host, online, directory=s.NAMES_DIRECTORY):
 
 def upstream(root="/"):
     """The file that names the servers which the box itself asks."""
-    real = os.path.join(root, "run/systemd/resolve/resolv.conf")
-    # resolved's own stub is one more hop; its list of real servers is what dnsmasq wants.
-    return real if os.path.exists(real) else os.path.join(root, "etc/resolv.conf")
+    used = os.path.join(root, "etc/resolv.conf")
+    # resolved's stub is one more hop, and answers only what is not under names such as .internal; beside it is its list of
+    # real servers. Where resolved is switched off (YunoHost), the directory can outlive it.
+    if os.path.basename(os.path.dirname(os.path.realpath(used))) != "resolve":
+        return used
+    return os.path.join(root, "run/systemd/resolve/resolv.conf")

@@ -7,14 +7,15 @@ TEXTS = {
     "fr": {
         "title": "Bienvenue",
         "connected": "Vous êtes sur le wifi <strong>$ssid</strong>.",
-        "offline": "Ce réseau n’a pas besoin d’internet : les services et les contenus sont dans la boîte, tout près de vous.",
+        "offline": "Ce réseau n’a pas besoin d’internet : les services et les contenus sont dans la boîte, "
+        "tout près de vous.",
         "online": "Les services et les contenus de la boîte sont là, et internet aussi.",
         "continue": "Continuer",
         "done": "Vous avez déjà continué.",
         "open": "Ouvrir le portail",
         "later": "Pour revenir plus tard, ouvrez votre navigateur et tapez&nbsp;:",
-        "data": "Si la page ne s’ouvre pas, coupez les données mobiles : votre téléphone les préfère peut-être à ce wifi. "
-        "S’il demande s’il faut rester connecté sans internet, répondez oui.",
+        "data": "Si la page ne s’ouvre pas, coupez les données mobiles : votre téléphone les préfère peut-être "
+        "à ce wifi. S’il demande s’il faut rester connecté sans internet, répondez oui.",
         "other": "English",
     },
     "en": {
