@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use crate::board::{distinct, packages};
 use crate::debian;
+use crate::nearest::advice;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
 use crate::plan::{UnitChange, UnitState};
-use crate::raw::{RawCheck, RawOverlay, RawUnit, sited};
+use crate::raw::{RawCheck, RawOverlay, RawRule, RawUnit, sited};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
 use crate::template;
@@ -28,9 +29,20 @@ pub(crate) struct Overlay {
     pub(crate) packages: Vec<Sited<String>>,
     pub(crate) preseeds: Vec<Sited<String>>,
     pub(crate) parameters: BTreeMap<String, Parameter>,
+    pub(crate) rules: Vec<Rule>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) units: Vec<(UnitChange, Origin)>,
     pub(crate) checks: Vec<CheckTemplate>,
+}
+
+/// What must hold between parameters.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// The parameter that is to blame.
+    pub(crate) parameter: String,
+    pub(crate) must: Sited<String>,
+    pub(crate) message: Sited<String>,
+    pub(crate) help: Option<Sited<String>>,
 }
 
 /// A check before its texts are filled in.
@@ -103,6 +115,7 @@ pub(crate) fn check(
         }
     }
     let declared = problems.count() == before;
+    let rules = rules(std::mem::take(&mut raw.rule), file);
 
     let requires = distinct(
         sited(std::mem::take(&mut raw.requires), file),
@@ -121,9 +134,25 @@ pub(crate) fn check(
     // Templates are looked at only when all parameters are known: else each use of a broken one would be reported.
     if declared {
         let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
+        for (rule, origin) in &rules {
+            if !parameters.contains_key(&rule.parameter) {
+                problems.push(
+                    Problem::at(
+                        origin,
+                        format!("a rule about `{}`, which is no parameter", rule.parameter),
+                    )
+                    .help(advice(&rule.parameter, "parameters", names.iter().copied())),
+                );
+            }
+            template::check_expression(&rule.must, &names, problems);
+        }
+        let said = rules
+            .iter()
+            .flat_map(|(rule, _)| [Some(&rule.message), rule.help.as_ref()]);
         for text in preseeds
             .iter()
             .chain(checks.iter().flat_map(CheckTemplate::texts))
+            .chain(said.flatten())
         {
             template::check(
                 template::Source::Inline(&text.origin, &text.value),
@@ -144,11 +173,28 @@ pub(crate) fn check(
             packages,
             preseeds,
             parameters,
+            rules: rules.into_iter().map(|(rule, _)| rule).collect(),
             entries,
             units,
             checks,
         })
     })
+}
+
+/// Each with the place of the parameter's name.
+fn rules(raw: Vec<RawRule>, file: &Arc<SourceFile>) -> Vec<(Rule, Origin)> {
+    raw.into_iter()
+        .map(|rule| {
+            let origin = rule.parameter.origin(file);
+            let rule = Rule {
+                parameter: rule.parameter.value,
+                must: rule.must.sited(file),
+                message: rule.message.sited(file),
+                help: rule.help.map(|help| help.sited(file)),
+            };
+            (rule, origin)
+        })
+        .collect()
 }
 
 fn units(

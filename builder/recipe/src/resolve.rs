@@ -100,6 +100,7 @@ pub(crate) fn plan(
                 overlay: &overlay.name,
             },
         );
+        rules(recipe, overlay, &values, problems);
         for preseed in &overlay.preseeds {
             preseeds.add(preseed, &overlay.name, &values, problems);
         }
@@ -328,6 +329,30 @@ fn parameters(
         }
     }
     (problems.count() == before).then_some(values)
+}
+
+/// Whether the values fit together.
+fn rules(recipe: &Recipe, overlay: &Overlay, values: &Values, problems: &mut Problems) {
+    for rule in &overlay.rules {
+        if template::holds(&rule.must, values, problems) != Some(false) {
+            continue;
+        }
+        let mut fill = |text: &Sited<String>| {
+            template::render(Source::Inline(&text.origin, &text.value), values, problems)
+        };
+        let (message, help) = (fill(&rule.message), rule.help.as_ref().and_then(&mut fill));
+        let Some(message) = message else { continue };
+        // Where the recipe sets the value; a default that breaks a rule is the overlay's mistake.
+        let set = recipe
+            .parameters
+            .get(&overlay.name)
+            .and_then(|settings| settings.values.get(&rule.parameter));
+        let problem = Problem::at(set.map_or(&rule.must.origin, |(_, value)| &value.origin), message);
+        problems.push(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
 }
 
 /// Sorted, each once, with the place that an error is most useful at: the recipe's own line before others'.

@@ -1,6 +1,6 @@
 //! Templates: minijinja, where an unknown name is an error that points into the template.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
@@ -8,7 +8,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use crate::nearest::advice;
 use crate::plan::Value;
 use crate::report::{Problem, Problems};
-use crate::source::Origin;
+use crate::source::{Origin, Sited};
 
 /// Variables that every template has beside the overlay's parameters.
 pub(crate) const RESERVED: [&str; 4] = ["board", "overlay", "recipe", "suite"];
@@ -75,6 +75,8 @@ fn engine<'s>() -> Environment<'s> {
         .build();
     engine.set_syntax(syntax.expect("only delimiters can be wrong, and we leave them as they are"));
     engine.set_debug(true);
+    // Limits of protocols are in bytes; the engine's own `length` counts characters.
+    engine.add_filter("bytes", |text: &str| text.len());
     engine
 }
 
@@ -88,8 +90,18 @@ pub(crate) fn check(source: Source<'_>, parameters: &[&str], problems: &mut Prob
             return false;
         }
     };
-    let mut unknown: Vec<String> = template
-        .undeclared_variables(false)
+    unknown_names(template.undeclared_variables(false), source, parameters, problems)
+}
+
+/// True when every name is a parameter or one that all templates have.
+fn unknown_names(
+    names: HashSet<String>,
+    source: Source<'_>,
+    parameters: &[&str],
+    problems: &mut Problems,
+) -> bool {
+    let engine = engine();
+    let mut unknown: Vec<String> = names
         .into_iter()
         .filter(|name| !parameters.contains(&name.as_str()) && !RESERVED.contains(&name.as_str()))
         .filter(|name| !engine.globals().any(|(global, _)| global == name))
@@ -106,6 +118,33 @@ pub(crate) fn check(source: Source<'_>, parameters: &[&str], problems: &mut Prob
         );
     }
     unknown.is_empty()
+}
+
+/// Checks syntax and names of an expression without values.
+pub(crate) fn check_expression(expression: &Sited<String>, parameters: &[&str], problems: &mut Problems) {
+    let source = Source::Inline(&expression.origin, &expression.value);
+    match engine().compile_expression(&expression.value) {
+        Err(error) => problems.push(explain(&error, source)),
+        Ok(compiled) => {
+            unknown_names(compiled.undeclared_variables(false), source, parameters, problems);
+        }
+    }
+}
+
+/// Whether an expression is true. `None` when it can't be told, which is then in `problems`.
+pub(crate) fn holds(expression: &Sited<String>, values: &Values, problems: &mut Problems) -> Option<bool> {
+    let engine = engine();
+    let result = engine
+        .compile_expression(&expression.value)
+        .and_then(|compiled| compiled.eval(values.context.clone()));
+    match result {
+        Ok(value) => Some(value.is_true()),
+        Err(error) => {
+            let source = Source::Inline(&expression.origin, &expression.value);
+            problems.push(explain(&error, source));
+            None
+        }
+    }
 }
 
 /// Fills in a template. `None` when it can't be, which is then in `problems`.

@@ -432,6 +432,76 @@ fn parameters() {
     ]);
 }
 
+/// What the type of one parameter can't say.
+#[test]
+fn rules_between_parameters() {
+    const RULE: &str = "[[rule]]\nparameter = \"hostname\"\nmust = \"hostname | bytes <= (3 if clients > 9 else 4)\"\n\
+        message = \"{{ hostname }} is {{ hostname | bytes }} bytes long\"\nhelp = \"shorten it, or have 9 clients\"\n\n[[file]]";
+    let tree = TestTree::new();
+    tree.edit(OVERLAY, "[[file]]", RULE);
+    tree.edit(OVERLAY, "[a-z0-9-]+", ".*");
+    check(&tree.tree(), None).unwrap();
+
+    // Two characters, five bytes.
+    tree.edit(RECIPE, "hostname = \"box\"", "hostname = \"\u{e9}\u{20ac}\"");
+    let said = tree.complaints();
+    assert!(
+        said.contains("recipes/minimal.toml:12:12: \u{e9}\u{20ac} is 5 bytes long")
+            && said.contains("shorten it, or have 9 clients"),
+        "{said}"
+    );
+    tree.edit(RECIPE, "hostname = \"\u{e9}\u{20ac}\"", "hostname = \"abcd\"");
+    check(&tree.tree(), None).unwrap();
+    tree.edit(RECIPE, "hostname = \"abcd\"", "hostname = \"abcd\"\nclients = 10");
+    let said = tree.complaints();
+    assert!(
+        said.contains("recipes/minimal.toml:12:12: abcd is 4 bytes long"),
+        "{said}"
+    );
+
+    // A default that breaks a rule is told where the rule is.
+    tree.edit(RECIPE, "hostname = \"abcd\"\nclients = 10", "clients = 10");
+    let said = tree.complaints();
+    assert!(
+        said.contains("overlays/base/overlay.toml:28:8: clic is 4 bytes long"),
+        "{said}"
+    );
+}
+
+#[test]
+fn rules_that_are_wrong() {
+    let rule = |parameter: &str, must: &str| {
+        format!("[[rule]]\nparameter = \"{parameter}\"\nmust = \"{must}\"\nmessage = \"no\"\n\n[[file]]")
+    };
+    for (parameter, must, message) in [
+        (
+            "hostnam",
+            "true",
+            "overlays/base/overlay.toml:27:13: a rule about `hostnam`, which is no parameter",
+        ),
+        (
+            "hostname",
+            "client > 3",
+            "overlays/base/overlay.toml:28:8: unknown parameter `client` in a template",
+        ),
+        (
+            "hostname",
+            "clients >",
+            "overlays/base/overlay.toml:28:8: wrong template",
+        ),
+        (
+            "hostname",
+            "clients | bytes > 3",
+            "overlays/base/overlay.toml:28:8: wrong template",
+        ),
+    ] {
+        let tree = TestTree::new();
+        tree.edit(OVERLAY, "[[file]]", &rule(parameter, must));
+        let said = tree.complaints();
+        assert!(said.contains(message), "{must}: {said}");
+    }
+}
+
 #[test]
 fn sizes_and_disks() {
     told(&[

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clic_recipe::{Tree, check, schemas};
+use clic_recipe::{ResolveOptions, Tree, check, resolve, schemas};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -72,4 +72,98 @@ fn every_file_names_its_schema() {
         }
     }
     assert!(seen >= 4, "{seen} files");
+}
+
+/// What hotspots can't be: refused before anything is built, with the line.
+#[test]
+fn a_hotspot_that_can_not_be() {
+    let tree = Tree::open(&root()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let recipe = directory.path().join("wifi.toml");
+    let said = |lines: &str| {
+        let text = format!(
+            "schema = 1\ntitle = \"Wifi\"\nextends = \"minimal\"\noverlays = [\"base\", \"hotspot\"]\n[parameters.hotspot]\n{lines}\n"
+        );
+        std::fs::write(&recipe, text).unwrap();
+        match resolve(
+            &tree,
+            recipe.to_str().unwrap(),
+            "x86-pc",
+            &ResolveOptions::default(),
+        ) {
+            Ok(_) => String::new(),
+            Err(report) => report.to_string(),
+        }
+    };
+    for right in [
+        "country = \"FR\"",
+        "country = \"FR\"\nssid = \"\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"",
+        "country = \"FR\"\nssid = \"12345678901234567890123456789012\"\nssid_suffix = false",
+        "country = \"FR\"\nchannel = 13\nband = \"2.4\"\npassphrase = \"eight ch\"",
+        "country = \"US\"\nchannel = 149\nband = \"5\"\naddress = \"192.168.7.254/24\"",
+    ] {
+        assert_eq!(said(right), "", "{right}");
+    }
+    for (wrong, message) in [
+        (
+            "ssid = \"x\"",
+            "parameter `country` of overlay `hotspot` must be set",
+        ),
+        ("country = \"fr\"", ":6:11: `country` can't be \"fr\""),
+        (
+            "country = \"FR\"\nssid = \"1234567890123456789012345678\"",
+            ":7:8: the name of the wifi is 28 bytes long, and its suffix 5; 32 is the most",
+        ),
+        (
+            "country = \"FR\"\nssid_suffix = false\nssid = \"\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\u{20ac}\"",
+            ":8:8: the name of the wifi is 33 bytes long; 32 is the most",
+        ),
+        (
+            "country = \"FR\"\npassphrase = \"sevench\"",
+            ":7:14: a passphrase has 8 to 63 characters, and this has 7",
+        ),
+        (
+            "country = \"US\"\nchannel = 13",
+            ":7:11: channel 13 is not allowed in US",
+        ),
+        (
+            "country = \"MA\"\nchannel = 149",
+            ":7:11: channel 149 is not allowed in MA",
+        ),
+        (
+            "country = \"BD\"\nchannel = 36",
+            ":7:11: channel 36 is not allowed in BD",
+        ),
+        (
+            "country = \"FR\"\nchannel = 52",
+            ":7:11: channel 52 does not exist, or must wait for a radar",
+        ),
+        (
+            "country = \"FR\"\nband = \"5\"\nchannel = 6",
+            ":8:11: channel 6 is not in the 5 GHz band",
+        ),
+        (
+            "country = \"FR\"\ndomain = \"box.local\"",
+            ":7:10: names under .local",
+        ),
+        (
+            "country = \"FR\"\naddress = \"10.42.0.1/8\"",
+            ":7:11: `address` can't be",
+        ),
+        (
+            "country = \"FR\"\naddress = \"10.042.0.1/16\"",
+            ":7:11: `address` can't be",
+        ),
+        (
+            "country = \"FR\"\naddress = \"8.8.8.8/24\"",
+            ":7:11: `address` can't be",
+        ),
+        (
+            "country = \"FR\"\nmax_clients = 0",
+            ":7:15: `max_clients` is from 1 to 2007",
+        ),
+    ] {
+        let said = said(wrong);
+        assert!(said.contains(message), "{wrong}: {said:?}");
+    }
 }

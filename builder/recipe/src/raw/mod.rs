@@ -20,7 +20,7 @@ use crate::source::{Origin, Sited, SourceFile};
 
 pub(crate) use board::{RawBoard, RawDisk, RawEmulate, RawPartition, RawPower};
 pub(crate) use bundle::{RawBundle, RawItem};
-pub(crate) use overlay::{ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawUnit};
+pub(crate) use overlay::{ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawRule, RawUnit};
 pub(crate) use recipe::{RawRecipe, RawSource, RawValue};
 
 /// A value with its place in the file. Compares by value.

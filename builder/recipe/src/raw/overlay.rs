@@ -37,6 +37,9 @@ pub(crate) struct RawOverlay {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, RawParameter>")]
     pub(crate) parameters: BTreeMap<At<String>, RawParameter>,
+    /// What must hold between parameters.
+    #[serde(default)]
+    pub(crate) rule: Vec<RawRule>,
     /// Says more about files of `files/` that need it: templates, modes, owners.
     #[serde(default)]
     pub(crate) file: Vec<RawFile>,
@@ -74,6 +77,22 @@ pub(crate) struct RawParameter {
     pub(crate) min: Option<At<i64>>,
     /// Largest number.
     pub(crate) max: Option<At<i64>>,
+}
+
+/// Something that must hold for the values of parameters, where types, choices and bounds of one of them can't say it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Rule")]
+pub(crate) struct RawRule {
+    /// The parameter whose line in the recipe is shown when the rule is broken.
+    pub(crate) parameter: At<String>,
+    /// An expression over parameters, of the template language, that must be true: `password or not public`. The filter
+    /// `bytes` gives the length of a text in UTF-8.
+    pub(crate) must: At<String>,
+    /// What is wrong when it is not true. A template.
+    pub(crate) message: At<String>,
+    /// What to do then. A template.
+    pub(crate) help: Option<At<String>>,
 }
 
 /// Types of parameters.

@@ -1,0 +1,159 @@
+"""The supervisor with real hostapds, whose driver does nothing; only what needs a radio is replaced."""
+
+import contextlib
+import io
+import os
+import tempfile
+import threading
+import time
+import unittest
+from unittest import mock
+
+from common import needed, settings
+
+import radio
+import supervisor
+from access_point import AccessPoint
+
+CHANNELS = (("2.4", 1), ("2.4", 6), ("2.4", 11))
+
+
+class Supervised(unittest.TestCase):
+    def setUp(self):
+        needed("hostapd")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        # What there is: pairs of wiphy and interface, whether they can be an access point, and which channels work.
+        self.there, self.can_ap, self.working = [("phy0", "lo")], True, {1, 6, 11}
+        self.points, self.states = [], []
+        replace = {
+            "supervisor.CONTROL": self.directory,
+            "supervisor.CONFIGURATION": os.path.join(self.directory, "hostapd.conf"),
+            "supervisor.isolate": lambda *_: None,
+            "supervisor.AccessPoint": self.point,
+            "supervisor.LOOK": 0.2,
+            "supervisor.pauses": lambda: iter([0.1] * 100),
+            "supervisor.status.write": lambda report: self.states.append(report["hotspot"]),
+            "supervisor.radio.interfaces": lambda: self.there,
+            "supervisor.radio.find": lambda: [radio.Radio(*pair, self.can_ap, CHANNELS) for pair in self.there],
+            "supervisor.radio.unblock": lambda: None,
+            "supervisor.radio.iw": lambda *_, **__: "",
+            "supervisor.radio.neighbours": lambda _: None,
+            "supervisor.radio.hostapd_conf": self.configuration,
+        }
+        for target, value in replace.items():
+            patch = mock.patch(target, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.supervisor = supervisor.Supervisor(settings(), "0" * 32)
+        self.supervisor.tell_names = lambda online: None
+        self.supervisor.stopping = Soon()
+
+    def configuration(self, found, _settings, _ssid, _band, channel, control):
+        driver = "none" if channel in self.working else "nl80211"
+        lines = [f"interface={found.interface}", f"driver={driver}", f"ctrl_interface={control}", "ssid=x", "hw_mode=g",
+                 f"channel={channel}", ""]
+        return "\n".join(lines)
+
+    def point(self, *words):
+        self.points.append(AccessPoint(*words))
+        return self.points[-1]
+
+    @contextlib.contextmanager
+    def running(self):
+        with contextlib.redirect_stdout(io.StringIO()):
+            thread = threading.Thread(target=self.supervisor.forever)
+            thread.start()
+            try:
+                yield
+            finally:
+                self.supervisor.stopping.set()
+                thread.join(20)
+        self.assertFalse(thread.is_alive())
+        self.assertFalse([point for point in self.points if point.alive()], "a hostapd was left behind")
+
+    def wait_for(self, state, **more):
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            now = self.supervisor.hotspot
+            if now["state"] == state and all(now[key] == value for key, value in more.items()):
+                return now
+            time.sleep(0.02)
+        self.fail(f"never {state} {more}: {self.supervisor.hotspot}")
+
+    def test_on_and_off(self):
+        with self.running():
+            now = self.wait_for("on", channel=1, band="2.4", interface="lo", clients=0)
+            self.assertEqual(now["security"], "open")
+        self.assertEqual(self.states[-1]["state"], "on")
+
+    def test_a_channel_that_does_not_work_is_followed_by_the_next(self):
+        self.working = {11}
+        with self.running():
+            self.wait_for("on", channel=11)
+        self.assertEqual(len(self.points), 3)
+
+    def test_no_channel_works_until_one_does(self):
+        self.working = set()
+        with self.running():
+            now = self.wait_for("failed")
+            self.assertRegex(now["why"], "lo, channel 11: .*nl80211")
+            self.assertIsNone(now["channel"])
+            self.working = {6}
+            self.wait_for("on", channel=6)
+
+    def test_a_radio_that_comes_late_and_goes(self):
+        self.there = []
+        with self.running():
+            self.wait_for("no-radio")
+            self.there = [("phy0", "lo")]
+            self.wait_for("on")
+            # What hostapd does when its interface is pulled out is to end, or to say so.
+            self.there = []
+            self.points[-1]._process.kill()
+            self.wait_for("no-radio", interface=None)
+            self.there = [("phy0", "lo")]
+            self.wait_for("on")
+
+    def test_a_radio_that_can_not(self):
+        self.can_ap = False
+        with self.running():
+            self.assertIn("lo can't be an access point", self.wait_for("unable")["why"])
+            # Another radio is plugged in.
+            self.can_ap, self.there = True, [("phy1", "lo")]
+            self.wait_for("on")
+
+    def test_hostapd_that_dies_is_started_again(self):
+        with self.running():
+            self.wait_for("on")
+            self.points[-1]._process.kill()
+            self.wait_for("starting")
+            self.wait_for("on")
+        self.assertEqual(len(self.points), 2)
+
+    def test_hostapd_that_switches_itself_off_is_started_again(self):
+        with self.running():
+            self.wait_for("on")
+            self.assertEqual(self.points[-1].ask("DISABLE"), "OK\n")
+            self.wait_for("starting")
+            self.wait_for("on")
+        self.assertEqual(len(self.points), 2)
+
+    def test_a_disk_that_is_full_stops_nothing(self):
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        with mock.patch("supervisor.status.write", full), self.running():
+            self.wait_for("on")
+
+
+class Soon(threading.Event):
+    """Waits for less than it is asked to, so that a test is quick."""
+
+    def wait(self, timeout=None):
+        return super().wait(min(timeout, 0.05))
+
+
+if __name__ == "__main__":
+    unittest.main()
