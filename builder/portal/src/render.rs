@@ -178,9 +178,9 @@ impl Pages<'_> {
             others,
             edition => value(&pick(&site.edition.title, language, site)),
             version => site.edition.version.as_deref(),
-            style => self.assets.style.as_str(),
-            script => self.assets.script.as_str(),
-            shortcut => self.assets.icon.as_str(),
+            style => Value::from_safe_string(self.assets.style.clone()),
+            script => Value::from_safe_string(self.assets.script.clone()),
+            shortcut => Value::from_safe_string(self.assets.icon.clone()),
             // Words for the script, as a block of data: `<` can't end it.
             words => Value::from_safe_string(
                 json!(strings::of(language)["script"]).to_string().replace('<', "\\u003c"),
