@@ -135,7 +135,7 @@
           let any = false;
           for (const tile of all(".tile", theme)) {
             const tongues = tile.dataset.tongues.split(" ");
-            tile.hidden = Boolean(wanted) && !tongues.includes(wanted) && !tongues.includes("zxx");
+            tile.hidden = Boolean(wanted) && ![wanted, "mul", "zxx"].some((tongue) => tongues.includes(tongue));
             any = any || !tile.hidden;
           }
           theme.hidden = !any;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check::{Problems, check};
 use crate::site::Site;
-use crate::view::{Viewer, bundle_path, paragraphs, pick, service_url};
+use crate::view::{Viewer, bundle_path, capitalised, paragraphs, pick, service_url};
 use crate::{icons, qr, strings, works};
 
 const STYLE: &str = include_str!("../assets/portal.css");
@@ -127,6 +127,7 @@ impl Pages<'_> {
         let site = viewer.site;
         let welcome = pick(&site.edition.welcome, viewer.language, site);
         let home = context! {
+            home => true,
             welcome => value(&paragraphs(welcome)),
             services => value(&viewer.service_tiles()),
             themes => value(&viewer.themes()),
@@ -273,12 +274,4 @@ impl Pages<'_> {
 
 fn value(plain: &impl Serialize) -> Value {
     Serde(plain).into()
-}
-
-fn capitalised(word: &str) -> String {
-    let mut chars = word.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
 }

@@ -216,8 +216,13 @@ impl Viewer<'_> {
             .bundles
             .iter()
             .flat_map(|bundle| &bundle.languages)
-            .filter(|tag| tag.as_str() != "zxx")
+            // Without words, or with many: for everybody.
+            .filter(|tag| !["mul", "zxx"].contains(&tag.as_str()))
             .map(|tag| tongue(tag, self.language))
+            .map(|Tongue { name, tag }| Tongue {
+                name: capitalised(&name),
+                tag,
+            })
             .collect();
         all.sort();
         all.dedup();
@@ -317,6 +322,15 @@ impl Viewer<'_> {
 /// Directory of a bundle's page, below the language's.
 pub(crate) fn bundle_path(bundle: &Bundle) -> String {
     format!("bundle/{}", bundle.id)
+}
+
+/// With a capital, as a word by itself has in both languages.
+pub(crate) fn capitalised(word: &str) -> String {
+    let mut chars = word.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 /// Where a service is, if it can be used.
