@@ -21,9 +21,27 @@
     }
   }
 
-  // Asked at once: the answer is often there before the page is drawn. If it fails, the banner is shown, as without us.
+  // The banner is there from the start unless this browser knows that the box was told: so nothing moves on the page of
+  // somebody who comes by the sign-in window, nor of somebody who is back. The box knows best, and is asked at once.
   const home = /^\/(?:[a-z]{2}\/?)?$/.test(location.pathname);
-  const state = home ? ask("/captive/state").catch(() => ({})) : null;
+  const state = home ? ask("/captive/state").catch(() => null) : null;
+  const memory = {
+    get(key) {
+      try {
+        return localStorage.getItem(key);
+      } catch (error) {
+        return null; // Private windows may forbid it; then nothing is kept.
+      }
+    },
+    set(key, value) {
+      try {
+        localStorage.setItem(key, value);
+      } catch (error) {
+        // As above, or full.
+      }
+    },
+  };
+  root.classList.toggle("welcome", memory.get("clic-welcome") === "yes");
 
   let words = {};
   const say = (key, places) =>
@@ -40,14 +58,15 @@
   });
 
   async function banner() {
-    const captive = find(".captive");
-    if (!captive || !state) return;
-    const { accepted, online } = await state;
-    captive.classList.toggle("shown", !accepted && !online);
+    const answer = await state;
+    if (!answer) return;
+    const welcome = Boolean(answer.accepted || answer.online);
+    root.classList.toggle("welcome", welcome);
+    memory.set("clic-welcome", welcome ? "yes" : "no");
   }
 
-  // Letters without accents, in lower case: "Été" is found by "ete".
-  const fold = (text) => text.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
+  // Letters without accents, in lower case, with straight apostrophes: "L’été" is found by "l'ete".
+  const fold = (text) => text.normalize("NFD").replace(/[\u0300-\u036f]/g, "").replace(/\u2019/g, "'").toLowerCase();
 
   function search() {
     const form = find("form.search.needs-js");
@@ -180,7 +199,7 @@
       wifi: join(say(spot.state) || spot.state, spot.state === "on" ? "" : spot.why),
       name: spot.ssid || null,
       clients: number(spot.clients) === null ? null : String(spot.clients),
-      channel: spot.channel ? (spot.band ? say("channel", { channel: spot.channel, band: `${spot.band}` }) : `${spot.channel}`) : null,
+      channel: spot.channel ? (spot.band ? say("channel", { channel: spot.channel, band: spot.band }) : `${spot.channel}`) : null,
       uplink: typeof report.uplink === "boolean" ? say(report.uplink ? "yes" : "no") : null,
       clock: report.clock_set === false ? say("clock-unset")
         : number(report.time) === null ? null
@@ -235,9 +254,9 @@
     const steps = all("li", list).filter((item) => item.parentNode === list);
     let done = [];
     try {
-      done = [].concat(JSON.parse(localStorage.getItem(key) || "[]")).filter((id) => typeof id === "string");
+      done = [].concat(JSON.parse(memory.get(key) || "[]")).filter((id) => typeof id === "string");
     } catch (error) {
-      // Private windows may forbid it; then nothing is kept.
+      // Not ours: begin anew.
     }
     const progress = find("#progress");
     const show = () => (progress.textContent = say("progress", { n: steps.filter((step) => done.includes(step.id)).length, all: steps.length }));
@@ -250,11 +269,7 @@
       step.append(label);
       box.addEventListener("change", () => {
         done = done.filter((id) => id !== step.id).concat(box.checked ? step.id : []);
-        try {
-          localStorage.setItem(key, JSON.stringify(done));
-        } catch (error) {
-          // As above.
-        }
+        memory.set(key, JSON.stringify(done));
         show();
       });
     }

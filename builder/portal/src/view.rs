@@ -314,6 +314,12 @@ impl Viewer<'_> {
                 .collect(),
             read,
             zim,
+            // A page of a book is no book: saved by itself it lacks its pictures and its neighbours.
+            downloads: forms
+                .iter()
+                .filter(|form| bundle.kind == Kind::Files || form.media_type != "text/html")
+                .cloned()
+                .collect(),
             forms,
         }
     }
@@ -394,7 +400,10 @@ struct WorkView {
     subtitles: Vec<SubtitleView>,
     read: Option<String>,
     zim: Option<ZimView>,
+    /// For the player.
     forms: Vec<FormView>,
+    /// To take along.
+    downloads: Vec<FormView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -410,7 +419,7 @@ struct ZimView {
 }
 
 /// A file of a work.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct FormView {
     url: String,
     media_type: String,
