@@ -105,6 +105,7 @@
       const terms = fold(query).split(/\s+/).filter(Boolean);
       clear.hidden = !query;
       browse.hidden = terms.length > 0;
+      root.classList.toggle("searching", terms.length > 0);
       results.hidden = terms.length === 0;
       if (!terms.length) {
         found.textContent = "";
@@ -116,6 +117,7 @@
       } catch (error) {
         results.hidden = true;
         browse.hidden = false;
+        root.classList.remove("searching");
         found.textContent = say("search-failed");
         return;
       }

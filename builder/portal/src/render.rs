@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::check::{Problems, check};
-use crate::site::Site;
+use crate::site::{Security, Site};
 use crate::view::{Viewer, bundle_path, capitalised, paragraphs, pick, service_url};
 use crate::{icons, qr, strings, works};
 
@@ -80,8 +80,8 @@ impl Assets {
     fn new() -> Self {
         let path = |name: &str, extension: &str, content: &str| {
             let hash = Sha256::digest(content);
-            let short: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            format!("assets/{name}-{short}.{extension}")
+            let short = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+            format!("assets/{name}-{short:08x}.{extension}")
         };
         Self {
             style: path("portal", "css", STYLE),
@@ -204,6 +204,9 @@ impl Pages<'_> {
         context! {
             hotspot => value(hotspot),
             wifi_code => qr::wifi(hotspot).and_then(drawing),
+            // Drawn by the device, which knows its name's ending.
+            device_code => hotspot.ssid_suffix
+                && (hotspot.security == Security::Open || hotspot.passphrase.is_some()),
             address_code => drawing(format!("http://{}/", hotspot.domain)),
             number => match hotspot.address {
                 std::net::IpAddr::V4(address) => address.to_string(),

@@ -18,7 +18,7 @@ fn text<'a>(files: &'a [File], path: &str) -> &'a str {
 fn pages(files: &[File]) -> impl Iterator<Item = (&str, &str)> {
     files
         .iter()
-        .filter(|file| file.path.ends_with(".html"))
+        .filter(|file| file.bytes.starts_with(b"<!doctype"))
         .map(|file| (file.path.as_str(), std::str::from_utf8(&file.bytes).unwrap()))
 }
 
@@ -142,14 +142,14 @@ fn texts_of_another_language_are_marked() {
 fn each_kind_shows_what_it_is_for() {
     let files = generate(&sample()).unwrap();
     let page = |id: &str| text(&files, &format!("en/bundle/{id}/index.html")).replace("&#x2f;", "/");
-    let films = page("films");
-    assert!(films.contains("<source src=\"/content/films/graines%20%26%20pain.webm\" type=\"video/webm\">"));
-    assert!(films.contains("poster=\"/content/films/eau.jpg\""));
-    assert!(films.contains(
+    let cinema = page("films");
+    assert!(cinema.contains("<source src=\"/content/films/graines%20%26%20pain.webm\" type=\"video/webm\">"));
+    assert!(cinema.contains("poster=\"/content/films/eau.jpg\""));
+    assert!(cinema.contains(
         "<track kind=\"subtitles\" src=\"/content/films/eau.fr.vtt\" srclang=\"fr\" label=\"French\">"
     ));
-    assert!(films.contains("MP4 600\u{a0}kB"));
-    assert_eq!(films.matches("<video").count(), 2);
+    assert!(cinema.contains("MP4 600\u{a0}kB"));
+    assert_eq!(cinema.matches("<video").count(), 2);
     assert_eq!(page("sons").matches("<audio").count(), 2);
     let book = page("livres");
     assert!(book.contains("class=\"button\" href=\"/content/livres/html/index.html\""));
@@ -210,6 +210,7 @@ fn every_word_is_used() {
                 "no-radio",
                 "unable",
                 "starting",
+                "failed",
                 "on",
             ];
             assert!(
@@ -230,6 +231,30 @@ fn one_language_has_no_switch_and_no_hotspot_no_banner() {
     assert!(!home.contains("/language/") && !home.contains("/captive/continue"));
     assert!(text(&files, "fr/connect/index.html").contains("pas de wifi à elle"));
     assert!(files.iter().all(|file| !file.path.starts_with("en/")));
+}
+
+#[test]
+fn the_wifi_s_code_is_drawn_by_whoever_knows_its_name() {
+    let mut site = sample();
+    let here = generate(&site).unwrap();
+    let hotspot = site.hotspot.as_mut().unwrap();
+    hotspot.ssid_suffix = true;
+    let there = generate(&site).unwrap();
+    let hotspot = site.hotspot.as_mut().unwrap();
+    hotspot.security = clic_portal::Security::Wpa;
+    let nowhere = generate(&site).unwrap();
+    site.hotspot.as_mut().unwrap().passphrase = Some("correct horse".to_owned());
+    let told = generate(&site).unwrap();
+    for (files, drawings, device) in [
+        (here, 2, false),
+        (there, 1, true),
+        (nowhere, 1, false),
+        (told, 1, true),
+    ] {
+        let page = text(&files, "en/connect/index.html");
+        assert_eq!(page.matches("<svg class=\"qr\"").count(), drawings);
+        assert_eq!(page.contains("src=\"/wifi.svg\""), device);
+    }
 }
 
 #[test]
