@@ -92,6 +92,23 @@ mod tests {
     }
 
     #[test]
+    fn nginx_sends_the_types_that_pages_promise() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../overlays/portal/files/etc/nginx/clic.d/portal.conf");
+        let conf = std::fs::read_to_string(path).unwrap();
+        let types = conf.split_once("types {").unwrap().1.split_once('}').unwrap().0;
+        for (extension, media_type, _) in KNOWN {
+            let sent = types
+                .lines()
+                .find(|line| {
+                    let mut words = line.trim().trim_end_matches(';').split_whitespace();
+                    words.next().is_some() && words.any(|word| word == extension)
+                })
+                .and_then(|line| line.split_whitespace().next());
+            assert_eq!(sent, Some(media_type), "{extension}");
+        }
+    }
+
+    #[test]
     fn types_of_files() {
         assert_eq!(by_extension("a/B.EPUB"), "application/epub+zip");
         assert_eq!(by_extension("a.b/c"), "application/octet-stream");

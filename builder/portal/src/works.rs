@@ -1,5 +1,7 @@
 //! Works: the films, pieces and books that the files of a bundle are forms of.
 
+use std::collections::BTreeMap;
+
 use crate::check;
 use crate::media;
 use crate::site::{Bundle, Entry, Kind, Texts};
@@ -40,19 +42,21 @@ pub(crate) fn media_type(entry: &Entry) -> &str {
 /// Puts the entries of a bundle together, in the order of each work's first entry.
 pub(crate) fn of(bundle: &Bundle) -> Vec<Work<'_>> {
     let grouped = matches!(bundle.kind, Kind::Videos | Kind::Audio | Kind::Books);
-    let mut groups: Vec<(&str, Vec<&Entry>)> = Vec::new();
+    let mut groups: Vec<Vec<&Entry>> = Vec::new();
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in &bundle.entries {
         let key = match &entry.work {
             Some(work) => work,
             None if grouped => stem(entry).0,
             None => entry.path.as_str(),
         };
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, entries)) => entries.push(entry),
-            None => groups.push((key, vec![entry])),
+        let group = *known.entry(key).or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some(entries) => entries.push(entry),
+            None => groups.push(vec![entry]),
         }
     }
-    groups.into_iter().map(|(_, entries)| work(entries)).collect()
+    groups.into_iter().map(work).collect()
 }
 
 fn work(entries: Vec<&Entry>) -> Work<'_> {

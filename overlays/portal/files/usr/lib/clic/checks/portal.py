@@ -208,7 +208,7 @@ def closed():
                  "/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2f..%2f..%2fetc%2fpasswd")
         for path in tried:
             status, _, body = ask(url + path)
-            expect(status in (400, 403, 404) and b"secret" not in body and b"root:" not in body, f"{path}: {status}")
+            expect(status in (400, 404) and b"secret" not in body and b"root:" not in body, f"{path}: {status}")
     print(f"{len(tried)} ways in are closed")
 
 
