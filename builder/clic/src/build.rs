@@ -3,6 +3,7 @@
 pub mod finished;
 mod outputs;
 pub mod parts;
+mod portal;
 mod timings;
 
 use std::path::{Path, PathBuf};

@@ -185,6 +185,7 @@ fn item(
     let item = BundleItem {
         path,
         title,
+        listed: raw.listed,
         start: raw.start.as_ref().map(|start| start.value.clone()),
         from,
         origin,

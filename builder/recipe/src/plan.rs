@@ -512,18 +512,40 @@ pub enum BundleKind {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Theme {
-    /// Courses, school, reference works.
-    Learning,
-    /// Literature, music, films, arts.
-    Culture,
-    /// Society, rights, taking part.
-    Society,
-    /// Computers and networks.
-    Digital,
-    /// Health, food, making, repairing.
-    Practical,
+    /// Stories, theatre, films, pictures.
+    Arts,
     /// For children.
     Children,
+    /// Here and around.
+    City,
+    /// Free culture, commons.
+    Commons,
+    /// Computers and the internet.
+    Computing,
+    /// Garden and kitchen.
+    Food,
+    /// Health.
+    Health,
+    /// Reference works, sciences.
+    Knowledge,
+    /// Languages.
+    Languages,
+    /// Making and repairing.
+    Making,
+    /// Music and sounds.
+    Music,
+    /// Living things.
+    Nature,
+    /// Rights and society.
+    Rights,
+    /// School and learning.
+    School,
+    /// Talking and meeting.
+    Talk,
+    /// Writing and working together.
+    Work,
+    /// None of these.
+    Other,
 }
 
 /// Kinds of archives that are unpacked.
@@ -543,6 +565,8 @@ pub struct BundleItem {
     pub path: String,
     /// One line, by language of the reader; may be empty.
     pub title: Texts,
+    /// Whether the portal shows it by itself.
+    pub listed: bool,
     /// Of a directory: the page that opens first, relative to `path`.
     pub start: Option<String>,
     /// What it is and where it comes from.

@@ -19,7 +19,7 @@ fn with_bundle() -> TestTree {
     let bundle = format!(
         r#"schema = 1
 kind = "books"
-theme = "culture"
+theme = "arts"
 language = "fr"
 title = {{ fr = "Un livre", en = "A book" }}
 description = {{ fr = "Un bon livre.", en = "A good book." }}

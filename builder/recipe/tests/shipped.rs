@@ -58,7 +58,11 @@ fn every_file_names_its_schema() {
                 continue;
             }
             if path.is_dir() {
-                path.push(if directory == "overlays" { "overlay.toml" } else { "bundle.toml" });
+                path.push(if directory == "overlays" {
+                    "overlay.toml"
+                } else {
+                    "bundle.toml"
+                });
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let wanted = format!("#:schema {schema}.schema.json");

@@ -174,9 +174,12 @@ impl Maker<'_> {
                 leave_out_links,
             } => {
                 let (deb, sum, installed) = self.deb(package)?;
-                let layer = self.layer(&Made::Package(&sum, &package.path, *size, *leave_out_links), |files| {
-                    unpack::package_directory(&deb, installed, &package.path, *leave_out_links, files)
-                })?;
+                let layer = self.layer(
+                    &Made::Package(&sum, &package.path, *size, *leave_out_links),
+                    |files| {
+                        unpack::package_directory(&deb, installed, &package.path, *leave_out_links, files)
+                    },
+                )?;
                 tree.lay_below(place, layer)
             }
         }

@@ -35,6 +35,9 @@ pub fn inputs(plan: &Plan, resolution: &Resolution) -> Result<Inputs> {
     for package in &resolution.packages {
         inputs.add_package(package);
     }
+    for package in &resolution.content {
+        inputs.add(format!("content of package {}", package.name), &package.sha256);
+    }
     let plan = serde_json::to_value(plan)?;
     for (key, value) in plan.as_object().into_iter().flatten() {
         if key == "files" {

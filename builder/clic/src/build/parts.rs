@@ -7,6 +7,8 @@ use clic_recipe::Plan;
 use clic_recipe::plan::TreeFile;
 use clic_rootfs::{Resolution, TreeSpec};
 
+use crate::build::portal;
+
 /// Identifiers, files and commands of one image.
 pub struct Parts<'a> {
     plan: &'a Plan,
@@ -15,7 +17,7 @@ pub struct Parts<'a> {
     pub epoch: i64,
     /// UUIDs, disk ids and the like.
     pub ids: Ids,
-    /// The overlays' files, then the image's own.
+    /// The overlays' files, the portal's pages, then the image's own.
     pub files: Vec<TreeFile>,
     commands: Vec<Vec<String>>,
     sources_list: String,
@@ -33,7 +35,13 @@ impl<'a> Parts<'a> {
             resolution,
             epoch,
             ids,
-            files: plan.files.iter().cloned().chain(own).collect(),
+            files: plan
+                .files
+                .iter()
+                .cloned()
+                .chain(portal::files(plan)?)
+                .chain(own)
+                .collect(),
             commands: commands.into_iter().map(|command| command.argv).collect(),
             sources_list: resolution.sources_list(),
         })

@@ -48,7 +48,7 @@ pub struct Args {
     /// For a new bundle: site, zim, videos, audio, books, course or files
     #[arg(long, value_parser = named::<BundleKind>)]
     kind: Option<String>,
-    /// For a new bundle: learning, culture, society, digital, practical or children
+    /// For a new bundle: arts, children, computing, school, ... (schemas/bundle.schema.json)
     #[arg(long, value_parser = named::<Theme>)]
     theme: Option<String>,
     /// For a new bundle: language of the content, such as fr
@@ -243,7 +243,7 @@ fn head(args: &Args) -> Result<String> {
     let theme = one(
         args.theme.as_ref(),
         "--theme",
-        "About what (learning, culture, society, digital, practical, children)?",
+        "About what (arts, children, computing, food, health, knowledge, languages, making, music, nature, rights, school, ...)?",
     )?;
     let language = one(
         args.language.as_ref(),

@@ -46,6 +46,9 @@ pub(crate) struct RawBundle {
 pub(crate) struct RawItem {
     /// Where it is in the bundle on the device: `candide.epub`, `pages`.
     pub(crate) path: At<String>,
+    /// Whether the portal shows it by itself: not so for a style sheet or a picture that others use. `true` if left out.
+    #[serde(default = "yes")]
+    pub(crate) listed: bool,
     /// One line for people, by language of the reader. Without one, the file's name is shown.
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub(crate) title: Option<At<BTreeMap<At<String>, At<String>>>>,
@@ -74,4 +77,8 @@ pub(crate) struct RawItem {
     pub(crate) unpacked: Option<At<u64>>,
     /// Of a directory or an archive: the page that opens first, e.g. `index.html`.
     pub(crate) start: Option<At<String>>,
+}
+
+fn yes() -> bool {
+    true
 }
