@@ -79,21 +79,16 @@ class AccessPoint:
 
     def ask(self, command):
         """One command over the control socket. Empty when there is no answer within a second."""
-        own = f"{self.control}/ask-{os.getpid()}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
             control.settimeout(1)
             try:
-                control.bind(own)
+                # An empty name: the kernel gives one that nobody has (unix(7), autobind), for the answer to come to.
+                control.bind("")
                 control.connect(f"{self.control}/{self.interface}")
                 control.send(command.encode())
                 return control.recv(4096).decode("utf-8", "replace")
             except OSError:
                 return ""
-            finally:
-                try:
-                    os.unlink(own)
-                except FileNotFoundError:
-                    pass
 
     def stop(self):
         self._process.send_signal(signal.SIGTERM)

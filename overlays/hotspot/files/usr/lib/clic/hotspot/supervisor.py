@@ -125,6 +125,7 @@ class Supervisor:
         for band, channel in radio.attempts(found, self.settings, around):
             if self.stopping.is_set():
                 return False
+            self.tick()
             text = radio.hostapd_conf(found, self.settings, self.ssid, band, channel, CONTROL)
             s.write_whole(CONFIGURATION, text, 0o600)
             point = AccessPoint(CONFIGURATION, found.interface, CONTROL)
