@@ -93,7 +93,10 @@ mod tests {
 
     #[test]
     fn nginx_sends_the_types_that_pages_promise() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../overlays/portal/files/etc/nginx/clic.d/portal.conf");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../overlays/portal/files/etc/nginx/clic.d/portal.conf"
+        );
         let conf = std::fs::read_to_string(path).unwrap();
         let types = conf.split_once("types {").unwrap().1.split_once('}').unwrap().0;
         for (extension, media_type, _) in KNOWN {
