@@ -196,9 +196,11 @@
   function figures(report) {
     const spot = report.hotspot || {};
     const memory = report.memory || {};
-    const join = (...texts) => texts.filter(Boolean).join(" – ") || null;
+    // Why, in the words of the program that found out, which are English.
+    const why = Object.assign(make("span", spot.why), { lang: "en", className: "note" });
+    const explained = spot.why && ["unable", "starting", "failed"].includes(spot.state);
     return {
-      wifi: join(say(spot.state) || spot.state, spot.state === "on" ? "" : spot.why),
+      wifi: typeof spot.state === "string" ? [say(spot.state) || spot.state].concat(explained ? [". ", why] : []) : null,
       name: spot.ssid || null,
       clients: number(spot.clients) === null ? null : String(spot.clients),
       channel: spot.channel ? (spot.band ? say("channel", { channel: spot.channel, band: spot.band }) : `${spot.channel}`) : null,
