@@ -181,7 +181,7 @@ fn kernel_from_backports(tree: &Path, board: &str, name: &str) -> Vec<PathBuf> {
         .expect("doctor names the mirror");
     let packages = lock.split("\n[[package]]\n").skip(1);
     let debs: Vec<PathBuf> = packages
-        .filter(|package| package.lines().any(|line| line == "source = \"backports\""))
+        .filter(|package| package.contains("~bpo"))
         .map(|package| {
             let field = |name: &str| {
                 let line = package

@@ -522,8 +522,10 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
             .parse()
             .with_context(|| format!("{field} of {} is no number", printed.name))
     };
+    // Suites of one mirror share its address, and its first name is the mirror's own.
     let line = lines
         .iter()
+        .rev()
         .filter(|line| printed.is_of(&line.url))
         .max_by_key(|line| line.url.len())
         .with_context(|| {
