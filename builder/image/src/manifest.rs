@@ -334,7 +334,7 @@ mod tests {
             sha256: "00".into(),
             size: 1,
         };
-        let files = boot::tree_files(&plan, &ids, 7).unwrap();
+        let files = boot::tree_files(&plan, &plan.files, &ids, 7).unwrap();
         let packages = vec![package("zlib1g"), package("adduser")];
         Manifest::new(
             &plan,

@@ -28,20 +28,17 @@ impl<'a> Parts<'a> {
     pub fn new(plan: &'a Plan, resolution: &'a Resolution) -> Result<Self> {
         let epoch = i64::try_from(resolution.epoch).context("the archive's date is beyond all calendars")?;
         let ids = Ids::derive(&fingerprint(plan, resolution)?);
-        let own = boot::tree_files(plan, &ids, epoch)?;
+        let mut files = plan.files.clone();
+        files.extend(portal::files(plan)?);
+        let own = boot::tree_files(plan, &files, &ids, epoch)?;
+        files.extend(own);
         let commands = boot::tree_commands(plan);
         Ok(Self {
             plan,
             resolution,
             epoch,
             ids,
-            files: plan
-                .files
-                .iter()
-                .cloned()
-                .chain(portal::files(plan)?)
-                .chain(own)
-                .collect(),
+            files,
             commands: commands.into_iter().map(|command| command.argv).collect(),
             sources_list: resolution.sources_list(),
         })

@@ -40,21 +40,22 @@ impl TreeCommand {
 }
 
 /// All entries that an image adds to the root tree by itself, sorted by path: how it starts, what it mounts, and
-/// (`/usr/lib/clic/image.json`) what it is, with the plan's own files. `epoch` in seconds since 1970.
+/// (`/usr/lib/clic/image.json`) what it is. `others` are the files that come from elsewhere: the overlays' and what is
+/// generated. `epoch` in seconds since 1970.
 ///
 /// # Errors
-/// A [`UserError`] when an overlay brings one of these paths, or the board's disk lacks a partition that it needs to start.
-pub fn tree_files(plan: &Plan, ids: &Ids, epoch: i64) -> Result<Vec<TreeFile>> {
+/// A [`UserError`] when `others` bring one of these paths, or the board's disk lacks a partition that it needs to start.
+pub fn tree_files(plan: &Plan, others: &[TreeFile], ids: &Ids, epoch: i64) -> Result<Vec<TreeFile>> {
     let mut files = vec![fstab(plan, ids)?, initramfs()];
     files.extend(match plan.boot {
         Boot::Grub => grub::tree_files(plan, ids)?,
         Boot::RaspiFirmware => raspi::tree_files(plan, ids)?,
     });
-    let description = ImageDescription::new(plan, epoch, plan.files.iter().chain(&files)).to_json()?;
+    let description = ImageDescription::new(plan, epoch, others.iter().chain(&files)).to_json()?;
     files.push(file(IMAGE_DESCRIPTION_PATH, description));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     for own in &files {
-        if let Some(other) = plan.files.iter().find(|other| other.path == own.path) {
+        if let Some(other) = others.iter().find(|other| other.path == own.path) {
             return Err(UserError::new(format!(
                 "overlay {:?} brings {}, which every image makes itself",
                 other.from, own.path

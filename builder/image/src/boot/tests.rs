@@ -93,13 +93,13 @@ fn both_boards_mount_by_uuid() {
         "UUID={}  /  ext4  noatime,errors=remount-ro  0  1\n",
         ids.fs_uuid("root")
     );
-    let pc = tree_files(&plan(Boot::Grub), &ids, 0).unwrap();
+    let pc = tree_files(&plan(Boot::Grub), &[], &ids, 0).unwrap();
     let esp = ids.fat_uuid("esp");
     assert_eq!(
         text(&pc, "/etc/fstab"),
         format!("{root}UUID={esp}  /boot/efi  vfat  noauto,umask=0077  0  0\n")
     );
-    let pi = tree_files(&plan(Boot::RaspiFirmware), &ids, 0).unwrap();
+    let pi = tree_files(&plan(Boot::RaspiFirmware), &[], &ids, 0).unwrap();
     let firmware = ids.fat_uuid("firmware");
     assert_eq!(
         text(&pi, "/etc/fstab"),
@@ -109,7 +109,7 @@ fn both_boards_mount_by_uuid() {
 
 #[test]
 fn the_description_lists_every_other_file() {
-    let files = tree_files(&plan(Boot::Grub), &Ids::derive(b"x"), 12).unwrap();
+    let files = tree_files(&plan(Boot::Grub), &[], &Ids::derive(b"x"), 12).unwrap();
     let description = ImageDescription::from_json(text(&files, IMAGE_DESCRIPTION_PATH).as_bytes()).unwrap();
     assert_eq!(description.epoch, 12);
     let listed: Vec<&str> = description.files.iter().map(|file| file.path.as_str()).collect();
@@ -144,7 +144,7 @@ fn an_overlay_cannot_bring_what_the_image_makes() {
         from: "mine".into(),
         ..file("/etc/fstab", "x")
     }];
-    let error = tree_files(&plan, &Ids::derive(b"x"), 0)
+    let error = tree_files(&plan, &plan.files, &Ids::derive(b"x"), 0)
         .unwrap_err()
         .downcast::<UserError>()
         .unwrap();
@@ -158,14 +158,14 @@ fn an_overlay_cannot_bring_what_the_image_makes() {
 fn a_board_without_the_partitions_it_needs_is_refused() {
     let mut no_root = plan(Boot::Grub);
     no_root.disk.partitions.pop();
-    let error = tree_files(&no_root, &Ids::derive(b"x"), 0).unwrap_err();
+    let error = tree_files(&no_root, &[], &Ids::derive(b"x"), 0).unwrap_err();
     assert_eq!(
         error.to_string(),
         "board \"x86-pc\" has no ext4 partition for the root file system"
     );
     let mut no_fat = plan(Boot::RaspiFirmware);
     no_fat.disk.partitions.remove(0);
-    let error = tree_files(&no_fat, &Ids::derive(b"x"), 0).unwrap_err();
+    let error = tree_files(&no_fat, &[], &Ids::derive(b"x"), 0).unwrap_err();
     assert_eq!(
         error.to_string(),
         "board \"raspberry-pi\" has no fat32 partition for its firmware"

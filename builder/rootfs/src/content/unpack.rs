@@ -20,6 +20,8 @@ const MOST_FILES: usize = 1_000_000;
 /// Most bytes of a name, and of a path: Linux's NAME_MAX and PATH_MAX.
 const MOST_NAME: usize = 255;
 const MOST_PATH: usize = 4095;
+/// How often links are followed before they count as a circle (Linux: 40).
+const MOST_LINKS: usize = 40;
 /// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB, `zstd --long=27` 128.
 const MAX_MEMORY: u64 = 256 << 20;
 
@@ -79,6 +81,25 @@ impl Files {
         let number = self.tree.add_host_file(to, size);
         self.tree
             .insert(path.into_bytes(), entry(Kind::File(number), 0o644));
+        Ok(())
+    }
+
+    /// The number of a file that was taken.
+    fn number(&self, path: &str) -> Option<usize> {
+        match self.tree.get(path)?.kind {
+            Kind::File(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Gives a file that was taken another name.
+    fn link(&mut self, path: &str, number: usize) -> Result<()> {
+        self.parents(path)?;
+        if self.seen.insert(path.to_lowercase(), true).is_some() {
+            bail!("two files in it want to be {path:?}");
+        }
+        self.tree
+            .insert(path.as_bytes().to_vec(), entry(Kind::File(number), 0o644));
         Ok(())
     }
 
@@ -209,26 +230,24 @@ pub fn package_file(
     files: &mut Files,
 ) -> Result<()> {
     let wanted = path.trim_start_matches('/');
-    let deb = Deb::open(deb)?;
-    let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
-    let mut archive = tar::Archive::new(deb.data(&left)?);
-    for found in archive.entries()? {
-        let mut found = found.context("the package is damaged")?;
-        let name = found.path_bytes().into_owned();
-        let name = name.strip_prefix(b"./").unwrap_or(&name);
-        if name == wanted.as_bytes() {
-            ensure!(
-                found.header().entry_type().is_file(),
-                "{path} is no regular file in the package"
-            );
-            return files.take(as_name.as_bytes(), &mut found);
+    let mut taken = false;
+    each(&Deb::open(deb)?, installed_size, |name, found| {
+        if name != wanted.as_bytes() || taken {
+            return Ok(());
         }
-    }
-    bail!("the package has no {path}")
+        ensure!(
+            found.header().entry_type().is_file(),
+            "{path} is no regular file in the package"
+        );
+        taken = true;
+        files.take(as_name.as_bytes(), found)
+    })?;
+    ensure!(taken, "the package has no {path}");
+    Ok(())
 }
 
-/// Takes everything below a directory of a Debian package. A link to a file that is below it as well becomes that file;
-/// one that leads elsewhere would lead nowhere on the device: it is refused, or left out.
+/// Takes everything below a directory of a Debian package. A link to a file of the same package becomes that file; one that
+/// leads elsewhere would lead nowhere on the device: it is refused, or left out.
 pub fn package_directory(
     deb: &Path,
     installed_size: u64,
@@ -236,68 +255,108 @@ pub fn package_directory(
     leave_out_links: bool,
     files: &mut Files,
 ) -> Result<()> {
-    let below = format!("{}/", path.trim_matches('/'));
     let deb = Deb::open(deb)?;
+    let below = format!("{}/", path.trim_matches('/'));
+    // Every link of the package, to follow one over others.
+    let mut links: BTreeMap<String, String> = BTreeMap::new();
+    each(&deb, installed_size, |name, found| {
+        let kind = found.header().entry_type();
+        let inside = name.strip_prefix(below.as_bytes());
+        if kind.is_symlink() || kind.is_hard_link() {
+            let target = found.link_name_bytes().context("a link without a target")?;
+            let target = String::from_utf8(target.into_owned()).context("a link's target is not UTF-8")?;
+            let name = plain(name)?;
+            let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let absolute = if kind.is_hard_link() || target.starts_with('/') {
+                lexical(&target)
+            } else {
+                lexical(&format!("{parent}/{target}"))
+            };
+            links.insert(name, absolute);
+            return Ok(());
+        }
+        match inside {
+            Some(inside) if kind.is_file() => files.take(inside, found),
+            Some(inside) if !kind.is_dir() => {
+                bail!("{:?} is a device", String::from_utf8_lossy(inside))
+            }
+            _ => Ok(()),
+        }
+    })?;
+    // What links of the directory come to: names in it, by the package's file.
+    let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, target) in &links {
+        let Some(inside) = name.strip_prefix(&below) else {
+            continue;
+        };
+        let mut target = target.as_str();
+        for _ in 0..MOST_LINKS {
+            match links.get(target) {
+                Some(next) => target = next,
+                None => break,
+            }
+        }
+        wanted.entry(target).or_default().push(inside);
+    }
+    for (target, names) in &wanted {
+        let known = target
+            .strip_prefix(&below)
+            .and_then(|target| files.number(target));
+        if let Some(number) = known {
+            for name in names {
+                files.link(name, number)?;
+            }
+        }
+    }
+    each(&deb, installed_size, |name, found| {
+        let Some(names) = std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| wanted.remove(name))
+        else {
+            return Ok(());
+        };
+        if !found.header().entry_type().is_file() || name.starts_with(below.as_bytes()) {
+            return Ok(());
+        }
+        let mut number = None;
+        for name in names {
+            match number {
+                None => {
+                    files.take(name.as_bytes(), found)?;
+                    number = files.number(name);
+                }
+                Some(number) => files.link(name, number)?,
+            }
+        }
+        Ok(())
+    })?;
+    wanted.retain(|target, _| {
+        target
+            .strip_prefix(&below)
+            .is_none_or(|target| files.number(target).is_none())
+    });
+    if let (Some((target, names)), false) = (wanted.first_key_value(), leave_out_links) {
+        bail!(
+            "{path}/{} is a link to /{target}, which is no file of the package",
+            names.first().copied().unwrap_or_default()
+        );
+    }
+    ensure!(files.count > 0, "the package has nothing in {path}");
+    Ok(())
+}
+
+/// Goes through the entries of a package: names without `./` before them.
+fn each(
+    deb: &Deb,
+    installed_size: u64,
+    mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, crate::deb::Metered<'_>>) -> Result<()>,
+) -> Result<()> {
     let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
     let mut archive = tar::Archive::new(deb.data(&left)?);
-    let mut links: Vec<(String, String)> = Vec::new();
     for found in archive.entries()? {
         let mut found = found.context("the package is damaged")?;
         let name = found.path_bytes().into_owned();
-        let name = name.strip_prefix(b"./").unwrap_or(&name).to_vec();
-        let Some(name) = name.strip_prefix(below.as_bytes()) else {
-            continue;
-        };
-        let kind = found.header().entry_type();
-        if kind.is_file() {
-            files.take(name, &mut found)?;
-        } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = found
-                .link_name_bytes()
-                .context("a link without a target")?
-                .into_owned();
-            let target = String::from_utf8(target).context("a link's target is not UTF-8")?;
-            let name = plain(name)?;
-            let from = if kind.is_hard_link() {
-                String::new()
-            } else {
-                name.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned()
-            };
-            let absolute = if kind.is_hard_link() || target.starts_with('/') {
-                format!("/{}", target.trim_start_matches("./").trim_start_matches('/'))
-            } else {
-                format!("/{below}{from}/{target}")
-            };
-            links.push((name, absolute));
-        } else if !kind.is_dir() {
-            bail!("{:?} is a device", String::from_utf8_lossy(name));
-        }
-    }
-    ensure!(
-        files.count > 0 || !links.is_empty(),
-        "the package has nothing in {path}"
-    );
-    for (name, target) in links {
-        let target = lexical(&target);
-        let number = target
-            .strip_prefix(&below)
-            .and_then(|target| match files.tree.get(target)?.kind {
-                Kind::File(number) => Some(number),
-                _ => None,
-            });
-        let Some(number) = number else {
-            if leave_out_links {
-                continue;
-            }
-            bail!("{path}/{name} is a link to /{target}, which is no file below {path}");
-        };
-        files.parents(&name)?;
-        if files.seen.insert(name.to_lowercase(), true).is_some() {
-            bail!("two files in it want to be {name:?}");
-        }
-        files
-            .tree
-            .insert(name.into_bytes(), entry(Kind::File(number), 0o644));
+        visit(name.strip_prefix(b"./").unwrap_or(&name), &mut found)?;
     }
     Ok(())
 }

@@ -219,6 +219,8 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
             "./usr/share/doc/book/html/c.html",
             "/usr/share/doc/book/html/index.html",
         ),
+        symlink("./usr/share/doc/book/html/legal", "../copyright"),
+        symlink("./usr/share/doc/book/html/legal2", "legal"),
         hard_link(
             "./usr/share/doc/book/html/d.html",
             "./usr/share/doc/book/html/index.html",
@@ -237,6 +239,8 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
             ("img/a.png", b"two"),
             ("img/b.png", b"two"),
             ("index.html", b"one"),
+            ("legal", b"three"),
+            ("legal2", b"three"),
         ]
     );
     refused(
@@ -244,7 +248,8 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
         "the package has nothing in /usr/share/doc/none",
     );
     for target in [
-        "../copyright",
+        "x",
+        "../html",
         "/etc/passwd",
         "nowhere",
         "../../../../../../../etc/passwd",
@@ -252,7 +257,7 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
         let with = [&entries[..], &[symlink("./usr/share/doc/book/html/x", target)]].concat();
         refused(
             from_deb(&with, "/usr/share/doc/book/html", false),
-            "which is no file below /usr/share/doc/book/html",
+            "which is no file of the package",
         );
         let without = from_deb(&with, "/usr/share/doc/book/html", true).unwrap();
         assert_eq!(without, found, "{target}");
