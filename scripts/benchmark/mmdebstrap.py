@@ -53,9 +53,10 @@ class Mmdebstrap:
         manifest = self.ours.manifest(board)
         tar = self.tar(board)
         names = ",".join(package["name"] for package in manifest["packages"])
-        # Our packages are for a merged /usr, which mmdebstrap's own hook makes.
+        # Our packages are for a merged /usr, which mmdebstrap's own hook makes. What its other hook does, upgrading a
+        # stand-in for usr-is-merged, the list of packages does as well.
         argv = ["mmdebstrap", f"--architectures={arch}", "--variant=essential", f"--include={names}",
-                "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]
+                '--setup-hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh "$1"']
         env = {**os.environ, "SOURCE_DATE_EPOCH": str(manifest["image"]["epoch"]), "TMPDIR": str(self.work / "tmp")}
         (self.work / "tmp").mkdir(mode=0o1777, exist_ok=True)
         (self.work / "tmp").chmod(0o1777)
@@ -67,7 +68,8 @@ class Mmdebstrap:
             argv.append("--mode=root")
             wrapper = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--pid", "--net", "--fork",
                        "--kill-child", "--mount-proc", "--", "sh", "-c", REGISTER, "sh"]
-        argv += ["bookworm", str(tar), f"deb [trusted=yes] copy:{repository} ./"]
+        # No suite: mmdebstrap would look for essential packages in the suite of that name only, and this repository has none.
+        argv += ["", str(tar), f"deb [trusted=yes] copy:{repository} ./"]
         result = run([*wrapper, *argv], self.log, env=env)
         result["tar_bytes"] = tar.stat().st_size
         self.compare(tar, manifest)

@@ -306,7 +306,8 @@ fn checks(device: &Device, kernel: bool) -> Vec<(&'static str, u32, String)> {
         ),
         (
             "newer versions are installed",
-            900,
+            // On a Raspberry Pi the firmware's package makes the initramfs again: half an hour, emulated.
+            3600,
             format!(
                 "{}\n{}systemctl is-active ssh",
                 quietly("upgrade"),
@@ -317,7 +318,7 @@ fn checks(device: &Device, kernel: bool) -> Vec<(&'static str, u32, String)> {
     let newer_kernel = [
         (
             "a newer kernel is installed",
-            2400,
+            3600,
             format!(
                 "{}\nls /boot/vmlinuz-$new /boot/initrd.img-$new",
                 // What the kernel recommends is not in our repository, and upgrade keeps back what it would have to do without.
@@ -336,7 +337,7 @@ fn checks(device: &Device, kernel: bool) -> Vec<(&'static str, u32, String)> {
         ),
         (
             "the older kernel goes",
-            900,
+            3600,
             format!(
                 "{second}\n{}\n[ ! -e /boot/vmlinuz-$old ]\n{}\n{}",
                 quietly("--purge remove linux-image-$old"),
