@@ -41,7 +41,7 @@ enum Action {
     /// Have the files of bundles in the store, so that a build needs no network for them
     Fetch(Fetch),
     /// Put a file or an address into a bundle: hash and size are worked out, the rest is asked for
-    Add(add::Args),
+    Add(Box<add::Args>),
     /// Fetch again what comes from addresses, and write down what has changed
     Update(Fetch),
 }

@@ -56,7 +56,7 @@ pub(crate) fn check(
     }
     let items: Vec<BundleItem> = raw
         .item
-        .into_iter()
+        .iter()
         .filter_map(|raw| item(tree, name, raw, file, problems))
         .collect();
     collisions(&items, problems);
@@ -149,7 +149,7 @@ fn is_language(text: &str) -> bool {
 fn item(
     tree: &Tree,
     bundle: &str,
-    raw: RawItem,
+    raw: &RawItem,
     file: &Arc<SourceFile>,
     problems: &mut Problems,
 ) -> Option<BundleItem> {
@@ -163,11 +163,11 @@ fn item(
         .title
         .as_ref()
         .map_or_else(Texts::new, |title| some_texts(title, file, problems));
-    let package = in_package(&raw, file, problems);
+    let package = in_package(raw, file, problems);
     let from = match (&raw.directory, &raw.local) {
         (Some(_), _) => package.and_then(|package| {
             let size = needed_size(raw.size.as_ref(), "size", &raw.path, file, problems)?;
-            not_with(&raw, "a package's directory", false, file, problems);
+            not_with(raw, "a package's directory", false, file, problems);
             Some(ItemSource::PackageDirectory {
                 package,
                 size,
@@ -175,11 +175,11 @@ fn item(
             })
         }),
         (None, Some(local)) if bundle_files::is_directory(tree, bundle, &local.value) => {
-            not_with(&raw, "a local directory", true, file, problems);
+            not_with(raw, "a local directory", true, file, problems);
             bundle_files::directory(tree, bundle, &local.value, &local.origin(file), problems)
                 .map(ItemSource::Directory)
         }
-        _ => one_file(tree, bundle, &raw, package, file, problems),
+        _ => one_file(tree, bundle, raw, package, file, problems),
     };
     let from = from?;
     let item = BundleItem {
@@ -245,12 +245,9 @@ fn in_package(raw: &RawItem, file: &Arc<SourceFile>, problems: &mut Problems) ->
         problems.push(Problem::at(&origin, why));
         return None;
     }
-    let place = match (&raw.file, &raw.directory) {
-        (Some(place), None) | (None, Some(place)) => place,
-        _ => {
-            let help = "add either `file = \"/usr/...\"` or `directory = \"/usr/...\"`";
-            return wrong(&origin, "which part of the package is meant?", help, problems);
-        }
+    let ((Some(place), None) | (None, Some(place))) = (&raw.file, &raw.directory) else {
+        let help = "add either `file = \"/usr/...\"` or `directory = \"/usr/...\"`";
+        return wrong(&origin, "which part of the package is meant?", help, problems);
     };
     if let Err(why) = image_path(&place.value) {
         problems.push(Problem::at(&place.origin(file), why).help("`dpkg-deb -c` lists what a package has"));

@@ -4,7 +4,7 @@ mod testtree;
 
 use std::fmt::Write as _;
 
-use clic_recipe::plan::ItemSource;
+use clic_recipe::plan::{BundleItem, ItemSource};
 use testtree::TestTree;
 
 const FILE: &str = "content-bundles/book/bundle.toml";
@@ -109,7 +109,7 @@ fn what_is_right_is_in_the_plan() {
         packages,
         ["/usr/share/doc/book/book.pdf", "/usr/share/doc/book/html"]
     );
-    let directories: Vec<bool> = bundle.items.iter().map(|item| item.is_directory()).collect();
+    let directories: Vec<bool> = bundle.items.iter().map(BundleItem::is_directory).collect();
     assert_eq!(directories, [false, false, true, true, false, true]);
     let ItemSource::Directory(files) = &bundle.items[5].from else {
         panic!("{:?}", bundle.items[5])

@@ -229,8 +229,7 @@ impl Maker<'_> {
         let (deb, _, installed) = self.deb(package)?;
         let scratch = self.store.scratch("content")?;
         let mut files = unpack::Files::new(scratch.path().to_owned(), size);
-        unpack::package_file(&deb, installed, &package.path, "file", &mut files)
-            .map_err(|error| self.lies(error))?;
+        unpack::package_file(&deb, installed, &package.path, "file", &mut files).map_err(blame)?;
         let path = scratch.path().join("0");
         let found = clic_store::sha256_of(&path).map_err(|error| io_error(error, &path))?;
         if found != sum {
@@ -258,8 +257,12 @@ impl Maker<'_> {
         Ok((deb, found.sha256.clone(), found.installed_size))
     }
 
-    /// The store's layer of what `make` takes out, or a new one.
-    fn layer(&self, made: &Made<'_>, make: impl FnOnce(&mut unpack::Files) -> Result<()>) -> Result<TarTree> {
+    /// The store's layer of what `take_out` puts there, or a new one.
+    fn layer(
+        &self,
+        made: &Made<'_>,
+        take_out: impl FnOnce(&mut unpack::Files) -> Result<()>,
+    ) -> Result<TarTree> {
         let key = sha256(&serde_json::to_vec(&(env!("CLIC_ENGINE"), made))?);
         let _held = self.store.lock(&format!("layer-{key}"))?;
         if let Some(file) = self.store.layers().get(&key)? {
@@ -276,8 +279,8 @@ impl Maker<'_> {
         let dir = scratch.path().join("files");
         std::fs::create_dir(&dir).map_err(|error| io_error(error, &dir))?;
         let mut files = unpack::Files::new(dir, most);
-        make(&mut files).map_err(|error| self.lies(error))?;
-        let tree = files.finish().map_err(|error| self.lies(error))?;
+        take_out(&mut files).map_err(blame)?;
+        let tree = files.finish().map_err(blame)?;
         let tar = scratch.path().join("content.tar");
         // No time of its own: the tree clamps all times, whatever the lock.
         let written = tree.write(&tar, unpack::TIME)?;
@@ -288,16 +291,17 @@ impl Maker<'_> {
         let file = self.store.layers().put(&key, &description, &tar)?;
         TarTree::read(&file.tar)
     }
+}
 
-    /// An archive that is not what it should be is for whoever wrote the bundle to mend.
-    fn lies(&self, error: anyhow::Error) -> anyhow::Error {
-        if error.is::<clic_host::Cancelled>() || error.chain().any(|cause| cause.is::<std::io::Error>()) {
-            return error;
-        }
-        UserError::new(format!("{error:#}"))
-            .help("mend the bundle, or take another source; nothing was put into an image")
-            .into()
+/// An archive that is not what it should be is for whoever wrote the bundle to mend.
+fn blame(error: anyhow::Error) -> anyhow::Error {
+    let disk = |cause: &(dyn std::error::Error + 'static)| cause.is::<std::io::Error>();
+    if error.is::<clic_host::Cancelled>() || error.chain().any(disk) {
+        return error;
     }
+    UserError::new(format!("{error:#}"))
+        .help("mend the bundle, or take another source; nothing was put into an image")
+        .into()
 }
 
 /// Where the file of an item can be.

@@ -1,7 +1,8 @@
 //! Files that nobody has hashed yet: fetched once, to be known by their hash from then on.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -21,7 +22,8 @@ pub fn file_url(path: &Path) -> String {
         match byte {
             b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
-            byte => url += &format!("%{byte:02X}"),
+            // Writing to a String cannot fail.
+            byte => drop(write!(url, "%{byte:02X}")),
         }
     }
     url

@@ -256,13 +256,13 @@ fn head(args: &Args) -> Result<String> {
         "Under which licence may everybody have it (SPDX: CC-BY-SA-4.0, CC0-1.0, ...)?",
     )?;
     let credit = one(args.credit.as_ref(), "--credit", "Who made it?")?;
-    let mut texts = |given: &[String], flags: [&'static str; 2], what: &str| -> Result<String> {
+    let mut in_both = |given: &[String], flags: [&'static str; 2], what: &str| -> Result<String> {
         let mut all = given.to_vec();
         for (language, flag) in ["fr", "en"].into_iter().zip(flags) {
-            let there = given
+            let is_said = given
                 .iter()
                 .any(|text| text.split_once('=').is_some_and(|(name, _)| name == language));
-            if !there {
+            if !is_said {
                 all.push(format!(
                     "{language}={}",
                     one(None, flag, &format!("{what} ({language})?"))?
@@ -271,12 +271,12 @@ fn head(args: &Args) -> Result<String> {
         }
         Ok(table(&all).unwrap_or_default())
     };
-    let title = texts(
+    let title = in_both(
         &args.title,
         ["--title fr=...", "--title en=..."],
         "Title in one line",
     )?;
-    let description = texts(
+    let description = in_both(
         &args.description,
         ["--description fr=...", "--description en=..."],
         "What is it, in a few sentences",

@@ -58,6 +58,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         units: vec![],
         checks: vec![],
         overlays: vec![],
+        bundles: vec![],
         consoles: vec!["tty1".into(), serial.into()],
         disk: Disk { table, partitions },
         boot,

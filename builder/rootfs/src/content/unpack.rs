@@ -17,7 +17,7 @@ use crate::tarball::{Entry, Kind, TarTree};
 
 /// Most files of one archive: four times what the largest web site that anybody carries around has.
 const MOST_FILES: usize = 1_000_000;
-/// Most bytes of a name, and of a path: Linux's NAME_MAX and PATH_MAX.
+/// Most bytes of a name, and of a path: `NAME_MAX` and `PATH_MAX` of Linux.
 const MOST_NAME: usize = 255;
 const MOST_PATH: usize = 4095;
 /// How often links are followed before they count as a circle (Linux: 40).
