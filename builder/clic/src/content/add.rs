@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stderr, stdin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clic_host::{Outcome, UserError};
@@ -10,7 +10,7 @@ use clic_recipe::plan::{BundleKind, Theme};
 use clic_store::{Download, file_url, space};
 use serde_json::json;
 
-use super::edit::{quoted, read, write};
+use super::edit::{named, quoted, read, write};
 use super::file_of;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
@@ -24,6 +24,9 @@ pub struct Args {
     /// The bundle: one of content-bundles/, or a new one
     #[arg(long = "to", value_name = "BUNDLE")]
     bundle: String,
+    /// Name the bundle in this recipe of the tree as well
+    #[arg(long, value_name = "RECIPE")]
+    recipe: Option<String>,
     /// Where it is in the bundle on the device [default: the file's own name]
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
@@ -46,10 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "WHO")]
     credit: Option<String>,
     /// For a new bundle: site, zim, videos, audio, books, course or files
-    #[arg(long, value_parser = named::<BundleKind>)]
+    #[arg(long, value_parser = one_of::<BundleKind>)]
     kind: Option<String>,
     /// For a new bundle: arts, children, computing, school, ... (schemas/bundle.schema.json)
-    #[arg(long, value_parser = named::<Theme>)]
+    #[arg(long, value_parser = one_of::<Theme>)]
     theme: Option<String>,
     /// For a new bundle: language of the content, such as fr
     #[arg(long)]
@@ -58,7 +61,7 @@ pub struct Args {
     from: MirrorArgs,
 }
 
-fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<String, String> {
+fn one_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<String, String> {
     let value = serde_json::Value::String(text.to_owned());
     match serde_json::from_value::<T>(value) {
         Ok(_) => Ok(text.to_owned()),
@@ -74,6 +77,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let head = match &before {
         Some(text) => text.clone(),
         None => head(args)?,
+    };
+    let recipe = match &args.recipe {
+        Some(name) => Some(recipe_with(&tree, name, &args.bundle)?),
+        None => None,
     };
     let remote = args.place.starts_with("https://") || args.place.starts_with("http://");
     let name = match &args.path {
@@ -120,6 +127,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         );
         return Err(error);
     }
+    if let Some((path, text)) = &recipe {
+        write(path, text)?;
+    }
     if context.json {
         output::json_line(&json!({
             "event": "result", "bundle": args.bundle, "file": file, "path": name,
@@ -132,11 +142,30 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
             args.bundle,
             file.display()
         ))?;
-        if before.is_none() {
+        if let Some(name) = &args.recipe {
+            context.say(&format!(
+                "recipe {name} has it; what the image will be: clic plan {name} --board BOARD"
+            ));
+        } else if before.is_none() {
             context.say(&format!("name it in a recipe: bundles = [\"{}\"]", args.bundle));
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The recipe's file, and its text with the bundle in it.
+fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(PathBuf, String)> {
+    let recipes = tree.recipes()?;
+    if !recipes.iter().any(|recipe| recipe.name == name) {
+        let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
+        return Err(UserError::new(format!("there is no recipe `{name}`"))
+            .help(format!("recipes: {}", names.join(", ")))
+            .into());
+    }
+    let path = tree.root().join("recipes").join(format!("{name}.toml"));
+    let text = read(&path)?;
+    let text = named(&text, bundle).unwrap_or(text);
+    Ok((path, text))
 }
 
 /// The last part of a path or address.

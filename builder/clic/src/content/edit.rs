@@ -57,9 +57,70 @@ fn replaced(text: &str, before: &str, now: &Download) -> Result<String> {
     ))
 }
 
+/// Names `bundle` in a recipe's text. `None` if it is there already.
+pub fn named(text: &str, bundle: &str) -> Option<String> {
+    let quoted = quoted(bundle);
+    let top = text.find("\n[").unwrap_or(text.len());
+    let Some(at) = text[..top].find("\nbundles = [") else {
+        return Some(format!("{}\nbundles = [{quoted}]{}", text[..top].trim_end(), {
+            let rest = text[top..].trim_start_matches('\n');
+            if rest.is_empty() {
+                "\n".to_owned()
+            } else {
+                format!("\n\n{rest}")
+            }
+        }));
+    };
+    let open = at + "\nbundles = [".len();
+    let close = open + text[open..].find(']')?;
+    let list = &text[open..close];
+    if list.contains(&quoted) {
+        return None;
+    }
+    let end = list.trim_end();
+    let comma = if end.is_empty() || end.ends_with(',') {
+        ""
+    } else {
+        ","
+    };
+    let (before, after) = if list.contains('\n') {
+        ("\n    ", ",\n")
+    } else if end.is_empty() {
+        ("", "")
+    } else {
+        (" ", "")
+    };
+    Some(format!(
+        "{}{end}{comma}{before}{quoted}{after}{}",
+        &text[..open],
+        &text[close..]
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recipe_names_a_bundle_however_its_list_is_written() {
+        let cases = [
+            ("a = 1\n", "a = 1\nbundles = [\"x\"]\n"),
+            (
+                "a = 1\n\n[image]\nb = 2\n",
+                "a = 1\nbundles = [\"x\"]\n\n[image]\nb = 2\n",
+            ),
+            ("a = 1\nbundles = []\n", "a = 1\nbundles = [\"x\"]\n"),
+            ("a = 1\nbundles = [\"w\"]\n", "a = 1\nbundles = [\"w\", \"x\"]\n"),
+            (
+                "a = 1\nbundles = [\n    \"w\",\n]\n[image]\n",
+                "a = 1\nbundles = [\n    \"w\",\n    \"x\",\n]\n[image]\n",
+            ),
+        ];
+        for (before, after) in cases {
+            assert_eq!(named(before, "x").as_deref(), Some(after));
+            assert_eq!(named(after, "x"), None);
+        }
+    }
 
     #[test]
     fn only_the_item_that_changed_is_written_anew() {
