@@ -45,7 +45,7 @@ fn said(command: &mut Command, code: i32) -> (String, String) {
     (stdout, stderr)
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "build",
     "check",
     "plan",
@@ -55,6 +55,7 @@ const COMMANDS: [&str; 13] = [
     "diff",
     "boards",
     "recipes",
+    "content",
     "cache",
     "doctor",
     "completions",
