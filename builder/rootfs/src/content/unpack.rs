@@ -309,15 +309,16 @@ pub fn package_directory(
         }
     }
     each(&deb, installed_size, |name, found| {
+        // What lies in the directory was taken the first time.
+        if !found.header().entry_type().is_file() || name.starts_with(below.as_bytes()) {
+            return Ok(());
+        }
         let Some(names) = std::str::from_utf8(name)
             .ok()
             .and_then(|name| wanted.remove(name))
         else {
             return Ok(());
         };
-        if !found.header().entry_type().is_file() || name.starts_with(below.as_bytes()) {
-            return Ok(());
-        }
         let mut number = None;
         for name in names {
             match number {

@@ -48,9 +48,9 @@ struct RawLock {
     #[serde(default)]
     package: Vec<Spanned<RawPackage>>,
     #[serde(default)]
-    content: Vec<Spanned<RawContent>>,
+    content: Vec<Spanned<RawPackage>>,
     #[serde(default)]
-    tool: Vec<Spanned<RawTool>>,
+    tool: Vec<Spanned<RawPackage>>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +69,8 @@ struct RawRelease {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPackage {
+    /// Of a tool, and only of one.
+    host: Option<String>,
     #[serde(deserialize_with = "name")]
     name: String,
     #[serde(deserialize_with = "version")]
@@ -83,48 +85,9 @@ struct RawPackage {
     size: u64,
     #[serde(deserialize_with = "installed_size")]
     installed_size: u64,
-    part: Part,
-    #[serde(default)]
-    automatic: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawContent {
-    #[serde(deserialize_with = "name")]
-    name: String,
-    #[serde(deserialize_with = "version")]
-    version: String,
-    arch: Option<String>,
-    source: String,
-    #[serde(deserialize_with = "path")]
-    path: String,
-    #[serde(deserialize_with = "sha256")]
-    sha256: String,
-    #[serde(deserialize_with = "deb_size")]
-    size: u64,
-    #[serde(deserialize_with = "installed_size")]
-    installed_size: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawTool {
-    host: String,
-    #[serde(deserialize_with = "name")]
-    name: String,
-    #[serde(deserialize_with = "version")]
-    version: String,
-    arch: Option<String>,
-    source: String,
-    #[serde(deserialize_with = "path")]
-    path: String,
-    #[serde(deserialize_with = "sha256")]
-    sha256: String,
-    #[serde(deserialize_with = "deb_size")]
-    size: u64,
-    #[serde(deserialize_with = "installed_size")]
-    installed_size: u64,
+    /// Of a package of the image, and only of one; and so is the next.
+    part: Option<Part>,
+    automatic: Option<bool>,
 }
 
 /// The text of a lock file; `None` if there is none.
@@ -211,15 +174,58 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         }
         Err(wrong(format!("{source:?} is no source of this lock"), Some(at)))
     };
-    let fitting = |arch: Option<String>, native: &str, at: usize| {
-        let arch = arch.unwrap_or_else(|| native.to_owned());
-        if arch == native || arch == "all" {
-            return Ok(arch);
+    // A package of a system for `native`. What the image's own packages have beside is theirs alone.
+    let exact = |raw: RawPackage, native: &str, own: bool, at: usize| {
+        known(&raw.source, at)?;
+        let arch = raw.arch.unwrap_or_else(|| native.to_owned());
+        if arch != native && arch != "all" {
+            return Err(wrong(
+                format!("a package for {arch:?} in a system for {native}"),
+                Some(at),
+            ));
         }
-        Err(wrong(
-            format!("a package for {arch:?} in a system for {native}"),
-            Some(at),
-        ))
+        let part = match (own, raw.part, raw.automatic) {
+            (true, Some(part), _) => part,
+            (false, None, None) => Part::Base,
+            (true, None, _) => return Err(wrong(format!("package {} has no part", raw.name), Some(at))),
+            (false, ..) => {
+                return Err(wrong(
+                    format!("{} is no package of the image, and has no part of it", raw.name),
+                    Some(at),
+                ));
+            }
+        };
+        Ok(Package {
+            arch,
+            name: raw.name,
+            version: raw.version,
+            source: raw.source,
+            uri: String::new(),
+            filename: raw.path,
+            sha256: raw.sha256,
+            size: raw.size,
+            installed_size: raw.installed_size,
+            automatic: !own || raw.automatic.unwrap_or(false),
+            part,
+            stanza: String::new(),
+        })
+    };
+    // Each name once.
+    let all = |list: Vec<Spanned<RawPackage>>, own: bool, kind: &str| {
+        let mut packages = BTreeMap::new();
+        for raw in list {
+            let at = raw.span().start;
+            let raw = raw.into_inner();
+            if raw.host.is_some() {
+                return Err(wrong(format!("{} is no tool of a host", raw.name), Some(at)));
+            }
+            let package = exact(raw, &inputs.arch, own, at)?;
+            let name = package.name.clone();
+            if packages.insert(name.clone(), package).is_some() {
+                return Err(wrong(format!("{kind} {name} is in the lock twice"), Some(at)));
+            }
+        }
+        Ok(packages)
     };
 
     let mut releases = Vec::new();
@@ -236,60 +242,11 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             sha256: release.sha256,
         });
     }
-    let mut packages = BTreeMap::new();
-    for package in raw.package {
-        let at = package.span().start;
-        let package = package.into_inner();
-        known(&package.source, at)?;
-        let package = Package {
-            arch: fitting(package.arch, &inputs.arch, at)?,
-            name: package.name,
-            version: package.version,
-            source: package.source,
-            uri: String::new(),
-            filename: package.path,
-            sha256: package.sha256,
-            size: package.size,
-            installed_size: package.installed_size,
-            automatic: package.automatic,
-            part: package.part,
-            stanza: String::new(),
-        };
-        let name = package.name.clone();
-        if packages.insert(name.clone(), package).is_some() {
-            return Err(wrong(format!("package {name} is in the lock twice"), Some(at)));
-        }
-    }
+    let packages = all(raw.package, true, "package")?;
     if packages.is_empty() {
         return Err(wrong("the lock has no packages".to_owned(), None));
     }
-    let mut content = BTreeMap::new();
-    for package in raw.content {
-        let at = package.span().start;
-        let package = package.into_inner();
-        known(&package.source, at)?;
-        let package = Package {
-            arch: fitting(package.arch, &inputs.arch, at)?,
-            name: package.name,
-            version: package.version,
-            source: package.source,
-            uri: String::new(),
-            filename: package.path,
-            sha256: package.sha256,
-            size: package.size,
-            installed_size: package.installed_size,
-            automatic: true,
-            part: Part::Base,
-            stanza: String::new(),
-        };
-        let name = package.name.clone();
-        if content.insert(name.clone(), package).is_some() {
-            return Err(wrong(
-                format!("content package {name} is in the lock twice"),
-                Some(at),
-            ));
-        }
-    }
+    let content = all(raw.content, false, "content package")?;
     if !content.keys().eq(inputs.content_packages.iter()) {
         return Err(wrong(
             "the packages that content comes out of are not those of the inputs".to_owned(),
@@ -299,37 +256,19 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
     let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
     for tool in raw.tool {
         let at = tool.span().start;
-        let tool = tool.into_inner();
-        known(&tool.source, at)?;
-        if !crate::tools::HOSTS.iter().any(|host| host.debian() == tool.host) {
+        let mut tool = tool.into_inner();
+        let host = tool.host.take().unwrap_or_default();
+        if !crate::tools::HOSTS.iter().any(|known| known.debian() == host) {
             return Err(wrong(
-                format!("{:?} is no architecture of a build host", tool.host),
+                format!("{host:?} is no architecture of a build host"),
                 Some(at),
             ));
         }
-        let package = Package {
-            arch: fitting(tool.arch, &tool.host, at)?,
-            name: tool.name.clone(),
-            version: tool.version,
-            source: tool.source,
-            uri: String::new(),
-            filename: tool.path,
-            sha256: tool.sha256,
-            size: tool.size,
-            installed_size: tool.installed_size,
-            automatic: true,
-            part: Part::Base,
-            stanza: String::new(),
-        };
-        let same = tools
-            .entry(tool.host)
-            .or_default()
-            .insert(tool.name.clone(), package);
+        let package = exact(tool, &host, false, at)?;
+        let name = package.name.clone();
+        let same = tools.entry(host).or_default().insert(name.clone(), package);
         if same.is_some() {
-            return Err(wrong(
-                format!("tool {} is in the lock twice", tool.name),
-                Some(at),
-            ));
+            return Err(wrong(format!("tool {name} is in the lock twice"), Some(at)));
         }
     }
     Ok(Lock {

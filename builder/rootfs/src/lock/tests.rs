@@ -25,13 +25,14 @@ fn package(name: &str, arch: &str, source: &str) -> Package {
 fn plan() -> Plan {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tree = clic_recipe::Tree::open(&root).unwrap();
-    clic_recipe::resolve(
-        &tree,
-        "minimal",
-        "x86-pc",
-        &clic_recipe::ResolveOptions::default(),
-    )
-    .unwrap()
+    let of = |recipe: &str| {
+        clic_recipe::resolve(&tree, recipe, "x86-pc", &clic_recipe::ResolveOptions::default()).unwrap()
+    };
+    let mut plan = of("minimal");
+    plan.bundles = of("nomad").bundles;
+    // It comes out of a package.
+    plan.bundles.retain(|bundle| bundle.name == "cahier-debian");
+    plan
 }
 
 fn source(plan: &Plan, name: &str, place: SourcePlace) -> PackageSource {
@@ -97,7 +98,11 @@ fn lock(plan: &Plan) -> Lock {
             package("bash", "amd64", DEBIAN),
             package("libc6", "all", SECURITY),
         ],
-        content: Vec::new(),
+        content: vec![Package {
+            automatic: true,
+            part: Part::Base,
+            ..package("debian-handbook", "all", DEBIAN)
+        }],
         tools: [(
             "arm64".to_owned(),
             vec![Package {
@@ -300,6 +305,25 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             bash + 7,
             "unknown variant `kernel`",
         ),
+        ("part = \"recipe\"\n", "", bash - 1, "package bash has no part"),
+        (
+            "part = \"recipe\"\n",
+            "part = \"recipe\"\nhost = \"arm64\"\n",
+            bash - 1,
+            "bash is no tool of a host",
+        ),
+        (
+            "name = \"debian-handbook\"",
+            "part = \"base\"\nname = \"debian-handbook\"",
+            line_of("name = \"debian-handbook\"") - 1,
+            "debian-handbook is no package of the image",
+        ),
+        (
+            "name = \"debian-handbook\"",
+            "name = \"debian-hand\"",
+            0,
+            "the packages that content comes out of are not those of the inputs",
+        ),
         (
             "name = \"libc6\"",
             "name = \"bash\"",
@@ -338,7 +362,14 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
         let said = error.to_string();
         assert!(error.is::<UserError>(), "{said}");
         assert!(
-            said.starts_with(&format!("recipes/minimal-x86-pc.lock:{line}: ")) && said.contains(message),
+            said.starts_with(&format!(
+                "recipes/minimal-x86-pc.lock:{}",
+                if line == 0 {
+                    String::new()
+                } else {
+                    format!("{line}: ")
+                }
+            )) && said.contains(message),
             "{to}: line {line} wanted\n{said}"
         );
         assert!(said.ends_with(&format!("or make it anew: {REMEDY}")), "{said}");
