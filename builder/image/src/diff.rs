@@ -15,6 +15,12 @@ const MAX_LINES: usize = 200;
 /// Bytes compared at once.
 const CHUNK: usize = 1 << 20;
 
+/// How many bytes of a difference are shown.
+const SHOWN: usize = 16;
+
+/// Largest file of a FAT file system whose bytes are compared one by one, in bytes: more than any kernel or initramfs.
+const MAX_FAT_FILE: u64 = 512 << 20;
+
 /// What changed from one image to another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
@@ -45,6 +51,56 @@ pub struct FirstDifference {
     pub offset: u64,
     /// The partition of the first image that it is in.
     pub partition: Option<String>,
+    /// What is there.
+    pub bytes: Bytes,
+}
+
+/// Some bytes from where two files or images begin to differ, in lower-case hex; fewer where one of them ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    /// Before.
+    pub from: String,
+    /// After.
+    pub to: String,
+}
+
+impl Bytes {
+    fn of(from: &[u8], to: &[u8]) -> Self {
+        let hex = |bytes: &[u8]| {
+            let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+            shown.iter().fold(String::new(), |mut text, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+        };
+        Self {
+            from: hex(from),
+            to: hex(to),
+        }
+    }
+}
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let or_end = |hex: &str| {
+            if hex.is_empty() {
+                "the end".to_owned()
+            } else {
+                hex.to_owned()
+            }
+        };
+        write!(f, "{} -> {}", or_end(&self.from), or_end(&self.to))
+    }
+}
+
+/// Where the contents of a file begin to differ, and what is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ContentChange {
+    /// Byte in both.
+    pub offset: u64,
+    /// What is there.
+    pub bytes: Bytes,
 }
 
 /// A change of a partition, or of the table (`partition` is `table`).
@@ -100,6 +156,8 @@ pub struct FileChange {
     pub size: (Option<u64>, Option<u64>),
     /// What about it changed.
     pub details: Vec<Detail>,
+    /// Of a regular file whose content changed: from where on.
+    pub content: Option<ContentChange>,
 }
 
 /// What happened to a file.
@@ -167,13 +225,21 @@ fn first_difference(a: &DiskImage, b: &DiskImage) -> Result<Option<FirstDifferen
         let (x, y) = (a.bytes().bytes(at, len)?, b.bytes().bytes(at, len)?);
         if x != y {
             let inside = x.iter().zip(&y).position(|(x, y)| x != y).unwrap_or(0);
-            found = Some(at + inside as u64);
+            let rest = |bytes: &[u8]| bytes.get(inside..).unwrap_or_default().to_vec();
+            found = Some((at + inside as u64, Bytes::of(&rest(&x), &rest(&y))));
         }
         at += len as u64;
     }
-    let offset = found.or_else(|| (a.size() != b.size()).then_some(shorter));
-    Ok(offset.map(|offset| FirstDifference {
+    if found.is_none() && a.size() != b.size() {
+        let rest = |image: &DiskImage| -> Result<Vec<u8>> {
+            let left = usize::try_from(image.size() - shorter).unwrap_or(SHOWN);
+            Ok(image.bytes().bytes(shorter, left.min(SHOWN))?)
+        };
+        found = Some((shorter, Bytes::of(&rest(a)?, &rest(b)?)));
+    }
+    Ok(found.map(|(offset, bytes)| FirstDifference {
         offset,
+        bytes,
         partition: a
             .partitions()
             .iter()
@@ -335,11 +401,15 @@ fn files(a: &DiskImage, b: &DiskImage, difference: &mut Difference) -> Result<()
                 })
                 .collect())
         };
-        let same = |path: &[u8]| {
+        let differs = |path: &[u8]| {
             let path = String::from_utf8_lossy(path);
-            Ok(x.sha256(&path)? == y.sha256(&path)?)
+            if x.sha256(&path)? == y.sha256(&path)? {
+                return Ok(None);
+            }
+            let (old, new) = (x.read(&path, MAX_FAT_FILE)?, y.read(&path, MAX_FAT_FILE)?);
+            Ok(Some(begin(0, &old, &new)))
         };
-        compare(&old.name, &items(&x)?, &items(&y)?, same, difference)?;
+        compare(&old.name, &items(&x)?, &items(&y)?, differs, difference)?;
     }
     if let (Some(old), Some(_)) = (a.root_partition(), b.root_partition()) {
         let (x, y) = (a.root()?, b.root()?);
@@ -347,7 +417,7 @@ fn files(a: &DiskImage, b: &DiskImage, difference: &mut Difference) -> Result<()
             &old.name,
             &root_items(x)?,
             &root_items(y)?,
-            |path| same_content(x, y, path),
+            |path| content(x, y, path),
             difference,
         )?;
     }
@@ -381,17 +451,32 @@ fn root_items(root: &Root) -> Result<BTreeMap<Vec<u8>, Item>> {
     Ok(items)
 }
 
-fn same_content(old: &Root, new: &Root, path: &[u8]) -> Result<bool> {
+/// Where these two pieces, which are not the same, begin to differ; both begin at byte `at`.
+fn begin(at: u64, old: &[u8], new: &[u8]) -> ContentChange {
+    let inside = old.iter().zip(new).take_while(|(x, y)| x == y).count();
+    let rest = |bytes: &[u8]| bytes.get(inside..).unwrap_or_default().to_vec();
+    ContentChange {
+        offset: at + inside as u64,
+        bytes: Bytes::of(&rest(old), &rest(new)),
+    }
+}
+
+/// Where a file of two file systems begins to differ; `None` if it is the same.
+fn content(old: &Root, new: &Root, path: &[u8]) -> Result<Option<ContentChange>> {
     let mut files = (old.open_file(path)?, new.open_file(path)?);
     let mut chunks = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    let mut at = 0;
     loop {
         let lens = (files.0.fill(&mut chunks.0)?, files.1.fill(&mut chunks.1)?);
-        if chunks.0.get(..lens.0) != chunks.1.get(..lens.1) {
-            return Ok(false);
+        let old = chunks.0.get(..lens.0).unwrap_or_default();
+        let new = chunks.1.get(..lens.1).unwrap_or_default();
+        if old != new {
+            return Ok(Some(begin(at, old, new)));
         }
         if lens.0 == 0 {
-            return Ok(true);
+            return Ok(None);
         }
+        at += lens.0 as u64;
     }
 }
 
@@ -399,10 +484,10 @@ fn compare(
     partition: &str,
     a: &BTreeMap<Vec<u8>, Item>,
     b: &BTreeMap<Vec<u8>, Item>,
-    same: impl Fn(&[u8]) -> Result<bool>,
+    differs: impl Fn(&[u8]) -> Result<Option<ContentChange>>,
     out: &mut Difference,
 ) -> Result<()> {
-    let mut add = |path: &[u8], change, size, details| {
+    let mut add = |path: &[u8], change, size, details, content| {
         let path = String::from_utf8_lossy(path).into_owned();
         out.files.push(FileChange {
             partition: partition.to_owned(),
@@ -410,6 +495,7 @@ fn compare(
             change,
             size,
             details,
+            content,
         });
     };
     let mut paths: Vec<&Vec<u8>> = a.keys().chain(b.keys()).collect();
@@ -418,8 +504,24 @@ fn compare(
     for path in paths {
         clic_host::cancel::check()?;
         match (a.get(path), b.get(path)) {
-            (Some(old), None) => add(path, FileChangeKind::Removed, (Some(old.size), None), Vec::new()),
-            (None, Some(new)) => add(path, FileChangeKind::Added, (None, Some(new.size)), Vec::new()),
+            (Some(old), None) => {
+                add(
+                    path,
+                    FileChangeKind::Removed,
+                    (Some(old.size), None),
+                    Vec::new(),
+                    None,
+                );
+            }
+            (None, Some(new)) => {
+                add(
+                    path,
+                    FileChangeKind::Added,
+                    (None, Some(new.size)),
+                    Vec::new(),
+                    None,
+                );
+            }
             (Some(old), Some(new)) => {
                 let mut details = Vec::new();
                 for (what, from) in &old.facts {
@@ -436,7 +538,12 @@ fn compare(
                         });
                     }
                 }
-                if old.file && new.file && (old.size != new.size || !same(path)?) {
+                let content = if old.file && new.file {
+                    differs(path)?
+                } else {
+                    None
+                };
+                if content.is_some() {
                     details.push(Detail {
                         what: "content",
                         from: human(old.size),
@@ -449,6 +556,7 @@ fn compare(
                         FileChangeKind::Changed,
                         (Some(old.size), Some(new.size)),
                         details,
+                        content,
                     );
                 } else if old.mtime != new.mtime {
                     out.only_times += 1;
@@ -481,7 +589,11 @@ impl Difference {
                 .partition
                 .as_ref()
                 .map_or("outside of all partitions".into(), |name| format!("in {name}"));
-            writeln!(out, "bytes differ from {} on ({place})", first.offset)?;
+            writeln!(
+                out,
+                "bytes differ from {} on ({place}): {}",
+                first.offset, first.bytes
+            )?;
         }
         let partitions = self.partitions.iter().map(|change| match change.what {
             "added" => format!("+ {} ({})", change.partition, change.to),
@@ -523,7 +635,12 @@ impl Difference {
                         .iter()
                         .map(|detail| format!("{} {} -> {}", detail.what, detail.from, detail.to))
                         .collect();
-                    format!("~ {place}: {}", details.join(", "))
+                    let bytes = change
+                        .content
+                        .as_ref()
+                        .map(|content| format!(", from byte {} on {}", content.offset, content.bytes))
+                        .unwrap_or_default();
+                    format!("~ {place}: {}{bytes}", details.join(", "))
                 }
             }
         });

@@ -69,7 +69,7 @@ fn every_kind_of_change_is_told() {
         "  + new 2\n",
         "  - /etc/only-a (4 B)\n",
         "  + /etc/only-b (5 B)\n",
-        "  ~ /etc/hostname: mode 0644 -> 0600, content 4 B -> 4 B\n",
+        "  ~ /etc/hostname: mode 0644 -> 0600, content 4 B -> 4 B, from byte 0 on 626f780a -> 666f780a\n",
         "  ~ /etc/link: target x -> y\n",
         "  ~ /etc/was-link: type symlink -> file\n",
         "  ~ /etc/group: owner 0:0 -> 0:7\n",
@@ -110,11 +110,15 @@ fn a_difference_below_the_files_is_told_as_such() {
     let first = FirstDifference {
         offset: 100,
         partition: None,
+        bytes: Bytes {
+            from: "ff909090909090909090909090909090".into(),
+            to: "626f6f7420636f646590909090909090".into(),
+        },
     };
     assert_eq!(difference.first_difference, Some(first));
     let text = difference.text();
     assert!(
-        text.contains("bytes differ from 100 on (outside of all partitions)"),
+        text.contains("bytes differ from 100 on (outside of all partitions): ff909090909090909090909090909090 -> 626f6f7420636f6465"),
         "{text}"
     );
     assert!(
