@@ -9,6 +9,7 @@ mod device;
 mod faults;
 mod inspect;
 mod interrupted;
+mod nomad;
 mod reproducible;
 mod scripts;
 mod support;

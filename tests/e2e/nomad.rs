@@ -1,0 +1,35 @@
+//! The recipe `nomad`: a phone joins the box's wifi, meets its captive portal, reads and listens, with no network anywhere.
+//! All of it happens in the booted image, by the checks of its overlays, on simulated radios (`mac80211_hwsim`).
+
+use crate::support::{clic, heavy, image, run};
+
+#[test]
+fn nomad_serves_those_who_join_its_wifi() {
+    // Most of its packages are there then.
+    let _downloads = image("x86-pc");
+    let _turn = heavy();
+    let dir = tempfile::tempdir().unwrap();
+    run(clic(["build", "nomad", "--board", "x86-pc", "--out"]).arg(dir.path())).ok();
+    // One firmware: what differs between them is before the kernel, and `minimal` boots by all three.
+    let report = run(clic(["--json", "test", "--machine", "uefi-x64", "--logs"])
+        .arg(dir.path().join("logs"))
+        .arg(dir.path().join("nomad-x86-pc.img")))
+    .last_json();
+    assert_eq!(report["passed"], true, "{report:#}");
+    let cases = report["machines"][0]["cases"].as_array().unwrap();
+    for wanted in [
+        "the hotspot comes up when a radio does",
+        "two guests join and get addresses",
+        "every system is shown its sign-in page",
+        "after Continue, every system gets the answer that it wants",
+        "guests do not reach each other",
+        "a hundred guests are served at once",
+        "a radio that is unplugged and plugged again serves again",
+        "the portal's pages and links are all there",
+        "films, books and archives come with their types, and from any point",
+    ] {
+        let case = cases.iter().find(|case| case["name"] == wanted);
+        let status = case.map(|case| &case["status"]);
+        assert_eq!(status, Some(&"passed".into()), "{wanted}: {cases:#?}");
+    }
+}
