@@ -41,7 +41,7 @@ pub struct Args {
 /// Options that every command takes.
 #[derive(Debug, clap::Args)]
 pub struct Global {
-    /// Tree that holds recipes/, boards/ and overlays/ [default: the current directory or its nearest parent
+    /// Tree that holds recipes/, boards/, overlays/ and content-bundles/ [default: the current directory or its nearest parent
     /// that has them]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub root: Option<PathBuf>,

@@ -9,7 +9,7 @@ use crate::output;
 
 /// Check the TOML files of the tree, without building anything
 ///
-/// Every recipe with each of its boards, and every overlay; or one recipe with each of its boards. Opens no
+/// Every recipe with each of its boards, every overlay and every content bundle; or one recipe with each of its boards. Opens no
 /// socket. Exits 2 when something is wrong, and says all of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

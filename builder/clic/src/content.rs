@@ -3,12 +3,14 @@
 mod add;
 mod edit;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Subcommand;
 use clic_host::{Outcome, UserError};
+use clic_recipe::Tree;
 use clic_recipe::plan::{Bundle, ItemSource};
 use clic_rootfs::content::downloads;
-use clic_store::Store;
 use serde_json::json;
 
 use crate::context::Context;
@@ -196,11 +198,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
     let progress = context.progress();
     let mut newer = Vec::new();
     for bundle in &bundles {
-        let file = tree
-            .root()
-            .join("content-bundles")
-            .join(&bundle.name)
-            .join("bundle.toml");
+        let file = file_of(&tree, &bundle.name);
         let stage = progress.stage("update", "Look at the sources", &bundle.name);
         for item in &bundle.items {
             let ItemSource::File {
@@ -261,16 +259,6 @@ fn said(newer: &[Newer], context: &Context) -> Result<Outcome> {
 }
 
 /// The place of a bundle's description.
-fn file_of(context: &Context, name: &str) -> Result<std::path::PathBuf> {
-    Ok(context
-        .tree()?
-        .root()
-        .join("content-bundles")
-        .join(name)
-        .join("bundle.toml"))
-}
-
-/// A store for what has no hash yet.
-fn store(from: &MirrorArgs) -> Result<Store> {
-    from.store()
+fn file_of(tree: &Tree, name: &str) -> PathBuf {
+    tree.root().join("content-bundles").join(name).join("bundle.toml")
 }

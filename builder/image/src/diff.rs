@@ -1,5 +1,7 @@
 //! What changed between two images.
 
+mod bytes;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,14 +11,14 @@ use serde::Serialize;
 
 use crate::read::{DiskImage, Entry, EntryKind, Package, Partition, Root, dpkg, human};
 
+pub use bytes::{Bytes, ContentChange};
+use bytes::{SHOWN, begin, content};
+
 /// Lines of one section that the text shows; JSON has them all.
 const MAX_LINES: usize = 200;
 
 /// Bytes compared at once.
 const CHUNK: usize = 1 << 20;
-
-/// How many bytes of a difference are shown.
-const SHOWN: usize = 16;
 
 /// Largest file of a FAT file system whose bytes are compared one by one, in bytes: more than any kernel or initramfs.
 const MAX_FAT_FILE: u64 = 512 << 20;
@@ -51,54 +53,6 @@ pub struct FirstDifference {
     pub offset: u64,
     /// The partition of the first image that it is in.
     pub partition: Option<String>,
-    /// What is there.
-    pub bytes: Bytes,
-}
-
-/// Some bytes from where two files or images begin to differ, in lower-case hex; fewer where one of them ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Bytes {
-    /// Before.
-    pub from: String,
-    /// After.
-    pub to: String,
-}
-
-impl Bytes {
-    fn of(from: &[u8], to: &[u8]) -> Self {
-        let hex = |bytes: &[u8]| {
-            let shown = bytes.get(..SHOWN).unwrap_or(bytes);
-            shown.iter().fold(String::new(), |mut text, byte| {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
-        };
-        Self {
-            from: hex(from),
-            to: hex(to),
-        }
-    }
-}
-
-impl std::fmt::Display for Bytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let or_end = |hex: &str| {
-            if hex.is_empty() {
-                "the end".to_owned()
-            } else {
-                hex.to_owned()
-            }
-        };
-        write!(f, "{} -> {}", or_end(&self.from), or_end(&self.to))
-    }
-}
-
-/// Where the contents of a file begin to differ, and what is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ContentChange {
-    /// Byte in both.
-    pub offset: u64,
     /// What is there.
     pub bytes: Bytes,
 }
@@ -449,35 +403,6 @@ fn root_items(root: &Root) -> Result<BTreeMap<Vec<u8>, Item>> {
         Ok(())
     })?;
     Ok(items)
-}
-
-/// Where these two pieces, which are not the same, begin to differ; both begin at byte `at`.
-fn begin(at: u64, old: &[u8], new: &[u8]) -> ContentChange {
-    let inside = old.iter().zip(new).take_while(|(x, y)| x == y).count();
-    let rest = |bytes: &[u8]| bytes.get(inside..).unwrap_or_default().to_vec();
-    ContentChange {
-        offset: at + inside as u64,
-        bytes: Bytes::of(&rest(old), &rest(new)),
-    }
-}
-
-/// Where a file of two file systems begins to differ; `None` if it is the same.
-fn content(old: &Root, new: &Root, path: &[u8]) -> Result<Option<ContentChange>> {
-    let mut files = (old.open_file(path)?, new.open_file(path)?);
-    let mut chunks = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    let mut at = 0;
-    loop {
-        let lens = (files.0.fill(&mut chunks.0)?, files.1.fill(&mut chunks.1)?);
-        let old = chunks.0.get(..lens.0).unwrap_or_default();
-        let new = chunks.1.get(..lens.1).unwrap_or_default();
-        if old != new {
-            return Ok(Some(begin(at, old, new)));
-        }
-        if lens.0 == 0 {
-            return Ok(None);
-        }
-        at += lens.0 as u64;
-    }
 }
 
 fn compare(

@@ -14,7 +14,7 @@ use crate::nearest::advice;
 use crate::report::{Problem, Problems};
 use crate::source::SourceFile;
 
-/// The schema version that this program reads, of all three kinds of files.
+/// The schema version that this program reads, of all kinds of files.
 pub(crate) const SCHEMA: i64 = 1;
 
 /// Reads a file. `None` when anything about its shape is wrong: then every slip is in `problems`, and later checks

@@ -71,7 +71,7 @@ fn one_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<String, String> 
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let tree = context.tree()?;
-    let file = file_of(context, &args.bundle)?;
+    let file = file_of(&tree, &args.bundle);
     let before = if file.exists() { Some(read(&file)?) } else { None };
     // All questions come before any work.
     let head = match &before {
@@ -87,7 +87,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         Some(path) => path.clone(),
         None => own_name(&args.place)?,
     };
-    let store = super::store(&args.from)?;
+    let store = args.from.store()?;
     let stage = context.progress().stage("add", "Look at the file", &args.place);
     let url = if remote {
         args.place.clone()

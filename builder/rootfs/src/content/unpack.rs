@@ -308,6 +308,10 @@ pub fn package_directory(
             }
         }
     }
+    if wanted.is_empty() {
+        ensure!(files.count > 0, "the package has nothing in {path}");
+        return Ok(());
+    }
     each(&deb, installed_size, |name, found| {
         // What lies in the directory was taken the first time.
         if !found.header().entry_type().is_file() || name.starts_with(below.as_bytes()) {
