@@ -107,6 +107,8 @@ def run(argv, log, *, env=None, cwd=None, heard=None, sample=None, may_fail=Fals
     its standard output, and ends the program by returning True. `sample`: directories to watch, along with the
     memory. Gives a dict: seconds, cpu (user + system, all descendants), maxrss (bytes of the largest descendant)."""
     with open(log, "ab") as out:
+        # What the one before left to be written would be written at the cost of this one.
+        os.sync()
         begun = time.monotonic()
         process = subprocess.Popen(
             [str(word) for word in argv], env=env, cwd=cwd, stdin=subprocess.DEVNULL,

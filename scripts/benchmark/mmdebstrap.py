@@ -20,6 +20,8 @@ REGISTRATION = (
 REGISTER = f"""
 mount -t binfmt_misc binfmt_misc {BINFMT} || exit 1
 printf %s '{REGISTRATION}' >{BINFMT}/register || exit 1
+# postfix's script fails where no network interface is up.
+ip link set lo up || exit 1
 exec "$@"
 """
 
