@@ -25,7 +25,8 @@ use crate::output;
 Examples:
   clic test out/minimal-x86-pc.img
   clic test out/minimal-x86-pc.img --machine bios --keep
-  clic test out/minimal-raspberry-pi.img --junit junit.xml --json")]
+  clic test out/minimal-raspberry-pi.img --junit junit.xml --json
+  clic test out/nomad-x86-pc.img --machine uefi-x64 --power-cuts 5")]
 pub struct Args {
     /// The image
     image: PathBuf,
@@ -48,6 +49,9 @@ pub struct Args {
     /// Seconds from power-on after which a boot counts as hung [default: what the image says]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
+    /// Before that, pull the plug this many times while the machine starts, at moments all over its start
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    power_cuts: u32,
     /// What runs the guest's instructions: auto (KVM where it works), kvm, tcg
     #[arg(
         long,
@@ -98,6 +102,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
             Accelerator::Tcg => AccelChoice::Tcg,
         },
         machines: args.machine.clone(),
+        power_cuts: args.power_cuts,
         jobs: usize::from(args.jobs),
         ..TestOptions::new(args.logs.as_deref().unwrap_or(beside))
     };

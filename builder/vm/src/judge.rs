@@ -36,6 +36,17 @@ pub struct Judged {
     pub cases: Vec<Case>,
 }
 
+/// How long the guest takes from power-on until it is up. `None` if it does not come up: [`judge`] tells why.
+pub fn start_time(guest: &mut Guest, timeout: Duration, stage: &Stage) -> Result<Option<Duration>> {
+    match wait(guest, timeout, stage) {
+        Ok(_) => Ok(Some(guest.elapsed())),
+        Err(error) => {
+            error.downcast::<Cause>()?;
+            Ok(None)
+        }
+    }
+}
+
 /// Waits until the guest is up or known not to come up, then runs `checks`. `timeout` counts from power-on to the
 /// verdict.
 pub fn judge(guest: &mut Guest, timeout: Duration, checks: &[Check], stage: &Stage) -> Result<Judged> {

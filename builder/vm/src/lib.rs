@@ -9,6 +9,7 @@ pub mod agent;
 pub mod checks;
 pub mod clone;
 pub mod console;
+pub mod cuts;
 pub mod guest;
 pub mod judge;
 pub mod qemu;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clic_host::progress::Unit;
-use clic_host::{Progress, UserError};
+use clic_host::{Progress, Stage, UserError};
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_image::read::DiskImage;
 use clic_recipe::plan::{Check, Machine};
@@ -19,7 +19,7 @@ use crate::guest::Guest;
 use crate::judge::{self, Judged};
 use crate::qemu::{Firmware, Setup, Target, file};
 use crate::report::{Case, MachineReport, Report, Verdict};
-use crate::{checks, clone, raspi};
+use crate::{checks, clone, cuts, raspi};
 
 /// How a test is to be run.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct TestOptions {
     pub machines: Vec<Target>,
     /// Machines that run at the same time, at least 1.
     pub jobs: usize,
+    /// How often the power fails while the machine starts, before the boot that is judged.
+    pub power_cuts: u32,
     /// Checks besides those that the image's overlays declare.
     pub extra_checks: Vec<Check>,
 }
@@ -52,6 +54,7 @@ impl TestOptions {
             accel: AccelChoice::Auto,
             machines: Vec::new(),
             jobs: (processors / 2).max(1),
+            power_cuts: 0,
             extra_checks: Vec::new(),
         }
     }
@@ -94,6 +97,7 @@ pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progre
         progress,
         accel,
         checks: &checks,
+        sha256: &sha256,
     };
     let machines = test.run_all(&targets)?;
     let name = format!("{}-{}", description.recipe.name, description.board.name);
@@ -136,6 +140,15 @@ struct Test<'a> {
     progress: &'a Progress,
     accel: Chosen,
     checks: &'a [Check],
+    sha256: &'a str,
+}
+
+/// How long a new machine takes until it is up; `None` if it does not come up.
+fn start_time(setup: &Setup, dir: &Path, timeout: Duration, stage: &Stage) -> Result<Option<Duration>> {
+    match Guest::start(setup, dir) {
+        Ok(mut guest) => judge::start_time(&mut guest, timeout, stage),
+        Err(error) => error.downcast::<Cause>().map(|_| None),
+    }
 }
 
 impl Test<'_> {
@@ -201,19 +214,24 @@ impl Test<'_> {
         let title = format!("Boot on {target}");
         let why = format!("{}: {}", accel.kind, accel.why);
         let stage = self.progress.stage(&format!("boot-{target}"), &title, &why);
-        stage.total(Unit::Checks, self.checks.len() as u64 + 2);
+        let cuts = self.options.power_cuts;
+        stage.total(Unit::Checks, self.checks.len() as u64 + 2 + u64::from(cuts));
         stage.message("cloning the image");
         let scratch = self.store.scratch("vm")?;
         let dir = scratch.path();
         let machine = self.description.emulate.machine;
         // Opened anew: a reader of the image belongs to one thread.
         let image = DiskImage::open(self.path)?;
-        clone::make(&image, machine, &dir.join(file::DISK))?;
         let firmware = Firmware::find(target)?;
-        if let Some(firmware) = &firmware {
-            std::fs::copy(&firmware.vars, dir.join(file::VARS))
-                .context("copying the firmware's variables")?;
-        }
+        let new_machine = || {
+            clone::make(&image, machine, &dir.join(file::DISK))?;
+            if let Some(firmware) = &firmware {
+                std::fs::copy(&firmware.vars, dir.join(file::VARS))
+                    .context("copying the firmware's variables")?;
+            }
+            anyhow::Ok(())
+        };
+        new_machine()?;
         let raspi = match machine {
             Machine::Raspi3b => Some(raspi::Boot::extract(&image, dir)?),
             Machine::Pc => None,
@@ -228,6 +246,15 @@ impl Test<'_> {
             raspi: raspi.as_ref(),
         };
         let timeout = Duration::from_secs(self.options.timeout.unwrap_or(self.description.emulate.timeout));
+        let mut cut = Vec::new();
+        if cuts > 0
+            && let Some(start) = start_time(&setup, dir, timeout, &stage)?
+        {
+            // The first start is what power fails in first.
+            std::fs::remove_file(dir.join(file::DISK)).context("removing a clone")?;
+            new_machine()?;
+            cut = cuts::cut(&setup, dir, start, cuts, self.seed(), &stage)?;
+        }
         let mut restarts = 0;
         let (judged, screen) = match Guest::start(&setup, dir) {
             Ok(mut guest) => {
@@ -256,7 +283,7 @@ impl Test<'_> {
             boot_seconds: judged.time.as_secs_f64(),
             restarts,
             verdict: judged.verdict,
-            cases: judged.cases,
+            cases: cut.into_iter().chain(judged.cases).collect(),
             log: None,
             screen: None,
             disk: None,
@@ -266,6 +293,11 @@ impl Test<'_> {
             stage.finish();
         }
         Ok(report)
+    }
+
+    /// Tells images apart, for [`cuts::cut`].
+    fn seed(&self) -> u32 {
+        u32::from_str_radix(self.sha256.get(..8).unwrap_or_default(), 16).unwrap_or_default()
     }
 
     /// Moves what a person wants to see out of the scratch directory. What an earlier run left under these names would
