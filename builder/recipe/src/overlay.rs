@@ -9,7 +9,7 @@ use crate::debian;
 use crate::nearest::advice;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
-use crate::plan::{UnitChange, UnitState};
+use crate::plan::{Arch, UnitChange, UnitState};
 use crate::raw::{RawCheck, RawOverlay, RawRule, RawUnit, sited};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
@@ -27,6 +27,8 @@ pub(crate) struct Overlay {
     pub(crate) description: String,
     pub(crate) requires: Vec<Sited<String>>,
     pub(crate) packages: Vec<Sited<String>>,
+    /// Besides them, by the board's architecture.
+    pub(crate) packages_on: BTreeMap<Arch, Vec<Sited<String>>>,
     pub(crate) preseeds: Vec<Sited<String>>,
     pub(crate) parameters: BTreeMap<String, Parameter>,
     pub(crate) rules: Vec<Rule>,
@@ -123,6 +125,10 @@ pub(crate) fn check(
         problems,
     );
     let packages = packages(std::mem::take(&mut raw.packages), file, problems);
+    let packages_on = std::mem::take(&mut raw.packages_on)
+        .into_iter()
+        .map(|(arch, list)| (arch, self::packages(list, file, problems)))
+        .collect();
     let preseeds = sited(std::mem::take(&mut raw.preseeds), file);
     let units = units(name, std::mem::take(&mut raw.unit), file, problems);
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
@@ -171,6 +177,7 @@ pub(crate) fn check(
             description: raw.description.value,
             requires,
             packages,
+            packages_on,
             preseeds,
             parameters,
             rules: rules.into_iter().map(|(rule, _)| rule).collect(),

@@ -360,7 +360,12 @@ fn packages(recipe: &Recipe, board: &Board, overlays: &[Rc<Overlay>]) -> Vec<Pac
     let mut found: BTreeMap<&str, PackageRequest> = BTreeMap::new();
     let lists = [(&recipe.packages, false), (&board.packages, true)]
         .into_iter()
-        .chain(overlays.iter().map(|overlay| (&overlay.packages, false)));
+        .chain(overlays.iter().map(|overlay| (&overlay.packages, false)))
+        .chain(
+            overlays
+                .iter()
+                .filter_map(|overlay| Some((overlay.packages_on.get(&board.arch)?, false))),
+        );
     for (list, by_board) in lists {
         for package in list {
             let request = found.entry(&package.value).or_insert_with(|| PackageRequest {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{At, RawValue};
-use crate::plan::UnitState;
+use crate::plan::{Arch, UnitState};
 
 /// An overlay: the packages, files, units and checks of one capability of the device.
 ///
@@ -30,6 +30,9 @@ pub(crate) struct RawOverlay {
     /// Debian packages.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,
+    /// More of them for boards of one architecture: `[packages-on]` with `amd64 = ["..."]`. Firmware of a PC's radios, say.
+    #[serde(default)]
+    pub(crate) packages_on: BTreeMap<Arch, Vec<At<String>>>,
     /// Answers to packages' questions, as `debconf-set-selections` reads them: `package question type value`. Templates.
     #[serde(default)]
     pub(crate) preseeds: Vec<At<String>>,
