@@ -15,12 +15,10 @@ use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
 use clic_image::compress::Compression;
 use clic_image::embedded::ImageDescription;
-use clic_image::layout::Layout;
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
-use clic_recipe::plan::Bundle;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
@@ -34,6 +32,7 @@ use crate::build::parts::Parts;
 use crate::build::timings::Timings;
 use crate::context::Context;
 use crate::failure::is;
+use crate::fits;
 use crate::mirror::MirrorArgs;
 use crate::output;
 use crate::progress::{Both, Logged};
@@ -163,16 +162,12 @@ struct Build<'a> {
 impl Build<'_> {
     fn run(&self, timings: &Timings) -> Result<Written> {
         let (plan, progress) = (self.plan, &self.progress);
+        fits::check(plan, None)?;
         let resolution = self
             .packages
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
         // What is hopeless already is refused before it is downloaded.
-        let content: u64 = plan.bundles.iter().map(Bundle::size).sum();
-        Layout::estimate(
-            &plan.disk,
-            resolution.installed_size().saturating_add(content),
-            plan.image_size,
-        )?;
+        fits::check(plan, Some(resolution.installed_size()))?;
         let inputs = finished::inputs(plan, &resolution)?;
         let finished = Finished::of(self.store, self.name, &self.args.out)?;
         let why = if self.args.rebuild {

@@ -3,6 +3,7 @@
 mod args;
 mod context;
 mod failure;
+mod fits;
 mod mirror;
 mod output;
 mod progress;

@@ -82,6 +82,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
             }
         }
         output::json_line(&json)?;
+        fits(&plan, &exact)?;
         return Ok(Outcome::Done);
     }
     output::text(&show(&plan, &packages, context))?;
@@ -89,7 +90,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     if let (Ok(exact), true) = (&exact, args.packages) {
         output::text(&show_exact(exact, context))?;
     }
+    fits(&plan, &exact)?;
     Ok(Outcome::Done)
+}
+
+fn fits(plan: &Plan, exact: &Result<Exact, String>) -> Result<()> {
+    crate::fits::check(plan, exact.as_ref().ok().map(|exact| exact.installed_size))
 }
 
 fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Result<Exact> {
