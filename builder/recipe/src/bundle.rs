@@ -188,12 +188,14 @@ fn item(
         listed: raw.listed,
         start: raw.start.as_ref().map(|start| start.value.clone()),
         from,
+        zim: raw.zim.as_ref().is_some_and(|zim| zim.value),
         origin,
     };
+    zim(&item, raw, file, problems);
     if let Some(start) = &raw.start {
         if let Err(why) = plain(&start.value) {
             problems.push(Problem::at(&start.origin(file), why));
-        } else if !item.is_directory() {
+        } else if !item.has_files() {
             problems.push(
                 Problem::at(
                     &start.origin(file),
@@ -204,6 +206,37 @@ fn item(
         }
     }
     (problems.count() == before).then_some(item)
+}
+
+/// What becomes a ZIM file has a name that says so, pages, and a first one.
+fn zim(item: &BundleItem, raw: &RawItem, file: &Arc<SourceFile>, problems: &mut Problems) {
+    let Some(said) = raw.zim.as_ref().filter(|zim| zim.value) else {
+        return;
+    };
+    if !item.has_files() {
+        problems.push(
+            Problem::at(&said.origin(file), "one file makes no ZIM file")
+                .help("a `directory` does, or an archive; a file that is a ZIM already needs no `zim`"),
+        );
+    }
+    let ends = Path::new(&item.path)
+        .extension()
+        .is_some_and(|ending| ending == "zim");
+    if !ends {
+        problems.push(
+            Problem::at(
+                &item.origin,
+                format!("`{}` becomes a ZIM file without being called one", item.path),
+            )
+            .help(format!("call it `{}.zim`", item.path)),
+        );
+    }
+    if item.start.is_none() {
+        problems.push(
+            Problem::at(&said.origin(file), "a ZIM file has a page that opens first")
+                .help("add `start = \"index.html\"`"),
+        );
+    }
 }
 
 /// A relative path without anything special, which every device and browser can hold.

@@ -287,6 +287,24 @@ fn slips_are_told_with_their_place() {
             "",
         ),
         (
+            "size = 3000\n",
+            "size = 3000\nzim = true\n",
+            ":25:8: `html` becomes a ZIM file without being called one",
+            "call it `html.zim`",
+        ),
+        (
+            "size = 3000\nstart = \"index.html\"\n",
+            "size = 3000\nzim = true\n",
+            ":29:7: a ZIM file has a page that opens first",
+            "add `start",
+        ),
+        (
+            "size = 1000\n",
+            "size = 1000\nzim = true\n",
+            ":16:7: one file makes no ZIM file",
+            "a `directory` does",
+        ),
+        (
             "size = 4\n",
             "size = 5\n",
             ":41:9: the file is another one: 4 bytes with SHA-256",
@@ -317,6 +335,17 @@ fn slips_are_told_with_their_place() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn pages_become_one_zim_file() {
+    let tree = with_bundle();
+    tree.edit(FILE, "path = \"html\"", "path = \"pages.zim\"\nzim = true");
+    let plan = tree.plan();
+    let item = &plan.bundles[0].items[2];
+    assert!(item.zim && item.has_files() && !item.is_directory());
+    // Two indexes come with it.
+    assert_eq!(item.size(), 3000 + (1 << 20));
 }
 
 #[test]

@@ -45,7 +45,7 @@ use crate::binfmt::{self, Emulator};
 
 pub use counts::Counts;
 pub use list::packages;
-pub use tools::fit;
+pub use tools::{fit, merge_all as merge};
 
 use list::{GROUPS, names};
 use tools::{LOADER, MODULE_DIRS, MODULES, is_dir, is_file};

@@ -4,6 +4,7 @@
 //! out of the store's downloads; what comes out of archives and packages is a layer of its own.
 
 mod unpack;
+mod zim;
 
 use std::path::PathBuf;
 
@@ -11,14 +12,28 @@ use anyhow::{Context, Result, anyhow};
 use clic_host::{Progress, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
-use clic_store::{Download, FetchError, Store, file_url, sha256, space};
+use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
 use serde::Serialize;
 
-use crate::resolution::Resolution;
+use crate::resolution::{Package, Resolution};
 use crate::tarball::{Kind, TarTree};
+use crate::{control, tools};
 
 /// Where bundles are on the device, each in a directory of its name.
 pub const DIRECTORY: &str = "srv/clic/content";
+/// The one file of a layer that is a ZIM file.
+const ZIM: &str = "zim";
+
+/// Debian packages that have to be among a resolution's `tools` when [`needs_makers`].
+pub use zim::PACKAGES as MAKERS;
+
+/// Whether something of these bundles has to be made on the build host.
+pub fn needs_makers(bundles: &[Bundle]) -> bool {
+    bundles
+        .iter()
+        .flat_map(|bundle| &bundle.items)
+        .any(|item| item.zim)
+}
 
 /// Lays the files of `bundles` over `tree`, fetching what the store does not have.
 ///
@@ -36,6 +51,7 @@ pub fn lay(
     let stage = progress.stage("content", "Content", &why(bundles, store));
     directories(tree, DIRECTORY)?;
     let maker = Maker {
+        bundles,
         resolution,
         store,
         stage: &stage,
@@ -44,7 +60,7 @@ pub fn lay(
         for item in &bundle.items {
             stage.message(format!("{}: {}", bundle.name, item.path));
             let place = format!("{DIRECTORY}/{}/{}", bundle.name, item.path);
-            maker.item(tree, item, &place).with_context(|| {
+            maker.item(tree, bundle, item, &place).with_context(|| {
                 format!(
                     "{}: content `{}` of bundle `{}`",
                     item.origin, item.path, bundle.name
@@ -135,54 +151,91 @@ fn directories(tree: &mut TarTree, path: &str) -> Result<()> {
 }
 
 struct Maker<'a> {
+    bundles: &'a [Bundle],
     resolution: &'a Resolution,
     store: &'a Store,
     stage: &'a Stage,
 }
 
 impl Maker<'_> {
-    fn item(&self, tree: &mut TarTree, item: &BundleItem, place: &str) -> Result<()> {
+    fn item(&self, tree: &mut TarTree, bundle: &Bundle, item: &BundleItem, place: &str) -> Result<()> {
         if let Some((parent, _)) = place.rsplit_once('/') {
             directories(tree, parent)?;
         }
-        match &item.from {
-            ItemSource::Directory(own) => {
-                let layer = self.layer(&Made::Directory(own), |files| {
-                    own.iter()
-                        .try_for_each(|(path, file)| Self::own(path, file, files))
-                })?;
-                tree.lay_below(place, layer)
-            }
-            ItemSource::File {
-                sha256, size, unpack, ..
-            } => {
-                let file = self.file(item)?;
-                match unpack {
-                    None => put(tree, place, file, *size),
-                    Some((kind, most)) => {
-                        let layer = self.layer(&Made::Archive(sha256, *kind, *most), |files| {
-                            unpack::archive(&file, *kind, files)
-                        })?;
-                        tree.lay_below(place, layer)?;
-                    }
-                }
-                Ok(())
+        if let ItemSource::File {
+            size, unpack: None, ..
+        } = &item.from
+        {
+            put(tree, place, self.file(item)?, *size);
+            return Ok(());
+        }
+        let made = self.made(item)?;
+        if item.zim {
+            tree.lay_file(place, self.zim(bundle, item, &made)?, ZIM)
+        } else {
+            tree.lay_below(place, self.files(item, &made)?)
+        }
+    }
+
+    /// What the layer of an item with files is made of.
+    fn made<'b>(&self, item: &'b BundleItem) -> Result<Made<'b>> {
+        Ok(match &item.from {
+            ItemSource::Directory(own) => Made::Directory(own),
+            ItemSource::File { sha256, unpack, .. } => {
+                let (kind, most) = unpack.context("one file has no files")?;
+                Made::Archive(sha256, kind, most)
             }
             ItemSource::PackageDirectory {
                 package,
                 size,
                 leave_out_links,
-            } => {
-                let (deb, sum, installed) = self.deb(package)?;
-                let layer = self.layer(
-                    &Made::Package(&sum, &package.path, *size, *leave_out_links),
-                    |files| {
-                        unpack::package_directory(&deb, installed, &package.path, *leave_out_links, files)
-                    },
-                )?;
-                tree.lay_below(place, layer)
+            } => Made::Package(
+                self.package(package)?.sha256.clone(),
+                &package.path,
+                *size,
+                *leave_out_links,
+            ),
+        })
+    }
+
+    /// The files of an item.
+    fn files(&self, item: &BundleItem, made: &Made<'_>) -> Result<TarTree> {
+        self.layer(made, |files, _| match &item.from {
+            ItemSource::Directory(own) => own
+                .iter()
+                .try_for_each(|(path, file)| Self::own(path, file, files)),
+            ItemSource::File { unpack, .. } => {
+                let (kind, _) = unpack.context("one file has no files")?;
+                unpack::archive(&self.file(item)?, kind, files)
             }
-        }
+            ItemSource::PackageDirectory {
+                package,
+                leave_out_links,
+                ..
+            } => {
+                let (deb, installed) = self.deb(package)?;
+                unpack::package_directory(&deb, installed, &package.path, *leave_out_links, files)
+            }
+        })
+    }
+
+    /// A tree with one file, [`ZIM`]: what `made` is, as a ZIM file.
+    fn zim(&self, bundle: &Bundle, item: &BundleItem, made: &Made<'_>) -> Result<TarTree> {
+        let date = control::show_date(self.resolution.epoch);
+        let day = date.split(' ').next().unwrap_or_default().to_owned();
+        let words = zim::Words::of(bundle, item, day);
+        let zim = Made::Zim(item.size(), &words, tools::makers_key(self.resolution), made);
+        self.layer(&zim, |files, scratch| {
+            let pages = self.files(item, made)?;
+            self.stage
+                .message(format!("{}: {}: pages and their words", bundle.name, item.path));
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let tools = tools::makers(self.resolution, self.store, threads, self.stage)?;
+            // Not the tools: they are others where the build host is of another architecture, and the file is the same.
+            let identity = serde_json::to_vec(&(made, &words))?;
+            let mut file = zim::make(&tools, &pages, &words, &identity, scratch)?;
+            files.take(ZIM.as_bytes(), &mut file)
+        })
     }
 
     fn places<'b>(&'b self, item: &'b BundleItem) -> Places<'b> {
@@ -224,44 +277,84 @@ impl Maker<'_> {
         }
     }
 
-    /// One file out of a Debian package, into the store's downloads.
+    /// One file out of a Debian package, into the store's downloads; and with it all others out of this package that bundles
+    /// ask for, since it has to be gone through anyhow.
     fn out_of(&self, package: &InPackage, sum: &str, size: u64, name: &str) -> Result<PathBuf> {
-        let (deb, _, installed) = self.deb(package)?;
+        let (deb, installed) = self.deb(package)?;
+        let mut wanted = vec![OutOf {
+            path: &package.path,
+            sha256: sum,
+            size,
+            name,
+        }];
+        let items = self.bundles.iter().flat_map(|bundle| &bundle.items);
+        wanted.extend(
+            items
+                .filter_map(|item| OutOf::of(item, &package.name))
+                .filter(|other| other.sha256 != sum && !self.store.path_of(other.sha256).exists()),
+        );
+        wanted.sort_by_key(|other| other.path);
+        wanted.dedup_by_key(|other| other.path);
+
         let scratch = self.store.scratch("content")?;
-        let mut files = unpack::Files::new(scratch.path().to_owned(), size);
-        unpack::package_file(&deb, installed, &package.path, "file", &mut files).map_err(blame)?;
-        let path = scratch.path().join("0");
-        let found = clic_store::sha256_of(&path).map_err(|error| io_error(error, &path))?;
-        if found != sum {
-            return Err(UserError::new(format!(
-                "{} of package {} has SHA-256 {found}, the bundle says {sum}",
+        let most = wanted.iter().map(|other| other.size).fold(0, u64::saturating_add);
+        let mut files = unpack::Files::new(scratch.path().to_owned(), most);
+        let paths: Vec<&str> = wanted.iter().map(|other| other.path).collect();
+        unpack::package_files(&deb, installed, &paths, &mut files).map_err(blame)?;
+        let tree = files.finish()?;
+        let mut found = None;
+        for (number, other) in wanted.iter().enumerate() {
+            let Some(path) = tree.host_file(&number.to_string()) else {
+                continue;
+            };
+            let is = clic_store::sha256_of(path).map_err(|error| io_error(error, path))?;
+            if is == other.sha256 {
+                let download = Download {
+                    url: file_url(path),
+                    sha256: is.clone(),
+                    size: other.size,
+                    name: other.name.to_owned(),
+                };
+                let kept = self.store.fetch(&download, self.stage)?;
+                if other.path == package.path {
+                    found = Some(Ok(kept));
+                }
+            } else if other.path == package.path {
+                // That of another item is told when it is its turn.
+                found = Some(Err(is));
+            }
+        }
+        match found {
+            Some(Ok(path)) => Ok(path),
+            Some(Err(is)) => Err(UserError::new(format!(
+                "{} of package {} has SHA-256 {is}, the bundle says {sum}",
                 package.path, package.name
             ))
             .help("the package may have a new version: look at the file, then write the new hash into the bundle")
-            .into());
+            .into()),
+            None => Err(UserError::new(format!("package {} has no {}", package.name, package.path))
+                .help("`dpkg-deb -c` lists what a package has")
+                .into()),
         }
-        let download = Download {
-            url: file_url(&path),
-            sha256: sum.to_owned(),
-            size,
-            name: name.to_owned(),
-        };
-        self.store.fetch(&download, self.stage)
     }
 
-    /// The package file, its hash, and the bytes that it says it takes.
-    fn deb(&self, package: &InPackage) -> Result<(PathBuf, String, u64)> {
+    fn package(&self, package: &InPackage) -> Result<&Package> {
         let found = self.resolution.content_package(&package.name);
-        let found = found.with_context(|| format!("package {} was not resolved", package.name))?;
+        found.with_context(|| format!("package {} was not resolved", package.name))
+    }
+
+    /// The package file, and the bytes that it says it takes.
+    fn deb(&self, package: &InPackage) -> Result<(PathBuf, u64)> {
+        let found = self.package(package)?;
         let deb = self.store.fetch(&found.download(), self.stage)?;
-        Ok((deb, found.sha256.clone(), found.installed_size))
+        Ok((deb, found.installed_size))
     }
 
     /// The store's layer of what `take_out` puts there, or a new one.
     fn layer(
         &self,
         made: &Made<'_>,
-        take_out: impl FnOnce(&mut unpack::Files) -> Result<()>,
+        take_out: impl FnOnce(&mut unpack::Files, &Scratch) -> Result<()>,
     ) -> Result<TarTree> {
         let key = sha256(&serde_json::to_vec(&(env!("CLIC_ENGINE"), made))?);
         let _held = self.store.lock(&format!("layer-{key}"))?;
@@ -279,7 +372,7 @@ impl Maker<'_> {
         let dir = scratch.path().join("files");
         std::fs::create_dir(&dir).map_err(|error| io_error(error, &dir))?;
         let mut files = unpack::Files::new(dir, most);
-        take_out(&mut files).map_err(blame)?;
+        take_out(&mut files, &scratch).map_err(blame)?;
         let tree = files.finish().map_err(blame)?;
         let tar = scratch.path().join("content.tar");
         // No time of its own: the tree clamps all times, whatever the lock.
@@ -302,6 +395,35 @@ fn blame(error: anyhow::Error) -> anyhow::Error {
     UserError::new(format!("{error:#}"))
         .help("mend the bundle, or take another source; nothing was put into an image")
         .into()
+}
+
+/// One file that is wanted out of a package.
+struct OutOf<'a> {
+    path: &'a str,
+    sha256: &'a str,
+    size: u64,
+    name: &'a str,
+}
+
+impl<'a> OutOf<'a> {
+    /// What an item wants out of the package `name`, if it does.
+    fn of(item: &'a BundleItem, name: &str) -> Option<Self> {
+        let ItemSource::File {
+            sha256,
+            size,
+            package: Some(package),
+            ..
+        } = &item.from
+        else {
+            return None;
+        };
+        (package.name == name).then_some(Self {
+            path: &package.path,
+            sha256,
+            size: *size,
+            name: &item.path,
+        })
+    }
 }
 
 /// Where the file of an item can be.
@@ -376,14 +498,16 @@ enum Made<'a> {
     /// Hash, kind, most bytes.
     Archive(&'a str, Unpack, u64),
     /// Hash of the package, path in it, most bytes, whether links that lead out are left out.
-    Package(&'a str, &'a str, u64, bool),
+    Package(String, &'a str, u64, bool),
+    /// One ZIM file: most bytes, what it says of itself, what made it, of what.
+    Zim(u64, &'a zim::Words, String, &'a Made<'a>),
 }
 
 impl Made<'_> {
     fn most(&self) -> u64 {
         match self {
             Self::Directory(files) => files.iter().map(|(_, file)| file.size).sum(),
-            Self::Archive(_, _, most) | Self::Package(_, _, most, _) => *most,
+            Self::Archive(_, _, most) | Self::Package(_, _, most, _) | Self::Zim(most, ..) => *most,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::mirror::{Mirrors, without_login};
 use crate::parts::{Dependencies, Part};
 use crate::resolution::{Package, Release, Resolution};
 use crate::tools::{HOSTS, host_arch};
-use crate::{sources, unknown};
+use crate::{content, sources, unknown};
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
@@ -130,7 +130,7 @@ pub fn lock(
     Lock::of(plan, resolution, tools)
 }
 
-/// With the tools for each of these hosts that is of another architecture than the plan.
+/// With the tools for each of these hosts that needs some.
 fn resolve_for(
     plan: &Plan,
     mirrors: &Mirrors,
@@ -165,9 +165,10 @@ fn resolve_for(
     let content = resolver.content(&apt)?;
     drop(apt);
     let mut tools = BTreeMap::new();
-    for host in hosts.iter().filter(|host| **host != plan.arch) {
+    let makes = content::needs_makers(&plan.bundles);
+    for host in hosts.iter().filter(|host| **host != plan.arch || makes) {
         stage.message(format!("tools for {host}"));
-        tools.insert(*host, resolver.tools(*host, &packages)?);
+        tools.insert(*host, resolver.tools(*host, &packages, makes)?);
     }
     let newest = releases.iter().map(|release| release.date).max();
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
@@ -346,8 +347,9 @@ impl Resolver<'_> {
         unknown::error(unknown, index, &elsewhere.unwrap_or_default(), self.plan)
     }
 
-    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on.
-    fn tools(&self, host: Arch, tree: &[Package]) -> Result<Vec<Package>> {
+    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on; `makes`:
+    /// content is made too.
+    fn tools(&self, host: Arch, tree: &[Package], makes: bool) -> Result<Vec<Package>> {
         let apt = self.open(host)?;
         let mut keep = self
             .options
@@ -362,10 +364,14 @@ impl Resolver<'_> {
         let tree = tree
             .iter()
             .map(|package| (package.name.as_str(), package.arch.as_str()));
-        let names: Vec<&str> = accel::packages(&self.plan.suite, tree)
-            .into_iter()
-            .filter(|name| index.stanzas.contains_key(name))
-            .collect();
+        let mut names: Vec<&str> = Vec::new();
+        if host != self.plan.arch {
+            names.extend(accel::packages(&self.plan.suite, tree));
+            names.retain(|name| index.stanzas.contains_key(name));
+        }
+        if makes {
+            names.extend(content::MAKERS);
+        }
         let mut tools = self
             .choose_keeping(&apt, &index, &mut keep, &names)?
             .map_err(|said| {

@@ -235,6 +235,17 @@ impl TarTree {
         self.contents.len() - 1
     }
 
+    /// Where the host has the content of a file that came by [`TarTree::add_host_file`].
+    pub fn host_file(&self, path: &str) -> Option<&Path> {
+        let Kind::File(number) = self.get(path)?.kind else {
+            return None;
+        };
+        match &self.contents[number] {
+            Content::Host { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// All paths, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
         self.entries.keys().map(Vec::as_slice)
@@ -281,6 +292,23 @@ impl TarTree {
             }
             self.entries.insert([place.as_bytes(), &path].join(&b'/'), entry);
         }
+        Ok(())
+    }
+
+    /// Lays one file of another tree at `place`, whose directory must be there. Errors: there is something already, or
+    /// `upper` has no file of this `path`.
+    pub fn lay_file(&mut self, place: &str, upper: Self, path: &str) -> Result<()> {
+        ensure!(self.get(place).is_none(), "/{place} is in the image already");
+        let mut entry = upper
+            .get(path)
+            .with_context(|| format!("no {path} to lay"))?
+            .clone();
+        let Kind::File(number) = &mut entry.kind else {
+            anyhow::bail!("{path} is no file");
+        };
+        *number += self.contents.len();
+        self.contents.extend(upper.contents);
+        self.insert(place.as_bytes().to_vec(), entry);
         Ok(())
     }
 

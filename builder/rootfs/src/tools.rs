@@ -1,10 +1,11 @@
-//! Programs of the build host's architecture that stand in for slow emulated ones while a foreign tree is configured.
+//! Programs of the build host's architecture, from Debian packages of the image's suite: those that stand in for slow emulated
+//! ones while a foreign tree is configured ([`tree`]), and those that make content ([`makers`]).
 //!
-//! They never shape a result, only how long it takes: they are in the lock, so that a build has them offline, but not
-//! in an image's identity or manifest.
+//! They are in the lock, so that a build has them offline, but not in an image's identity or manifest: the first never shape
+//! a result, only how long it takes.
 //!
 //! ```text
-//! <store>/tools/<key>/tree      what `accel::fit` made of the packages
+//! <store>/tools/<key>/tree      what was made of the packages
 //! <store>/tools/<key>/sha256    the hash of all that is in it, looked at before each use
 //! ```
 
@@ -60,8 +61,39 @@ pub fn tree(
     threads: usize,
     stage: &Stage,
 ) -> Result<PathBuf> {
-    let key = key(&resolution.tools, target);
-    let dir = store.room("tools")?.join(&key);
+    let key = key(&resolution.tools, target.debian());
+    have(&key, &resolution.tools, store, threads, stage, |place| {
+        accel::fit(place, host, target)
+    })
+}
+
+/// All of a resolution's `tools`, to be the root of a sandbox, with `/proc` and `/work` to mount on. As [`tree`] otherwise.
+pub fn makers(resolution: &Resolution, store: &Store, threads: usize, stage: &Stage) -> Result<PathBuf> {
+    let key = makers_key(resolution);
+    have(&key, &resolution.tools, store, threads, stage, |place| {
+        accel::merge(place)?;
+        for name in ["proc", "work"] {
+            let path = place.join(name);
+            std::fs::create_dir(&path).map_err(|error| io_error(error, &path))?;
+        }
+        Ok(())
+    })
+}
+
+/// Everything that shapes what [`makers`] returns, in 64 hexadecimal digits.
+pub fn makers_key(resolution: &Resolution) -> String {
+    key(&resolution.tools, "makers")
+}
+
+fn have(
+    key: &str,
+    tools: &[Package],
+    store: &Store,
+    threads: usize,
+    stage: &Stage,
+    fit: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let dir = store.room("tools")?.join(key);
     let _held = store.lock(&format!("tools-{key}"))?;
     let (tree, hash) = (dir.join("tree"), dir.join("sha256"));
     if store.uses(&dir)? {
@@ -79,12 +111,12 @@ pub fn tree(
     let new = scratch.path().join("new");
     let place = new.join("tree");
     std::fs::create_dir_all(&place).map_err(|error| io_error(error, &place))?;
-    parallel::each(&resolution.tools, threads, |package| {
+    parallel::each(tools, threads, |package| {
         let deb = store.fetch(&package.download(), stage)?;
         extract(&deb, &place, package.installed_size)
             .with_context(|| format!("cannot unpack the tool {}", package.title()))
     })?;
-    accel::fit(&place, host, target)?;
+    fit(&place)?;
     let digest = digest(&place)?;
     std::fs::write(new.join("sha256"), digest).map_err(|error| io_error(error, &new))?;
     std::fs::rename(&new, &dir).map_err(|error| io_error(error, &dir))?;
@@ -92,9 +124,9 @@ pub fn tree(
     Ok(tree)
 }
 
-/// Everything that shapes a tools tree, in 64 hexadecimal digits.
-fn key(tools: &[Package], target: Arch) -> String {
-    let mut text = format!("{} {target}\n", env!("CLIC_ENGINE"));
+/// Everything that shapes a tools tree, in 64 hexadecimal digits. `purpose`: what it is made into.
+fn key(tools: &[Package], purpose: &str) -> String {
+    let mut text = format!("{} {purpose}\n", env!("CLIC_ENGINE"));
     for package in tools {
         text.push_str(&package.sha256);
         text.push('\n');

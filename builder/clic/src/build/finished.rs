@@ -38,6 +38,12 @@ pub fn inputs(plan: &Plan, resolution: &Resolution) -> Result<Inputs> {
     for package in &resolution.content {
         inputs.add(format!("content of package {}", package.name), &package.sha256);
     }
+    if clic_rootfs::content::needs_makers(&plan.bundles) {
+        inputs.add(
+            "tools that make content",
+            clic_rootfs::tools::makers_key(resolution),
+        );
+    }
     let plan = serde_json::to_value(plan)?;
     for (key, value) in plan.as_object().into_iter().flatten() {
         if key == "files" {

@@ -13,6 +13,8 @@ use clic_store::sha256;
 const OVERLAY: &str = "portal";
 /// The overlay that people reach them by.
 const HOTSPOT: &str = "hotspot";
+/// The overlay that shows ZIM archives.
+const KIWIX: &str = "kiwix";
 /// Where the pages are on the device.
 const DIRECTORY: &str = "/usr/share/clic/portal";
 
@@ -23,6 +25,16 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
     let Some(overlay) = find(plan, OVERLAY) else {
         return Ok(Vec::new());
     };
+    let unshown = plan.bundles.iter().find(|bundle| bundle.kind == BundleKind::Zim);
+    if let (Some(bundle), None) = (unshown, find(plan, KIWIX)) {
+        let what = format!(
+            "bundle `{}` has ZIM archives, which nothing in this recipe shows",
+            bundle.name
+        );
+        return Err(UserError::new(what)
+            .help(format!("add \"{KIWIX}\" to the recipe's `overlays`"))
+            .into());
+    }
     let site = site(plan, overlay)?;
     let pages = portal::generate(&site).map_err(|problems| UserError::new(problems.to_string()))?;
     Ok(pages

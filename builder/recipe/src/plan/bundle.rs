@@ -116,6 +116,10 @@ pub enum Unpack {
     Zip,
 }
 
+/// What a ZIM file may be larger than its pages, in bytes: it is compressed, but even the smallest has two indexes of about
+/// 200 KB.
+const ZIM_INDEX: u64 = 1 << 20;
+
 /// A file or a directory of a [`Bundle`].
 #[derive(Clone, Debug, Serialize)]
 pub struct BundleItem {
@@ -129,6 +133,8 @@ pub struct BundleItem {
     pub start: Option<String>,
     /// What it is and where it comes from.
     pub from: ItemSource,
+    /// What it is comes as one ZIM file.
+    pub zim: bool,
     /// Where it is written.
     #[serde(skip)]
     pub origin: Origin,
@@ -179,7 +185,7 @@ pub struct InPackage {
 impl BundleItem {
     /// Bytes of its files on the device, at most.
     pub fn size(&self) -> u64 {
-        match &self.from {
+        let files = match &self.from {
             ItemSource::File {
                 unpack: Some((_, size)),
                 ..
@@ -187,12 +193,18 @@ impl BundleItem {
             | ItemSource::File { size, .. }
             | ItemSource::PackageDirectory { size, .. } => *size,
             ItemSource::Directory(files) => files.iter().map(|(_, content)| content.size).sum(),
-        }
+        };
+        files.saturating_add(if self.zim { ZIM_INDEX } else { 0 })
+    }
+
+    /// Whether it comes as many files.
+    pub fn has_files(&self) -> bool {
+        !matches!(&self.from, ItemSource::File { unpack: None, .. })
     }
 
     /// Whether it is a directory on the device.
     pub fn is_directory(&self) -> bool {
-        !matches!(&self.from, ItemSource::File { unpack: None, .. })
+        self.has_files() && !self.zim
     }
 
     /// The Debian package that it can come from.

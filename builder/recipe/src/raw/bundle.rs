@@ -75,7 +75,11 @@ pub(crate) struct RawItem {
     pub(crate) unpack: Option<At<Unpack>>,
     /// With `unpack`: bytes of all files in the archive, at most.
     pub(crate) unpacked: Option<At<u64>>,
-    /// Of a directory or an archive: the page that opens first, e.g. `index.html`.
+    /// The directory or archive becomes one ZIM file, named by `path`: people search its pages by their words on the device
+    /// (overlay `kiwix`), and take it home for their Kiwix.
+    #[serde(default)]
+    pub(crate) zim: Option<At<bool>>,
+    /// Of a directory, an archive or a ZIM file: the page that opens first, e.g. `index.html`.
     pub(crate) start: Option<At<String>>,
 }
 

@@ -30,9 +30,7 @@ const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// What is in `dir` afterwards depends on the packages alone. Errors name the file that does not fit.
 pub fn fit(dir: &Path, host: Arch, target: Arch) -> Result<()> {
     let native = names(host);
-    for name in MERGED {
-        merge_usr(dir, name)?;
-    }
+    merge_all(dir)?;
     let usr = dir.join("usr");
     let libraries = usr.join("lib").join(native.triplet);
     let loader = libraries.join(native.loader);
@@ -107,6 +105,11 @@ pub fn fit(dir: &Path, host: Arch, target: Arch) -> Result<()> {
         fs::set_permissions(path, Permissions::from_mode(0o755))?;
     }
     Ok(())
+}
+
+/// Moves what packages have outside of `/usr` into it, as it is in a Debian tree.
+pub fn merge_all(dir: &Path) -> Result<()> {
+    MERGED.iter().try_for_each(|name| merge_usr(dir, name))
 }
 
 /// Moves what is in `/<name>` to `/usr/<name>`, and leaves a link, as Debian's usrmerge does.

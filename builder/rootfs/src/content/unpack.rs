@@ -221,28 +221,21 @@ fn zip(path: &Path, files: &mut Files) -> Result<()> {
     Ok(())
 }
 
-/// Takes one file out of a Debian package, under the name `as_name`.
-pub fn package_file(
-    deb: &Path,
-    installed_size: u64,
-    path: &str,
-    as_name: &str,
-    files: &mut Files,
-) -> Result<()> {
-    let wanted = path.trim_start_matches('/');
-    let mut taken = false;
+/// Takes files out of a Debian package, under their numbers in `paths`. What the package does not have is not there then.
+pub fn package_files(deb: &Path, installed_size: u64, paths: &[&str], files: &mut Files) -> Result<()> {
     each(&Deb::open(deb)?, installed_size, |name, found| {
-        if name != wanted.as_bytes() || taken {
+        let wanted = |path: &&str| path.trim_start_matches('/').as_bytes() == name;
+        let Some(number) = paths.iter().position(wanted) else {
             return Ok(());
-        }
+        };
         ensure!(
             found.header().entry_type().is_file(),
-            "{path} is no regular file in the package"
+            "{} is no regular file in the package",
+            paths[number]
         );
-        taken = true;
-        files.take(as_name.as_bytes(), found)
+        files.take(number.to_string().as_bytes(), found)
     })?;
-    ensure!(taken, "the package has no {path}");
+    ensure!(files.count > 0, "the package has no {}", paths.join(", "));
     Ok(())
 }
 

@@ -27,15 +27,22 @@ const NOT_STARTED: u8 = 127;
 
 /// unshare(1) with this program in it, up to the program of the tree.
 pub fn command(top: &Path, tree: &Path) -> Result<Command> {
-    let own = std::env::current_exe().context("cannot tell which program this is")?;
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "--pid", "--fork", "--kill-child", "--"])
-        .arg(own)
-        .args([super::ARGUMENT, ARGUMENT])
-        .arg(top)
-        .arg(tree);
+    let words = words(top, tree)?;
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
     Ok(command)
+}
+
+/// The same, word by word.
+pub fn words(top: &Path, tree: &Path) -> Result<Vec<OsString>> {
+    let own = std::env::current_exe().context("cannot tell which program this is")?;
+    let mut words: Vec<OsString> = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
+        .map(OsString::from)
+        .into();
+    words.push(own.into());
+    words.extend([super::ARGUMENT, ARGUMENT].map(OsString::from));
+    words.extend([top, tree].map(OsString::from));
+    Ok(words)
 }
 
 /// The first process in there: makes it so, runs the program, and ends as it does.

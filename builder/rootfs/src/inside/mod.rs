@@ -22,6 +22,7 @@ mod trace;
 mod unpack;
 mod unsynced;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -35,6 +36,12 @@ use say::Said;
 
 /// The first argument with which this program is started inside of a sandbox. The second is the job's path.
 pub const ARGUMENT: &str = "inside-sandbox";
+
+/// The words that start a program, which comes after them, in `tree` and nothing else around it. To be run in a sandbox.
+/// `tree` has `/proc` mounted; `top` is an empty directory.
+pub fn in_tree(top: &Path, tree: &Path) -> Result<Vec<OsString>> {
+    jail::words(top, tree)
+}
 
 /// Does the job in a file. What goes wrong is said on standard output, for the process outside.
 pub fn main(job: &Path) -> ExitCode {

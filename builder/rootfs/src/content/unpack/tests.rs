@@ -272,11 +272,11 @@ fn a_file_of_a_package_is_taken() {
     ];
     let take = |path: &'static str| {
         taken(&deb("book", &[], &entries), 4, move |deb, files| {
-            package_file(deb, 0, path, "file", files)
+            package_files(deb, 0, &[path], files)
         })
     };
     let found = take("/usr/share/book.epub").unwrap();
-    assert_eq!(found, [("file".to_owned(), b"book".to_vec())]);
+    assert_eq!(found, [("0".to_owned(), b"book".to_vec())]);
     refused(take("/usr/share/link.epub"), "is no regular file in the package");
     refused(
         take("/usr/share/nothing"),
