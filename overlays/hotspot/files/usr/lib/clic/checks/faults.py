@@ -1,12 +1,19 @@
 """What a boot test does to the hotspot, and then asks of it as a guest: it serves again, without a hand.
 
-Like hotspot.py, whose guests must have joined.
+Like hotspot.py, whose guests must have joined. A power cut takes the tester's own way into the device with it, so that
+is tested from outside.
 """
 
 import json
+import os
+import sys
 import time
 
 import hotspot as h
+import settings as s
+
+# hostapd belongs to the first.
+SERVICES = ("clic-hotspot.service", "clic-hotspot-names.service", "clic-captive.service", "nginx.service")
 
 
 def slow():
@@ -26,7 +33,52 @@ def slow():
     h.expect(held <= 5, f"one guest holds {held} connections to the name server")
 
 
-COMMANDS = h.by_name(slow)
+def control_group(unit):
+    path = h.run("systemctl", "show", "--property=ControlGroup", "--value", unit).strip()
+    h.expect(path, f"{unit} does not run")
+    return f"/sys/fs/cgroup{path}"
+
+
+def tear():
+    """What programs leave that die while they write."""
+    # dnsmasq writes its leases in place. The last line ends within a hardware address.
+    path = f"{s.RUN}/dhcp/leases"
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines(keepends=True)
+    h.expect(lines, "there are no leases")
+    os.truncate(path, sum(map(len, lines[:-1])) + 20)
+    # Others write under another name first: what is left there must not be in the way.
+    for name in ("status.json", "private/hostapd.conf", "private/dnsmasq.conf"):
+        with open(f"{s.RUN}/{name}.new", "w", encoding="ascii") as file:
+            file.write("{half")
+
+
+def killed():
+    """Every process of the hotspot dies in the same moment, while a guest reads the page."""
+    one, other = h.GUESTS
+    had = h.guest(one, "address")
+    # The captive portal's program runs from the first question on.
+    h.guest(one, "get", f"{h.HOME}captive/state")
+    groups = [control_group(unit) for unit in SERVICES]
+    with h.started(other, "visit", h.HOME, "150") as process:
+        moment = time.time()
+        for group in groups:
+            with open(f"{group}/cgroup.kill", "w", encoding="ascii") as file:
+                file.write("1")
+        tear()
+        h.wait_for("the hotspot is on", 90, h.on_since(moment))
+        told = process.stdout.readline().strip()
+    h.expect(told, "the guest who was there does not get the page again")
+    print(f"{other}: {told}")
+    # As a phone: it comes back by itself, and asks for its address again.
+    h.wait_for(f"{one} is back on the wifi", 60, lambda: h.guest(one, "associated"))
+    h.lease(one)
+    h.expect(h.guest(one, "address") == had, f"{one} had {had} before")
+    h.probes_after()
+    h.run("systemctl", "is-active", *SERVICES)
+
+
+COMMANDS = h.by_name(slow, killed)
 
 if __name__ == "__main__":
     h.main(COMMANDS)
