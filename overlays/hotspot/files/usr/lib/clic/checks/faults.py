@@ -4,9 +4,11 @@ Like hotspot.py, whose guests must have joined. A power cut takes the tester's o
 is tested from outside.
 """
 
+import errno
 import json
 import os
 import sys
+import tempfile
 import time
 
 import hotspot as h
@@ -31,6 +33,45 @@ def slow():
         h.expect(ended.get(kind) and ended[kind] < 75, f"slow with its {kind}: {ended}")
     held = h.guest(one, "ask_slowly", h.BOX, "30", timeout=120)
     h.expect(held <= 5, f"one guest holds {held} connections to the name server")
+
+
+def fill(file):
+    """Gives this file all that is left of its file system, with what only root may use."""
+    end, piece = os.fstat(file.fileno()).st_size, 1 << 30
+    while piece >= 4096:
+        try:
+            os.posix_fallocate(file.fileno(), end, piece)
+            end += piece
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            piece //= 2
+    try:
+        os.pwrite(file.fileno(), bytes(4096), end)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return
+        raise
+    raise h.Wrong("the disk is not full")
+
+
+def full():
+    """Not a byte is free, and everything starts anew."""
+    # A file without a name: however this ends, its space is free again.
+    with tempfile.TemporaryFile(dir="/", buffering=0) as file:
+        fill(file)
+        h.run("systemctl", "restart", *SERVICES)
+        moment = time.time()
+        # Something may have found room meanwhile: the journal makes some when it finds none.
+        fill(file)
+        h.wait_for("the hotspot is on", 90, h.on_since(moment))
+        h.join()
+        h.probes_after()
+        h.portal()
+        fill(file)
+        disk = h.status()["disk"]
+        h.expect(disk["free"] == 0, f"the status says that there is room: {disk}")
+        h.run("systemctl", "is-active", *SERVICES)
 
 
 def control_group(unit):
@@ -78,7 +119,7 @@ def killed():
     h.run("systemctl", "is-active", *SERVICES)
 
 
-COMMANDS = h.by_name(slow, killed)
+COMMANDS = h.by_name(slow, full, killed)
 
 if __name__ == "__main__":
     h.main(COMMANDS)
