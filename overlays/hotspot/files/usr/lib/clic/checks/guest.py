@@ -1,11 +1,13 @@
 """A guest of the hotspot, for hotspot.py: run in the guest's network namespace, prints one JSON value."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import ipaddress
 import json
 import os
 import random
+import select
 import socket
 import struct
 import subprocess
@@ -87,7 +89,7 @@ def resolve(name, at, source=""):
     return {"code": flags & 15, "addresses": addresses, "ttl": ttl}
 
 
-def request(method, url, source=""):
+def request(method, url, source="", timeout=TIMEOUT):
     parts = urllib.parse.urlsplit(url)
     host = parts.hostname
     try:
@@ -97,7 +99,7 @@ def request(method, url, source=""):
         if not found:
             raise OSError(f"{host} has no address")
         where = found[0]
-    connection = http.client.HTTPConnection(where, 80, timeout=TIMEOUT, source_address=(source, 0) if source else None)
+    connection = http.client.HTTPConnection(where, 80, timeout=timeout, source_address=(source, 0) if source else None)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), headers={"Host": host})
         answer = connection.getresponse()
@@ -182,6 +184,81 @@ def hold(domain, other):
     return {"held": count, "others-page-seconds": round(seconds, 3), "codes": counted}
 
 
+def slow(domain):
+    """Connections that get nowhere, ten of each kind: after how many seconds the box had ended each kind, or null."""
+    at = resolve(domain, server())["addresses"][0]
+    head = f"Host: {domain}\r\n"
+    kinds = {
+        # One byte each second, for hours.
+        "head": f"GET / HTTP/1.1\r\n{head}X: ",
+        "body": f"POST /captive/continue HTTP/1.1\r\n{head}Content-Length: 1000\r\n\r\nx",
+        # Asks for the page a thousand times, and reads none of them.
+        "answer": f"GET / HTTP/1.1\r\n{head}\r\n" * 1000,
+    }
+    poll, kind_of, sockets, ended = select.poll(), {}, [], dict.fromkeys(kinds, 0.0)
+    for kind, text in kinds.items():
+        for _ in range(10):
+            one = socket.socket()
+            # So that little fits between the box and the one who does not read.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.settimeout(TIMEOUT)
+            one.connect((at, 80))
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.send(text.encode())
+            # Only ends and resets: what has come is left unread.
+            poll.register(one, select.POLLRDHUP)
+            sockets.append(one)
+            kind_of[one.fileno()] = kind
+    print("true", flush=True)
+    begun = time.monotonic()
+    while kind_of and time.monotonic() - begun < 100:
+        for number, _ in poll.poll(1000):
+            poll.unregister(number)
+            kind = kind_of.pop(number)
+            ended[kind] = round(time.monotonic() - begun, 1)
+        for one in sockets:
+            if kind_of.get(one.fileno()) == "head":
+                with contextlib.suppress(OSError):
+                    one.send(b"x")
+    return ended | dict.fromkeys(kind_of.values())
+
+
+def ask_slowly(at, count):
+    """Holds connections to the name server, of which each would keep one of its few places: how many it got."""
+    held = []
+    for _ in range(int(count)):
+        one = socket.socket()
+        one.settimeout(3)
+        try:
+            one.connect((at, 53))
+            held.append(one)
+        except OSError:
+            one.close()
+    return len(held)
+
+
+def visit(url, seconds):
+    """Opens a page over and over, until it has been away and is there again: for how long it was away."""
+    end, seen, away = time.monotonic() + float(seconds), None, False
+    while time.monotonic() < end:
+        try:
+            there = request("GET", url, timeout=5)["status"] == 200
+        except (OSError, http.client.HTTPException):
+            there = False
+        now = time.monotonic()
+        if there and away:
+            return {"seconds-away": round(now - seen, 1)}
+        if there and seen is None:
+            print("true", flush=True)
+        if there:
+            seen = now
+        else:
+            away = seen is not None
+        time.sleep(0.2)
+    sys.exit(f"{url} {'did not come back' if away else 'was not away'} within {seconds} s")
+
+
 def crowd(domain, network):
     """A hundred addresses, each a guest that has just joined."""
     name = interface()
@@ -228,7 +305,8 @@ def crowd(domain, network):
 ACTIONS = {
     action.__name__: action
     for action in (
-        interface, associated, lease, address, resolve, get, post, connect, route, unroute, listen, hold, crowd
+        interface, associated, lease, address, resolve, get, post, connect, route, unroute, listen, hold, slow,
+        ask_slowly, visit, crowd
     )
 }
 

@@ -4,6 +4,7 @@ The radios are simulated by the image's own kernel (mac80211_hwsim); everything 
 command can be repeated, says what it saw, and exits with 1 when something was wrong.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -87,6 +88,11 @@ def state_is(state):
     return lambda: status()["hotspot"]["state"] == state
 
 
+def on_since(moment):
+    """Whether the hotspot is on, by a report that is younger: the last one outlives whoever wrote it."""
+    return lambda: os.stat(f"{s.RUN}/status.json").st_mtime > moment and state_is("on")()
+
+
 # -- radios and guests
 
 
@@ -159,10 +165,10 @@ def names(online=False):
         expect(answer["addresses"] == ["131.107.255.255"], f"dns.msftncsi.com: {answer}")
 
 
-def probes(accepted):
+def probes(accepted, name=GUESTS[0]):
     """Every system's questions, by name and over the network."""
     for system, (host, path, code, text) in SYSTEMS.items():
-        answer = guest(GUESTS[0], "get", f"http://{host}{path}")
+        answer = guest(name, "get", f"http://{host}{path}")
         seen = f"{system} asked {host}{path} and got {answer['status']} {answer.get('location', '')}"
         if accepted:
             expect(answer["status"] == code and text in answer["body"], seen)
@@ -207,15 +213,25 @@ def tls():
         expect(answer["result"] == "refused" and answer["seconds"] < 1, f"port 443 of {address}: {answer}")
 
 
+@contextlib.contextmanager
+def started(name, *words):
+    """An action of guest.py that goes on meanwhile, and has said that it has begun."""
+    command = ("ip", "netns", "exec", name, sys.executable, "-B", INSIDE, *words)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            expect(process.stdout.readline() == "true\n", f"{name}: {words[0]} did not begin")
+            yield process
+        finally:
+            process.terminate()
+
+
 def apart(wanted=True):
     """Two guests do not reach each other, neither directly nor by way of the box."""
     one, two = GUESTS
     port = "4242"
-    inside = ("ip", "netns", "exec", two, sys.executable, "-B", INSIDE)
-    with subprocess.Popen([*inside, "listen", port], stdout=subprocess.PIPE, text=True) as listening:
+    with started(two, "listen", port):
         other = guest(two, "address")
         try:
-            expect(listening.stdout.readline() == "true\n", f"{two} can't listen")
             expect(guest(two, "connect", other, port)["result"] == "connected", f"{two} does not answer even itself")
             for way in ("directly", "by way of the box"):
                 answer = guest(one, "connect", other, port)
@@ -223,7 +239,6 @@ def apart(wanted=True):
                 guest(one, "route", other, BOX)
         finally:
             guest(one, "unroute", other)
-            listening.terminate()
 
 
 def together():
@@ -292,23 +307,26 @@ def clock():
         time.clock_settime(time.CLOCK_REALTIME, before + time.monotonic() - counted)
 
 
-COMMANDS = {
-    function.__name__.replace("_", "-"): function
-    for function in (
-        radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd,
-        replug, clock
-    )
-}
+def by_name(*functions):
+    return {function.__name__.replace("_", "-"): function for function in functions}
 
 
-def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
-        sys.exit(f"usage: hotspot.py {' | '.join(COMMANDS)}")
+COMMANDS = by_name(
+    radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd, replug,
+    clock
+)
+
+
+def main(commands):
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+        sys.exit(f"usage: {os.path.basename(sys.argv[0])} {' | '.join(commands)}")
+    # When its time is up, it puts away what it made.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{sys.argv[1]}: ended from outside"))
     try:
-        COMMANDS[sys.argv[1]]()
+        commands[sys.argv[1]]()
     except (Wrong, OSError, subprocess.TimeoutExpired, ValueError) as error:
         sys.exit(f"{sys.argv[1]}: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    main(COMMANDS)

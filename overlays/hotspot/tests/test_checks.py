@@ -1,0 +1,55 @@
+import http.server
+import importlib
+import os
+import re
+import sys
+import threading
+import tomllib
+import unittest
+import unittest.mock
+
+from common import FILES, settings
+
+import uplink
+
+sys.path.insert(0, os.path.join(FILES, "usr/lib/clic/checks"))
+
+with unittest.mock.patch("settings.load", settings):
+    PROGRAMS = {name: importlib.import_module(name) for name in ("hotspot", "faults", "internet")}
+
+
+class Commands(unittest.TestCase):
+    def test_every_check_asks_for_what_there_is(self):
+        with open(os.path.join(FILES, "../overlay.toml"), "rb") as file:
+            checks = tomllib.load(file)["check"]
+        asked = {name: set() for name in PROGRAMS}
+        for check in checks:
+            found = re.fullmatch(r"python3 -B /usr/lib/clic/checks/(\w+)\.py (.+)", check.get("command", ""))
+            if found:
+                # A word, or a choice between two.
+                words = re.findall(r"'([^']+)'", found[2]) if "{{" in found[2] else [found[2]]
+                asked[found[1]].update(words)
+        for name, program in PROGRAMS.items():
+            # `serve` is for internet.py itself.
+            self.assertEqual(asked[name], set(program.COMMANDS) - {"serve"}, name)
+
+
+class Internet(unittest.TestCase):
+    def test_its_page_passes_for_internet(self):
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), PROGRAMS["internet"].Page) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.assertTrue(uplink.answers(f"http://127.0.0.1:{server.server_port}/nm"))
+            server.shutdown()
+
+    def test_guests_own_network_is_not_in_it(self):
+        internet = PROGRAMS["internet"]
+        for address in ("10.213.77.1/24", "172.30.0.1/16", "192.168.0.1/16"):
+            changed = settings(address=address, uplink_check="http://10.9.9.9:8080/x")
+            with unittest.mock.patch.object(internet.h, "SETTINGS", changed):
+                found = internet.addresses()
+            self.assertEqual(len(found), 4, found)
+            self.assertIn("10.9.9.9", found)
+
+
+if __name__ == "__main__":
+    unittest.main()
