@@ -68,3 +68,31 @@ fn x86_pc_boots_on_all_three_firmwares() {
 fn raspberry_pi_boots() {
     boots("raspberry-pi", &["raspi3b"]);
 }
+
+#[test]
+fn power_that_fails_while_it_starts_does_no_harm() {
+    let image = image("x86-pc");
+    let _turn = heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let report = run(clic([
+        "--json",
+        "test",
+        "--machine",
+        "bios",
+        "--power-cuts",
+        "2",
+        "--logs",
+    ])
+    .arg(dir.path())
+    .arg(&image))
+    .last_json();
+    assert_eq!(report["passed"], true, "{report:#}");
+    let cases = report["machines"][0]["cases"].as_array().unwrap();
+    let names: Vec<_> = cases.iter().map(|case| case["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        &names[..3],
+        ["power cut 1 of 2", "power cut 2 of 2", "boots"],
+        "{report:#}"
+    );
+    assert!(names.len() > 8, "the checks come afterwards: {names:?}");
+}

@@ -186,9 +186,8 @@ impl Build<'_> {
                 Earlier::Different(why) => why,
             }
         };
-        resolution.have(self.store, progress)?;
-
         let parts = Parts::new(plan, &resolution)?;
+        resolution.have(self.store, progress)?;
         let (ids, epoch, files) = (&parts.ids, parts.epoch, &parts.files);
         let description = ImageDescription::new(plan, epoch, files);
         let spec = parts.spec(
