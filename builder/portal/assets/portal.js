@@ -21,10 +21,19 @@
     }
   }
 
-  // The banner is there from the start unless this browser knows that the box was told: so nothing moves on the page of
-  // somebody who comes by the sign-in window, nor of somebody who is back. The box knows best, and is asked at once.
-  const home = /^\/(?:[a-z]{2}\/?)?$/.test(location.pathname);
-  const state = home ? ask("/captive/state").catch(() => null) : null;
+  // Whether the sign-in banner is there is the box's word. The page waits for it, though not for long: else it would move from
+  // under somebody's finger when the word comes. The home page asks with a <link>, so that it costs no time of its own.
+  const HESITATION = 400; // milliseconds
+  if (/^\/(?:[a-z]{2}\/?)?$/.test(location.pathname)) {
+    const show = () => root.classList.remove("asking");
+    root.classList.add("asking");
+    setTimeout(show, HESITATION);
+    ask("/captive/state")
+      .then(({ accepted, online }) => root.classList.toggle("welcome", Boolean(accepted || online)))
+      .catch(() => {})
+      .then(show);
+  }
+
   const memory = {
     get(key) {
       try {
@@ -41,7 +50,6 @@
       }
     },
   };
-  root.classList.toggle("welcome", memory.get("clic-welcome") === "yes");
 
   let words = {};
   const say = (key, places) =>
@@ -49,21 +57,12 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     words = JSON.parse(find("#words").textContent);
-    banner();
     search();
     filter();
     status();
     course();
     players();
   });
-
-  async function banner() {
-    const answer = await state;
-    if (!answer) return;
-    const welcome = Boolean(answer.accepted || answer.online);
-    root.classList.toggle("welcome", welcome);
-    memory.set("clic-welcome", welcome ? "yes" : "no");
-  }
 
   // Letters without accents, in lower case, with straight apostrophes: "L’été" is found by "l'ete".
   const fold = (text) => text.normalize("NFD").replace(/[\u0300-\u036f]/g, "").replace(/\u2019/g, "'").toLowerCase();
@@ -238,7 +237,6 @@
           place.textContent = "";
           if (value !== null) place.append(...[].concat(value));
         }
-        list.hidden = false;
         text = "";
       } catch (error) {
         text = message.dataset.failed;
