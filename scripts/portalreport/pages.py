@@ -18,6 +18,17 @@ NOT_ACCEPTED = {"accepted": False, "online": False}
 HOTSPOT_ON = {"state": "on", "band": "2.4", "channel": 6, "clients": 7, "security": "open", "hidden": False}
 
 
+# Types the last word of the first title into the search, as somebody who looks for it would.
+SEARCH = """(async () => {
+  const field = document.querySelector("#search");
+  field.focus();
+  field.value = document.querySelector("#browse .tile a").textContent.trim().split(/\\s+/).pop();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  for (let i = 0; i < 200 && !document.querySelector("#results li"); i++) await new Promise((done) => setTimeout(done, 50));
+  if (!document.querySelector("#results li")) throw new Error(`nothing found for ${field.value}`);
+})()"""
+
+
 class Links(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -64,7 +75,7 @@ def find(box, languages):
 def of(box, language):
     start = f"/{language}/"
     # As everybody comes: the box chooses the language.
-    pages = [Page("home", "/", language)]
+    pages = [Page("home", "/", language), Page("home-search", "/", language, act=SEARCH, why="after a word was typed into the search")]
     contents = []
     for path in (link for link in box.links("/", language) if link.startswith(start) and link != start):
         pages.append(Page(name_of(path.removeprefix(start)), path, language))
@@ -93,16 +104,19 @@ def played(box, language):
     def json_of(value):
         return StandIn(200, "application/json", json.dumps(value).encode())
 
-    return [
+    pages = [
         Page("home-joined", "/", language, stand_ins={"/captive/state": json_of(NOT_ACCEPTED)},
              why="as somebody who has just joined: /captive/state says that nothing was accepted"),
         Page("status-on", f"/{language}/status/", language, stand_ins={"/status.json": json_of(on)},
              why="with a radio: /status.json says that the wifi is on"),
         Page("captive-before", "/captive/", language, stand_ins={"/captive/": StandIn(200, "text/html; charset=utf-8", before)},
              why="as somebody who has just joined: made by this tree's page.py"),
-        Page("nothing-yet", "/", language, stand_ins={"/": StandIn(200, "text/html; charset=utf-8", nothing)},
-             why="an image without the overlay portal: this tree's welcome.html"),
     ]
+    if language == "fr":
+        # In both languages on one page.
+        pages.append(Page("nothing-yet", "/", language, stand_ins={"/": StandIn(200, "text/html; charset=utf-8", nothing)},
+                          why="an image without the overlay portal: this tree's welcome.html"))
+    return pages
 
 
 def tree_module(name, path):

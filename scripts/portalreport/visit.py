@@ -47,6 +47,8 @@ class Page:
     status: int = 200
     stand_ins: dict = dataclasses.field(default_factory=dict)
     why: str = ""
+    # What is done on the page before it is looked at: JavaScript, which throws if it did not work.
+    act: str = ""
     # Made by others: what is wrong with it is said, and breaks no limit of the portal's.
     theirs: bool = False
 
@@ -77,7 +79,7 @@ class Visit:
             self._listen()
             if prepare:
                 prepare(self.tab)
-            self._open()
+            self._open(scripts)
         except BaseException:
             self.tab.close()
             raise
@@ -98,7 +100,7 @@ class Visit:
             patterns = [{"urlPattern": self.base + path} for path in self.page.stand_ins]
             self.tab.call("Fetch.enable", patterns=patterns)
 
-    def _open(self):
+    def _open(self, scripts):
         answer = self.tab.call("Page.navigate", url=self.base + self.page.path)
         if "errorText" in answer:
             raise Failed(f"{self.base}{self.page.path} does not open: {answer['errorText']}")
@@ -110,6 +112,8 @@ class Visit:
             if now - begun > GIVEN_UP:
                 raise Failed(f"{self.base}{self.page.path} did not load within {GIVEN_UP} seconds")
             self.tab.browser.pump(0.2)
+        if self.page.act and scripts:
+            self.tab.evaluate(self.page.act, wait=True)
 
     # Events
 
