@@ -66,7 +66,11 @@ def brief(findings):
             "help": finding["help"],
             "tags": [tag for tag in finding["tags"] if tag.startswith(("wcag", "best"))],
             "places": [
-                {"element": " ".join(map(str, node["target"])), "html": node["html"][:200], "why": (node.get("failureSummary") or "")[:400]}
+                {
+                    "element": " ".join(map(str, node["target"])),
+                    "html": node["html"][:200],
+                    "why": (node.get("failureSummary") or "")[:400],
+                }
                 for node in finding["nodes"]
             ],
         }

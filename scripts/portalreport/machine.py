@@ -52,7 +52,8 @@ class Machine:
         ]
         say(f"booting a copy of {self.image}")
         with (work / "qemu.log").open("wb") as log:
-            self.process = subprocess.Popen(argv, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(argv, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
 
     def _wait(self):
         begun = time.monotonic()

@@ -75,13 +75,18 @@ def find(box, languages):
 def of(box, language):
     start = f"/{language}/"
     # As everybody comes: the box chooses the language.
-    pages = [Page("home", "/", language), Page("home-search", "/", language, act=SEARCH, why="after a word was typed into the search")]
+    pages = [
+        Page("home", "/", language),
+        Page("home-search", "/", language, act=SEARCH, why="after a word was typed into the search"),
+    ]
     contents = []
     for path in (link for link in box.links("/", language) if link.startswith(start) and link != start):
         pages.append(Page(name_of(path.removeprefix(start)), path, language))
         if path.startswith(f"{start}bundle/"):
-            opens = [link for link in box.links(path, language) if link.startswith("/content/") and link.endswith((".html", "/"))]
-            contents += [Page(name_of(path.removeprefix(start)).replace("bundle-", "content-"), opens[0], language, theirs=True)] if opens else []
+            inside = [link for link in box.links(path, language) if link.startswith("/content/")]
+            opens = [link for link in inside if link.endswith((".html", "/"))][:1]
+            name = f"content-{name_of(path.removeprefix(f'{start}bundle/'))}"
+            contents += [Page(name, link, language, theirs=True) for link in opens]
     pages.append(Page("missing", f"{start}nowhere/", language, status=404))
     # Where nothing serves ZIM archives, their address says so.
     if box.ask("/zim/")[0] == 503:

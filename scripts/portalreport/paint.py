@@ -6,12 +6,14 @@ processor and network.
 """
 
 import contextlib
+import dataclasses
 import http.client
 import http.server
 import statistics
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
 from .common import LANGUAGES, say
 from .devtools import Chromium
@@ -26,13 +28,7 @@ PROFILE = (f"processor {SLOWDOWN} times slower, {ROUND_TRIP * 1000:.0f} ms for e
 # Headers of one connection, not of the answer.
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
-# Kept from the beginning of a page: how far things jumped about (CLS), and how long the processor let nobody in (TBT).
-WATCH = """(() => {
-  const seen = window.clicSeen = { shift: 0, blocked: 0, largest: 0 };
-  new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) seen.shift += e.value; }).observe({ type: "layout-shift", buffered: true });
-  new PerformanceObserver((list) => { for (const e of list.getEntries()) seen.blocked += Math.max(0, e.duration - 50); }).observe({ type: "longtask", buffered: true });
-  new PerformanceObserver((list) => { for (const e of list.getEntries()) seen.largest = e.startTime; }).observe({ type: "largest-contentful-paint", buffered: true });
-})()"""
+WATCH = (Path(__file__).parent / "figures.js").read_text()
 FIGURES = """(() => {
   const paint = performance.getEntriesByType("paint").find((e) => e.name === "first-contentful-paint");
   return { paint: paint ? paint.startTime : null, largest: clicSeen.largest, shift: clicSeen.shift, blocked: clicSeen.blocked };
@@ -135,9 +131,11 @@ def measure(base, rules, recorder, pages, runs):
             for page in pages:
                 server.language, server.page = page.language, page.name
                 samples = []
-                # The first is for the browser itself to get ready.
+                # The player has the stand-ins: through DevTools they would come at once, however slow the network. The first run
+                # is for the browser itself to get ready.
                 for run in range(runs + (page is pages[0])):
-                    with Visit(browser, base, page_without_stand_ins(page), PHONE, LANGUAGES[page.language], prepare=slow_down) as visit:
+                    plain = dataclasses.replace(page, stand_ins={})
+                    with Visit(browser, base, plain, PHONE, LANGUAGES[page.language], prepare=slow_down) as visit:
                         visit.tab.evaluate("new Promise((done) => setTimeout(done, 300))", wait=True)
                         figures = visit.tab.evaluate(FIGURES)
                     if run or page is not pages[0]:
@@ -155,8 +153,3 @@ def measure(base, rules, recorder, pages, runs):
     if server.missed:
         say(f"not recorded, so answered with 404: {', '.join(sorted(server.missed))}")
     return results
-
-
-def page_without_stand_ins(page):
-    """The player has them: through DevTools they would come at once, however slow the network."""
-    return type(page)(page.name, page.path, page.language, page.status)

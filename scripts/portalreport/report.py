@@ -48,35 +48,39 @@ def results(pages, begun, image, host, browser):
 
 
 def limits(pages):
+    """Each limit, and where it is broken."""
     ours = [page for page in pages if not page["theirs"]]
-    views = [(page, name, view) for page in pages for name, view in page["views"].items()]
+    painted = [(page, page["paint"]) for page in ours if "paint" in page]
 
-    def each(key, those=views):
-        return [f"{page['language']} {page['name']} ({name}): {text}" for page, name, view in those if not page["theirs"] for text in view.get(key, [])]
+    def at(page, view=""):
+        return f"{page['language']} {page['name']}" + (f" ({view})" if view else "")
 
-    painted = [page for page in ours if "paint" in page]
-    homes = [(page, view) for page, _, view in views if page["name"].startswith("home")]
-    axe_found = [
-        f"{page['language']} {page['name']} ({name}): {finding['rule']}, {len(finding['places'])} times: {finding['places'][0]['element']}"
-        for page, name, view in views if not page["theirs"] for finding in view.get("axe", {}).get("violations", [])]
-    late = [f"{page['language']} {page['name']}: {show(page['paint']['paint'], '.0f')} ms" for page in painted
-            if page["paint"]["paint"] is None or page["paint"]["paint"] >= PAINT]
-    jumpy = [f"{page['language']} {page['name']}: {page['paint']['shift']:.2f}" for page in painted if page["paint"]["shift"] > SHIFT]
-    heavy = [f"{page['language']} {page['name']}: {view['unpacked'] / 1000:.0f} kB" for page, view in homes if view["unpacked"] > WEIGHT]
-    # Also what others made loads nothing from elsewhere.
-    elsewhere = [f"{page['language']} {page['name']} ({name}): {url}" for page, name, view in views for url in view["elsewhere"]]
+    def each(key, those=ours):
+        return [f"{at(page, name)}: {text}" for page in those for name, view in page["views"].items() for text in view.get(key, [])]
+
+    heavy = [f"{at(page, name)}: {view['unpacked'] / 1000:.0f} kB" for page in ours if page["name"].startswith("home")
+             for name, view in page["views"].items() if view["unpacked"] > WEIGHT]
+    axe_found = [f"{at(page, name)}: {finding['rule']}, {len(finding['places'])} times: {finding['places'][0]['element']}"
+                 for page in ours for name, view in page["views"].items() for finding in view["axe"]["violations"]]
     table = [
-        ("every request stays on the box", elsewhere),
+        # Also what others made loads nothing from elsewhere.
+        ("every request stays on the box", each("elsewhere", pages)),
         (f"first page under {WEIGHT // 1000} kB, before compression", heavy),
         ("axe-core finds nothing", axe_found),
         ("the console has no errors", each("console")),
         ("nothing that a page asks for is missing", each("failed")),
         ("the keyboard gets everywhere, and one sees where it is", each("keyboard")),
         ("pages fit the screen, also enlarged to 400 % and with text set wide", each("reflow")),
-        ("everything but search can be read without JavaScript", [f"{page['language']} {page['name']}: {text}" for page in ours for text in page.get("plain", [])]),
+        ("everything but search can be read without JavaScript",
+         [f"{at(page)}: {text}" for page in ours for text in page.get("plain", [])]),
     ]
     if painted:
-        table += [(f"first paint under {PAINT / 1000:.0f} s on a slow phone", late), (f"nothing jumps about (shift at most {SHIFT})", jumpy)]
+        table += [
+            (f"first paint under {PAINT / 1000:.0f} s on a slow phone",
+             [f"{at(page)}: {show(paint['paint'], '.0f')} ms" for page, paint in painted if paint["paint"] is None or paint["paint"] >= PAINT]),
+            (f"nothing jumps about (shift at most {SHIFT})",
+             [f"{at(page)}: {paint['shift']:.2f}" for page, paint in painted if paint["shift"] > SHIFT]),
+        ]
     return [{"what": what, "broken": broken, "met": not broken} for what, broken in table]
 
 
@@ -108,40 +112,46 @@ def page(found):
 def table(found):
     lines = [
         "Requests and kB: of a first visit with nothing kept, by phone; on the way (compressed, with headers) and unpacked. First "
-        "paint, largest paint, shift and blocked: medians on a slow phone. axe-core's findings on phone, desktop and in the dark.", "",
+        "paint, largest paint, shift and blocked: medians on a slow phone. axe-core's findings on phone, desktop and in the dark.",
+        "",
         "| page | | requests | kB on the way | kB unpacked | first paint, ms | largest paint, ms | shift | blocked, ms | axe-core |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for entry in found["pages"]:
-        view = entry["views"].get("360") or next(iter(entry["views"].values()))
+        view = entry["views"]["360"]
         paint = entry.get("paint", {})
-        counts = " ".join(str(len(one["axe"]["violations"])) for one in entry["views"].values() if "axe" in one) or "–"
-        lines.append(
-            f"| {entry['name']} | {entry['language']} | {len(view['requests'])} | {view['transferred'] / 1000:.1f} | {view['unpacked'] / 1000:.1f} | "
-            f"{show(paint.get('paint'), '.0f')} | {show(paint.get('largest'), '.0f')} | {show(paint.get('shift'), '.3f')} | "
-            f"{show(paint.get('blocked'), '.0f')} | {counts} |")
+        cells = [
+            entry["name"], entry["language"], len(view["requests"]),
+            f"{view['transferred'] / 1000:.1f}", f"{view['unpacked'] / 1000:.1f}",
+            show(paint.get("paint"), ".0f"), show(paint.get("largest"), ".0f"), show(paint.get("shift"), ".3f"), show(paint.get("blocked"), ".0f"),
+            " ".join(str(len(one["axe"]["violations"])) for one in entry["views"].values()),
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 
 def notes(found):
     lines = ["How it was measured:", ""]
     if any("paint" in entry for entry in found["pages"]):
-        lines.append(f"- Paint: the box's answers, recorded and played from this machine, so that the emulated box's own slowness does not count; {found['profile']}; painted by software, since there is no graphics processor.")
-    lines += [f"- {name}: {why}." for name, why in dict.fromkeys((entry["name"], entry["why"]) for entry in found["pages"] if entry["why"])]
-    return lines
+        lines.append(
+            "- Paint: the box's answers, recorded and played from this machine, so that an emulated box's own slowness does not "
+            f"count; {found['profile']}; painted by software, since there is no graphics processor.")
+    why = {entry["name"]: entry["why"] for entry in found["pages"] if entry["why"]}
+    return lines + [f"- {name}: {text}." for name, text in why.items()]
 
 
 def unsure(found):
     """What axe leaves to people, once for each kind of place."""
     places = {}
     for entry in found["pages"]:
-        for view in entry["views"].values():
-            for finding in view.get("axe", {}).get("unsure", []) if not entry["theirs"] else []:
+        for view in entry["views"].values() if not entry["theirs"] else []:
+            for finding in view["axe"]["unsure"]:
                 for place in finding["places"]:
                     places.setdefault((finding["rule"], place["element"]), set()).add(entry["name"])
     if not places:
         return []
-    return ["What axe-core leaves to people:", "", *(f"- {rule}: `{element}` ({', '.join(sorted(names))})" for (rule, element), names in sorted(places.items()))]
+    lines = [f"- {rule}: `{element}` ({', '.join(sorted(names))})" for (rule, element), names in sorted(places.items())]
+    return ["What axe-core leaves to people:", "", *lines]
 
 
 def theirs(found):
@@ -149,7 +159,9 @@ def theirs(found):
     lines = []
     for entry in found["pages"]:
         if entry["theirs"]:
-            rules = sorted({finding["rule"] for view in entry["views"].values() for finding in view["axe"]["violations"]})
-            console = sorted({text for view in entry["views"].values() for text in view["console"]})
-            lines.append(f"- {entry['language']} {entry['name']} ({entry['path']}): axe-core {', '.join(rules) or 'nothing'}; console {'; '.join(console) or 'nothing'}")
+            views = entry["views"].values()
+            rules = sorted({finding["rule"] for view in views for finding in view["axe"]["violations"]})
+            console = sorted({text for view in views for text in view["console"]})
+            lines.append(f"- {entry['language']} {entry['name']} ({entry['path']}): axe-core {', '.join(rules) or 'nothing'}; "
+                         f"console {'; '.join(console) or 'nothing'}")
     return ["Content, made by others and not judged:", "", *lines] if lines else []
