@@ -18,11 +18,14 @@ def ask(tab, question):
     return tab.evaluate(f"{SCRIPT.rstrip()}.{question}()")
 
 
-def keyboard(tab):
-    """Goes through the page with the Tab key alone."""
+def keyboard(tab, used):
+    """Goes through the page with the Tab key alone. On a page that was used, the way begins behind the first link."""
     wrong, seen, reached_main = [], set(), False
     here, again = None, 0
-    for step in range(STEPS):
+    if used:
+        ask(tab, "restart")
+        seen.add(ask(tab, "focus")["key"])
+    for step in range(int(used), STEPS):
         tab.press("Tab", 9)
         there = ask(tab, "focus")
         if there is None:

@@ -69,7 +69,10 @@ def name_of(path):
 
 
 def find(box, languages):
-    return [page for language in languages for page in of(box, language)]
+    found = [page for language in languages for page in of(box, language)]
+    # What others made is the same in each language.
+    first = {page.path: page for page in reversed(found) if page.theirs}
+    return [page for page in found if not page.theirs or first[page.path] is page]
 
 
 def of(box, language):

@@ -5,11 +5,11 @@ recorded, header by header, and played to the browser by a server on this machin
 processor and network.
 """
 
-import contextlib
 import dataclasses
 import http.client
 import http.server
 import statistics
+import sys
 import threading
 import time
 import urllib.parse
@@ -80,6 +80,12 @@ class Player(http.server.ThreadingHTTPServer):
         self.missed = set()
 
 
+    def handle_error(self, request, client_address):
+        # A browser that has enough hangs up.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -106,9 +112,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # A player that has enough hangs up.
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass

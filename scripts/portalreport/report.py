@@ -22,6 +22,7 @@ def machine():
         "processors": os.cpu_count(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": platform.release(),
+        "load": os.getloadavg()[1],
     }
 
 
@@ -94,7 +95,7 @@ def page(found):
     lines = [
         "# The portal in a browser", "",
         f"{found['date']}, {found['image'] or found['host']}, on {there['processors']} processors ({there['processor']}), "
-        f"{there['memory'] / 1e9:.0f} GB of memory, Linux {there['kernel']}. {tools}.", "",
+        f"{there['memory'] / 1e9:.0f} GB of memory, Linux {there['kernel']}; {there['load']:.1f} programs wanted a processor at the end. {tools}.", "",
         "| limit | kept |", "|---|---|",
     ]
     for limit in found["limits"]:
@@ -162,6 +163,6 @@ def theirs(found):
             views = entry["views"].values()
             rules = sorted({finding["rule"] for view in views for finding in view["axe"]["violations"]})
             console = sorted({text for view in views for text in view["console"]})
-            lines.append(f"- {entry['language']} {entry['name']} ({entry['path']}): axe-core {', '.join(rules) or 'nothing'}; "
-                         f"console {'; '.join(console) or 'nothing'}")
+            lines.append(f"- {entry['name']} ({entry['path']}): axe-core {', '.join(rules) or 'nothing'}; "
+                         f"console {f'{len(console)} errors' if console else 'nothing'}")
     return ["Content, made by others and not judged:", "", *lines] if lines else []

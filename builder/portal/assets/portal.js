@@ -180,6 +180,8 @@
     return hours ? `${hours}\u00a0h\u00a0${String(minutes % 60).padStart(2, "0")}` : `${minutes}\u00a0min`;
   }
 
+  // Dates as where the reader is from: English has several ways to write them.
+  const region = (navigator.languages || []).find((tag) => tag.split("-")[0] === root.lang) || root.lang;
   const number = (value) => (typeof value === "number" && isFinite(value) ? value : null);
 
   // Room as words, and as a bar for the eye.
@@ -206,7 +208,7 @@
       uplink: typeof report.uplink === "boolean" ? say(report.uplink ? "yes" : "no") : null,
       clock: report.clock_set === false ? say("clock-unset")
         : number(report.time) === null ? null
-        : `${say("clock-set")} – ${new Date(report.time * 1000).toLocaleString(root.lang, { dateStyle: "medium", timeStyle: "short" })}`,
+        : `${say("clock-set")} – ${new Date(report.time * 1000).toLocaleString(region, { dateStyle: "medium", timeStyle: "short" })}`,
       disk: room(report.disk || {}),
       memory: room({ size: memory.size || memory.total, free: memory.available || memory.free }),
       uptime: number(report.uptime) === null ? null : duration(report.uptime),
