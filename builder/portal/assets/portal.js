@@ -21,10 +21,19 @@
     }
   }
 
-  // The banner is there from the start unless this browser knows that the box was told: so nothing moves on the page of
-  // somebody who comes by the sign-in window, nor of somebody who is back. The box knows best, and is asked at once.
-  const home = /^\/(?:[a-z]{2}\/?)?$/.test(location.pathname);
-  const state = home ? ask("/captive/state").catch(() => null) : null;
+  // Whether the sign-in banner is there is the box's word. The page waits for it, though not for long: else it would move from
+  // under somebody's finger when the word comes. The home page asks with a <link>, so that it costs no time of its own.
+  const HESITATION = 400; // milliseconds
+  if (/^\/(?:[a-z]{2}\/?)?$/.test(location.pathname)) {
+    const show = () => root.classList.remove("asking");
+    root.classList.add("asking");
+    setTimeout(show, HESITATION);
+    ask("/captive/state")
+      .then(({ accepted, online }) => root.classList.toggle("welcome", Boolean(accepted || online)))
+      .catch(() => {})
+      .then(show);
+  }
+
   const memory = {
     get(key) {
       try {
@@ -41,7 +50,6 @@
       }
     },
   };
-  root.classList.toggle("welcome", memory.get("clic-welcome") === "yes");
 
   let words = {};
   const say = (key, places) =>
@@ -49,21 +57,12 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     words = JSON.parse(find("#words").textContent);
-    banner();
     search();
     filter();
     status();
     course();
     players();
   });
-
-  async function banner() {
-    const answer = await state;
-    if (!answer) return;
-    const welcome = Boolean(answer.accepted || answer.online);
-    root.classList.toggle("welcome", welcome);
-    memory.set("clic-welcome", welcome ? "yes" : "no");
-  }
 
   // Letters without accents, in lower case, with straight apostrophes: "L’été" is found by "l'ete".
   const fold = (text) => text.normalize("NFD").replace(/[\u0300-\u036f]/g, "").replace(/\u2019/g, "'").toLowerCase();
@@ -181,6 +180,8 @@
     return hours ? `${hours}\u00a0h\u00a0${String(minutes % 60).padStart(2, "0")}` : `${minutes}\u00a0min`;
   }
 
+  // Dates as where the reader is from: English has several ways to write them.
+  const region = (navigator.languages || []).find((tag) => tag.split("-")[0] === root.lang) || root.lang;
   const number = (value) => (typeof value === "number" && isFinite(value) ? value : null);
 
   // Room as words, and as a bar for the eye.
@@ -207,7 +208,7 @@
       uplink: typeof report.uplink === "boolean" ? say(report.uplink ? "yes" : "no") : null,
       clock: report.clock_set === false ? say("clock-unset")
         : number(report.time) === null ? null
-        : `${say("clock-set")} – ${new Date(report.time * 1000).toLocaleString(root.lang, { dateStyle: "medium", timeStyle: "short" })}`,
+        : `${say("clock-set")} – ${new Date(report.time * 1000).toLocaleString(region, { dateStyle: "medium", timeStyle: "short" })}`,
       disk: room(report.disk || {}),
       memory: room({ size: memory.size || memory.total, free: memory.available || memory.free }),
       uptime: number(report.uptime) === null ? null : duration(report.uptime),
@@ -238,7 +239,6 @@
           place.textContent = "";
           if (value !== null) place.append(...[].concat(value));
         }
-        list.hidden = false;
         text = "";
       } catch (error) {
         text = message.dataset.failed;
