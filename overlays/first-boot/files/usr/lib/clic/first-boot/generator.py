@@ -11,8 +11,7 @@ import disk
 import state
 import steps
 
-UNITS = "/usr/lib/systemd/system"
-TEMPLATE = f"{UNITS}/clic-first-boot@.service"
+TEMPLATE = "/usr/lib/systemd/system/clic-first-boot@.service"
 END = "clic-first-boot.service"
 
 
@@ -23,7 +22,7 @@ def plan(root):
         print(f"clic-first-boot: {why}", file=sys.stderr)
     waiting = [step for step in found if step.applies(root) and not state.is_done(root, step.name)]
     waited_for = {}
-    files, links = {}, {f"multi-user.target.wants/{END}": f"{UNITS}/{END}"}
+    files, links = {}, {}
     for step in waiting:
         links[f"{END}.wants/{step.unit}"] = TEMPLATE
         files[f"{step.unit}.d/50-step.conf"] = _own(step, {other.name: other for other in waiting})
