@@ -1,0 +1,178 @@
+"""Steps of first boot, as files in /usr/lib/clic/first-boot.d say them (the format is in this overlay's README)."""
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+
+DIRECTORY = "/usr/lib/clic/first-boot.d"
+
+# Number, then words: a part of a systemd unit's name without anything to escape.
+NAME = re.compile(r"[0-9]{2}(-[a-z0-9]+)+\Z")
+VALUE_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(service|socket|target|path|timer|mount)\Z")
+
+# Fewer characters than this can be guessed. 16 of `hex` are 64 bits.
+SHORTEST_VALUE = 16
+# A shorter placeholder might stand somewhere by chance.
+SHORTEST_PLACEHOLDER = 8
+
+NEEDED = object()
+
+# What each table can say: key, type, and what it is when left out.
+STEP = {
+    "schema": (int, NEEDED), "title": (str, NEEDED), "only-if": ([str], []), "before": ([str], []), "needs": ([str], []),
+    "after": ([str], []), "steps": ([str], []), "restart": ([str], []), "secrets": ([str], []),
+    "never-in-image": ([str], []), "timeout-seconds": (int, 300),
+}
+TABLES = {
+    "value": {"name": (str, NEEDED), "length": (int, 32), "alphabet": (str, "alnum")},
+    "file": {
+        "path": (str, NEEDED), "text": (str, NEEDED), "mode": (str, "0600"), "owner": (str, "root"), "group": (str, "root"),
+    },
+    "certificate": {
+        "key": (str, NEEDED), "certificate": (str, NEEDED), "names": ([str], NEEDED), "days": (int, 3650),
+        "algorithm": (str, "ec"), "mode": (str, "0600"), "owner": (str, "root"), "group": (str, "root"),
+    },
+    "command": {"run": ([str], NEEDED)},
+    "replace": {"files": ([str], NEEDED), "placeholder": (str, NEEDED), "value": (str, NEEDED)},
+    "apply": {"run": ([str], NEEDED)},
+}
+
+
+class Wrong(Exception):
+    """A step's file says something that can't be meant."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    name: str
+    settings: dict
+    tables: dict
+
+    def __getattr__(self, key):
+        # Keys have hyphens in the file.
+        try:
+            return self.settings[key.replace("_", "-")]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def applies(self, root):
+        """Whether this device has what the step is about."""
+        return all(root.exists(path) for path in self.only_if)
+
+    @property
+    def unit(self):
+        return f"clic-first-boot@{self.name}.service"
+
+    def secret_paths(self, root):
+        """Files that hold a secret of this step, in order."""
+        paths = [file["path"] for file in self.tables["file"]]
+        paths += [made["key"] for made in self.tables["certificate"]]
+        for pattern in self.secrets:
+            paths += root.glob(pattern)
+        return list(dict.fromkeys(paths))
+
+
+def load(root, name):
+    """One step."""
+    path = os.path.join(DIRECTORY, f"{name}.toml")
+    if not NAME.match(name):
+        raise Wrong(f"{path}: a step is called NN-words, such as 50-wiki")
+    try:
+        data = tomllib.loads(root.read(path).decode())
+    except FileNotFoundError:
+        raise Wrong(f"there is no step {name}: {path} is missing") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Wrong(f"{path}: {error}") from None
+    tables = {kind: data.pop(kind, []) for kind in TABLES}
+    settings = _table(path, data, STEP, [*STEP, *TABLES])
+    for kind, entries in tables.items():
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise Wrong(f"{path}: write [[{kind}]], with two brackets")
+        tables[kind] = [_table(f"{path}: [[{kind}]]", entry, TABLES[kind]) for entry in entries]
+    step = Step(name, settings, tables)
+    _check(path, step)
+    return step
+
+
+def names(root):
+    """All steps' names, in order."""
+    try:
+        files = os.listdir(root.at(DIRECTORY))
+    except FileNotFoundError:
+        return []
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def load_all(root):
+    """All steps that can be read, and what is wrong with the others by their names."""
+    steps, wrong = [], {}
+    for name in names(root):
+        try:
+            steps.append(load(root, name))
+        except (Wrong, OSError) as error:
+            wrong[name] = str(error)
+    return steps, wrong
+
+
+def _table(where, data, fields, known=None):
+    for key in data:
+        if key not in fields:
+            near = difflib.get_close_matches(key, known or fields, 1)
+            raise Wrong(f"{where}: unknown key {key}{f', {near[0]} is meant?' if near else ''}")
+    found = {}
+    for key, (kind, otherwise) in fields.items():
+        if key not in data:
+            if otherwise is NEEDED:
+                raise Wrong(f"{where}: {key} is missing")
+            found[key] = otherwise
+            continue
+        value = data[key]
+        whole = isinstance(value, list) if isinstance(kind, list) else True
+        each = value if isinstance(kind, list) and whole else [value]
+        want = kind[0] if isinstance(kind, list) else kind
+        # True is a kind of int for Python.
+        if not whole or not all(isinstance(one, want) and not isinstance(one, bool) for one in each):
+            what = {str: "text", int: "a number"}[want]
+            raise Wrong(f"{where}: {key} must be {'a list of text' if isinstance(kind, list) else what}")
+        found[key] = value
+    return found
+
+
+def _check(path, step):
+    def need(true, what):
+        if not true:
+            raise Wrong(f"{path}: {what}")
+
+    need(step.schema == 1, f"schema {step.schema} is newer than this program, which knows 1")
+    need(step.timeout_seconds > 0, "timeout-seconds must be more than 0")
+    for key in ("before", "needs", "after", "restart"):
+        for unit in step.settings[key]:
+            need(UNIT.match(unit), f"{key}: {unit} is no systemd unit, such as nginx.service")
+    for name in step.steps:
+        need(NAME.match(name) and name < step.name, f"steps: {name} is no step before this one")
+    values = {value["name"] for value in step.tables["value"]}
+    for value in step.tables["value"]:
+        name = value["name"]
+        need(VALUE_NAME.match(name) and name != "hostname", f"a value can't be called {name}")
+        need(value["length"] >= SHORTEST_VALUE, f"value {name}: length must be {SHORTEST_VALUE} or more")
+        need(value["alphabet"] in ("alnum", "hex"), f"value {name}: alphabet is alnum or hex")
+    for replace in step.tables["replace"]:
+        need(replace["value"] in values, f"[[replace]]: there is no [[value]] {replace['value']}")
+        need(len(replace["placeholder"]) >= SHORTEST_PLACEHOLDER,
+             f"placeholder {replace['placeholder']} is shorter than {SHORTEST_PLACEHOLDER} characters")
+    for made in step.tables["certificate"]:
+        need(made["algorithm"] in ("ec", "rsa"), "[[certificate]]: algorithm is ec or rsa")
+        need(made["names"] and made["days"] > 0, "[[certificate]]: at least one name and one day")
+    for made in step.tables["file"] + step.tables["certificate"]:
+        need(re.fullmatch("0[0-7]{3}", made["mode"]), f"mode {made['mode']} is not octal, such as 0640")
+    for kind in ("command", "apply"):
+        need(all(entry["run"] for entry in step.tables[kind]), f"[[{kind}]]: run is empty")
+    paths = [*step.only_if, *step.secrets, *step.never_in_image]
+    paths += [file["path"] for file in step.tables["file"]]
+    paths += [made[key] for made in step.tables["certificate"] for key in ("key", "certificate")]
+    paths += [file for replace in step.tables["replace"] for file in replace["files"]]
+    for each in paths:
+        need(each.startswith("/") and ".." not in each.split("/"), f"{each} is no absolute path")
