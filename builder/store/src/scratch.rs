@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::space::io_error;
 use crate::{Remover, Store};
@@ -31,6 +32,8 @@ impl Store {
     pub fn scratch(&self, name: &str) -> Result<Scratch> {
         let tmp = self.dir().join("tmp");
         self.sweep(&tmp);
+        // Only speed depends on it.
+        let _ = spread(&tmp);
         for _ in 0..100 {
             // The lock exists before the directory does and outlives it, so a directory without one is stale.
             let lock = tempfile::Builder::new()
@@ -116,6 +119,18 @@ impl Drop for Scratch {
             Err(error) => tracing::warn!("{error:#}"),
         }
     }
+}
+
+/// Asks the file system to start each directory in `dir` in another place (ext4: `TOPDIR`, chattr(1) `+T`). Without it a
+/// tree of 60,000 files comes to lie where the last one was just removed, and ext4, which does not hand out an inode again
+/// for minutes, looks past all of those for each new file: 13 s instead of 1 s. Other file systems know no such wish.
+fn spread(dir: &Path) -> std::io::Result<()> {
+    let dir = File::open(dir)?;
+    let flags = ioctl_getflags(&dir)?;
+    if !flags.contains(IFlags::TOPDIR) {
+        ioctl_setflags(&dir, flags | IFlags::TOPDIR)?;
+    }
+    Ok(())
 }
 
 /// Removes `dir`, by the remover if we may not ourselves.
