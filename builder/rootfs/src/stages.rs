@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
 use clic_host::{Log, Progress, Stage, Unit, UserError};
@@ -20,7 +21,7 @@ use crate::parts::Part;
 use crate::steps::{Kind, Step, preseeds, regular_files, steps};
 use crate::tarball::TarTree;
 use crate::tree::TreeSpec;
-use crate::{Sandbox, files, inside, tools};
+use crate::{Resolution, Sandbox, files, inside, tools};
 
 /// A tree's stages on their way.
 pub struct Stages<'a> {
@@ -30,6 +31,8 @@ pub struct Stages<'a> {
     progress: &'a Progress,
     layers: Layers<'a>,
     last: Last,
+    /// Packages that were verified while the stage before them was made.
+    ahead: Option<Part>,
     /// Where the tree is made, once something has to be.
     work: Option<Workshop>,
 }
@@ -62,6 +65,7 @@ impl<'a> Stages<'a> {
             progress,
             layers,
             last,
+            ahead: None,
             work: None,
         })
     }
@@ -71,8 +75,9 @@ impl<'a> Stages<'a> {
     pub fn run(mut self) -> Result<(TarTree, Option<Counts>)> {
         let mut done: Vec<LayerTar> = Vec::new();
         let mut changed = Vec::new();
-        for step in steps(self.spec)? {
-            let (layer, other) = self.step(&step, &done)?;
+        let steps = steps(self.spec)?;
+        for (at, step) in steps.iter().enumerate() {
+            let (layer, other) = self.step(step, steps.get(at + 1), &done)?;
             done.push(layer.tar);
             changed = other;
         }
@@ -89,7 +94,12 @@ impl<'a> Stages<'a> {
     }
 
     /// The layer of a stage, and files that have to be put over it since they are different now.
-    fn step(&mut self, step: &Step, below: &[LayerTar]) -> Result<(Layer, Vec<&'a TreeFile>)> {
+    fn step(
+        &mut self,
+        step: &Step,
+        next: Option<&Step>,
+        below: &[LayerTar],
+    ) -> Result<(Layer, Vec<&'a TreeFile>)> {
         let key = step.inputs.key()?;
         // Who builds the same at the same time waits here, and then takes up what we made.
         let _held = self.store.lock_saying(&format!("layer-{key}"), || {
@@ -111,7 +121,21 @@ impl<'a> Stages<'a> {
             Some(workshop) => workshop,
             None => Workshop::open(self.spec, self.store, self.log, &stage)?,
         };
-        let result = self.make(step, below, &mut workshop, &stage);
+        let next = next.and_then(|next| match next.kind {
+            Kind::Packages(part) => Some(part),
+            Kind::Customize => None,
+        });
+        let given_up = AtomicBool::new(false);
+        let (store, resolution, given_up) = (self.store, self.spec.resolution, &given_up);
+        let (result, ahead) = std::thread::scope(|scope| {
+            // Scripts of packages keep one processor busy at most.
+            let ahead =
+                next.map(|part| scope.spawn(move || part_is_whole(resolution, part, store, given_up)));
+            let result = self.make(step, below, &mut workshop, &stage);
+            given_up.store(result.is_err(), Ordering::Relaxed);
+            (result, ahead.is_some_and(|ahead| ahead.join().unwrap_or(false)))
+        });
+        self.ahead = next.filter(|_| ahead);
         self.work = Some(workshop);
         let (done, tar) = result?;
         let trace = done.read.as_ref().map(|read| Trace {
@@ -169,8 +193,12 @@ impl<'a> Stages<'a> {
             Kind::Packages(part) => {
                 let packages: Vec<_> = spec.resolution.part(part).collect();
                 let downloads: Vec<_> = packages.iter().map(|package| package.download()).collect();
-                stage.message("verifying packages");
-                let debs = self.store.fetch_all(&downloads, stage)?;
+                let debs = if self.ahead == Some(part) {
+                    self.store.have_all(&downloads, stage)?
+                } else {
+                    stage.message("verifying packages");
+                    self.store.fetch_all(&downloads, stage)?
+                };
                 let new = packages.into_iter().zip(debs).map(|(package, deb)| JobPackage {
                     name: package.name.clone(),
                     deb,
@@ -199,6 +227,13 @@ impl<'a> Stages<'a> {
             }
         }
     }
+}
+
+/// Whether the store has every package of `part`, each read and verified now. Until it is `given_up`.
+fn part_is_whole(resolution: &Resolution, part: Part, store: &Store, given_up: &AtomicBool) -> bool {
+    resolution.part(part).all(|package| {
+        !given_up.load(Ordering::Relaxed) && store.verified(&package.sha256).is_ok_and(|path| path.is_some())
+    })
 }
 
 /// What a build would do for a stage.
