@@ -27,6 +27,14 @@ const POLICY_PATH: &str = "usr/sbin/policy-rc.d";
 const MARIADB: &[u8] = b"[mariadbd]\nloose-innodb-buffer-pool-size-max=256M\n";
 /// Where it looks for them (mariadbd(8), `MYSQL_HOME`), gone with the other mounts.
 const MARIADB_HOME: &str = "run/clic-mariadb";
+/// What a system is called until its recipe says it. Scripts ask for their host's name (`hostname --fqdn`) and write it down,
+/// into certificates too; the build host's would make another image of it. `.internal` is nobody's (ICANN, 2024).
+const HOSTNAME: (&str, &[u8]) = ("etc/hostname", b"clic\n");
+/// Without it a script that looks that name up waits for a name server that is not there.
+const HOSTS: (&str, &[u8]) = (
+    "etc/hosts",
+    b"127.0.0.1 localhost\n127.0.1.1 clic.internal clic\n::1 localhost ip6-localhost ip6-loopback\n",
+);
 /// What a program finds in /dev: numbers are the kernel's (Documentation/admin-guide/devices.txt), the nodes the host's.
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEV_LINKS: [(&str, &str); 5] = [
@@ -45,6 +53,8 @@ pub struct Chroot<'a> {
     top: PathBuf,
     variables: Vec<(String, String)>,
     mounted: Vec<PathBuf>,
+    /// Files that stand in for those that the tree does not have yet.
+    lent: Vec<(&'static str, &'static [u8])>,
     native: Option<Entered<'a>>,
 }
 
@@ -59,8 +69,10 @@ impl<'a> Chroot<'a> {
             top,
             variables: job.variables(),
             mounted: Vec::new(),
+            lent: Vec::new(),
             native: None,
         };
+        chroot.name()?;
         let quiet = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
         chroot.mount("proc", "proc", quiet, None)?;
         chroot.mount("sys", "sysfs", quiet | MountFlags::RDONLY, None)?;
@@ -124,6 +136,20 @@ impl<'a> Chroot<'a> {
             .with_context(|| format!("cannot mount {kind} on /{dir} of the tree"))?;
         self.mounted.push(self.root.path().join(dir));
         Ok(())
+    }
+
+    /// Gives the system a name that it can look up, and that it has on every host.
+    fn name(&mut self) -> Result<()> {
+        for (path, content) in [HOSTNAME, HOSTS] {
+            if self.root.read(path)?.is_none() {
+                self.root.make_dirs(b"etc")?;
+                self.root.write(path, 0o644, content)?;
+                self.lent.push((path, content));
+            }
+        }
+        let name = self.root.read_text(HOSTNAME.0)?;
+        rustix::system::sethostname(name.trim().as_bytes())
+            .with_context(|| format!("/{} of the tree is no name for a system", HOSTNAME.0))
     }
 
     fn devices(&mut self) -> Result<()> {
@@ -212,6 +238,12 @@ impl<'a> Chroot<'a> {
             native.leave()?;
         }
         self.unmount();
+        for (path, content) in std::mem::take(&mut self.lent) {
+            // What a script made of it is the script's.
+            if self.root.read(path)?.as_deref() == Some(content) {
+                self.root.remove(path)?;
+            }
+        }
         self.root.remove(POLICY_PATH)
     }
 
