@@ -132,6 +132,20 @@ fn a_maintainer_script_that_fails_is_named_with_its_last_words_and_the_log() {
     }
 }
 
+#[test]
+fn scripts_find_a_host_that_is_not_the_build_host() {
+    let _base = image("x86-pc");
+    let _turn = heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let tree = tree_with(dir.path(), "curious");
+    let ask = "echo \"name: $(hostname), $(hostname --fqdn), $(cat /etc/hostname)\"; getent hosts clic; exit 7";
+    package(&tree, "curious", &[("postinst", ask)]);
+    let said = build_fails(&tree, &["name: clic, clic.internal, clic"]);
+    assert!(said.stderr.contains("127.0.1.1"), "{}", said.stderr);
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_ne!(host.trim(), "clic", "this test needs a host of another name");
+}
+
 /// `clic ARGS` with `setup` done in a mount namespace of its own first.
 fn on_a_small_disk(setup: &str, cache: &Path, args: &[&str]) -> Said {
     run(&mut within(setup, As::Root, cache, args))
