@@ -143,7 +143,7 @@ def measure(base, rules, recorder, pages, runs):
                 for run in range(runs + (page is pages[0])):
                     plain = dataclasses.replace(page, stand_ins={})
                     with Visit(browser, base, plain, PHONE, LANGUAGES[page.language], prepare=slow_down) as visit:
-                        visit.tab.evaluate("new Promise((done) => setTimeout(done, 300))", wait=True)
+                        visit.tab.evaluate("new Promise((done) => setTimeout(done, 1000))", wait=True)
                         figures = visit.tab.evaluate(FIGURES)
                     if run or page is not pages[0]:
                         samples.append(figures)
