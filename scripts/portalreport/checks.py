@@ -52,7 +52,7 @@ def keyboard(tab, used):
             # From the beginning again, for the rest of the way.
             ask(tab, "restart")
             continue
-        if step >= BEFORE and not reached_main and not there["main"]:
+        if step >= BEFORE and not used and not reached_main and not there["main"]:
             wrong.append(f"after {BEFORE} steps the keyboard is at {there['name']}, not in the content")
             reached_main = True
         reached_main = reached_main or there["main"]
