@@ -16,6 +16,7 @@
 )]
 
 pub mod accel;
+mod ahead;
 pub mod apt;
 pub mod binfmt;
 pub mod clean;
