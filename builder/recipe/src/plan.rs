@@ -39,6 +39,8 @@ pub struct Plan {
     pub files: Vec<TreeFile>,
     /// What happens to systemd units, sorted by unit.
     pub units: Vec<UnitChange>,
+    /// What is done in the running system while the image is built, in the overlays' order.
+    pub bakes: Vec<Bake>,
     /// What a boot test must see, in the overlays' order.
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.
@@ -129,6 +131,21 @@ pub struct PackageRequest {
     /// Where it was asked for first, so that an unknown name can be shown in its file.
     #[serde(skip)]
     pub origin: Origin,
+}
+
+/// A step that is done as root in the running system while the image is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bake {
+    /// What it does.
+    pub name: String,
+    /// The overlay that it is of.
+    pub from: String,
+    /// A shell command.
+    pub command: String,
+    /// Seconds that it may take.
+    pub timeout: u64,
+    /// Whether it may reach the internet.
+    pub network: bool,
 }
 
 /// A source of packages beside Debian's own suites.

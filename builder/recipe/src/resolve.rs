@@ -11,7 +11,7 @@ use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
 use crate::plan::{
-    Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value,
+    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value,
 };
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
@@ -83,6 +83,7 @@ pub(crate) fn plan(
     let mut files = Files::default();
     let mut preseeds = Preseeds::default();
     let mut units: BTreeMap<String, (UnitChange, Origin)> = BTreeMap::new();
+    let mut bakes = Vec::new();
     let mut checks = Vec::new();
     let mut planned = Vec::new();
     for overlay in &overlays {
@@ -109,6 +110,20 @@ pub(crate) fn plan(
         }
         for (unit, origin) in &overlay.units {
             add_unit(&mut units, unit, origin, problems);
+        }
+        for bake in &overlay.bakes {
+            let mut fill = |text: &Sited<String>| {
+                template::render(Source::Inline(&text.origin, &text.value), &values, problems)
+            };
+            if let (Some(name), Some(command)) = (fill(&bake.name), fill(&bake.command)) {
+                bakes.push(Bake {
+                    name,
+                    from: overlay.name.clone(),
+                    command,
+                    timeout: bake.timeout,
+                    network: bake.network,
+                });
+            }
         }
         checks.extend(
             overlay
@@ -151,6 +166,7 @@ pub(crate) fn plan(
         preseeds: preseeds.finish(),
         files,
         units: units.into_values().map(|(unit, _)| unit).collect(),
+        bakes,
         checks,
         overlays: planned,
         bundles,

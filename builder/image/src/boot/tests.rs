@@ -56,6 +56,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         preseeds: vec![],
         files: vec![],
         units: vec![],
+        bakes: vec![],
         checks: vec![],
         overlays: vec![],
         bundles: vec![],
