@@ -5,6 +5,7 @@ pub mod finished;
 mod outputs;
 pub mod parts;
 mod portal;
+mod services;
 mod timings;
 
 use std::path::{Path, PathBuf};

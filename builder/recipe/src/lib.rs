@@ -28,6 +28,7 @@ mod report;
 mod resolve;
 mod schema;
 mod size;
+mod service;
 pub mod source;
 mod sources;
 mod template;

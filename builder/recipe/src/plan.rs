@@ -1,6 +1,7 @@
 //! The plan: everything resolved, nothing done. What every room to the right works from.
 
 mod bundle;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::source::Origin;
 
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
+pub use service::{Category, Place, Service, ServiceKind, ServiceState};
 
 /// A recipe for one board, with every name looked up and every value checked.
 ///
@@ -47,6 +49,8 @@ pub struct Plan {
     pub overlays: Vec<PlannedOverlay>,
     /// Content bundles, in the order that the recipe lists them.
     pub bundles: Vec<Bundle>,
+    /// What people use, in the recipe's order.
+    pub services: Vec<Service>,
     /// Kernel consoles, most important last, e.g. `["tty1", "ttyS0,115200"]`.
     pub consoles: Vec<String>,
     /// How the disk is cut.

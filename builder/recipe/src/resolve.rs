@@ -11,10 +11,12 @@ use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
 use crate::plan::{
-    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value,
+    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe,
+    ServiceState, UnitChange, UnitState, Value,
 };
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
+use crate::service;
 use crate::source::{Origin, Sited};
 use crate::template::{self, Source, Surroundings, Values};
 use crate::tree::{Kind, Tree};
@@ -137,6 +139,21 @@ pub(crate) fn plan(
             parameters,
         });
     }
+    service::together(&recipe.services, board.memory, &board.named.name, problems);
+    for service in &recipe.services {
+        let state = match service.state {
+            ServiceState::Enabled => UnitState::Enabled,
+            ServiceState::Dormant => UnitState::Disabled,
+        };
+        for name in &service.units {
+            let unit = UnitChange {
+                name: name.clone(),
+                state,
+                from: service.name.clone(),
+            };
+            add_unit(&mut units, &unit, &service.origin, problems);
+        }
+    }
     let mut authorized_keys = Vec::new();
     if let Some(given) = &options.authorized_keys {
         let (found, entries) = keys::plan(given, problems);
@@ -170,6 +187,7 @@ pub(crate) fn plan(
         checks,
         overlays: planned,
         bundles,
+        services: recipe.services.clone(),
         consoles: board.consoles.clone(),
         disk: disk?,
         boot: board.boot,
@@ -390,6 +408,16 @@ fn packages(recipe: &Recipe, board: &Board, overlays: &[Rc<Overlay>]) -> Vec<Pac
                 origin: package.origin.clone(),
             });
             request.board_only &= by_board;
+        }
+    }
+    for service in &recipe.services {
+        for name in &service.packages {
+            let request = found.entry(name).or_insert_with(|| PackageRequest {
+                name: name.clone(),
+                board_only: true,
+                origin: service.origin.clone(),
+            });
+            request.board_only = false;
         }
     }
     found.into_values().collect()

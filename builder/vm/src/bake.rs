@@ -26,6 +26,9 @@ use crate::{clone, judge, raspi};
 
 /// Is there while a system is being baked, and at no other time. For `ConditionPathExists=!` in units.
 pub const MARK: &str = "/etc/clic/baking";
+/// A system without a clock takes this file's time for the least that it can be (systemd, `clock_apply_epoch`): else it would
+/// be older than the image, and what changes could not be told from what does not.
+const CLOCK: &str = "/usr/lib/clock-epoch";
 /// Where the guest leaves what it found.
 const RESULT: &str = "/.clic-bake";
 /// Memory of the guest in MiB, where the machine lets us choose: setting up takes more than running.
@@ -102,6 +105,7 @@ pub fn bake(
     let disk = dir.join(file::DISK);
     clone::make(&image, machine, &disk)?;
     clone::put(&image, &disk, MARK, b"")?;
+    clone::put(&image, &disk, CLOCK, b"")?;
     let raspi = match machine {
         Machine::Raspi3b => Some(raspi::Boot::extract(&image, dir)?),
         Machine::Pc => None,

@@ -60,6 +60,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         checks: vec![],
         overlays: vec![],
         bundles: vec![],
+        services: vec![],
         consoles: vec!["tty1".into(), serial.into()],
         disk: Disk { table, partitions },
         boot,

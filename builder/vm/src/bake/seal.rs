@@ -22,7 +22,7 @@ const INSIDE: [&str; 15] = [
 ];
 
 /// Paths that are of one device, or the way in that the bake used.
-const EXACTLY: [&str; 14] = [
+const EXACTLY: [&str; 15] = [
     "",
     ".clic-bake",
     "etc/.updated",
@@ -32,6 +32,7 @@ const EXACTLY: [&str; 14] = [
     "etc/systemd/system/clic-test-agent.service",
     "etc/systemd/system/sysinit.target.wants/clic-test-agent.service",
     "usr/lib/clic-test-agent.sh",
+    "usr/lib/clock-epoch",
     "var/.updated",
     "var/lib/dbus/machine-id",
     "var/lib/systemd/catalog/database",
