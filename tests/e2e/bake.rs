@@ -98,7 +98,13 @@ fn an_image_is_baked_once_and_boots_as_baked() {
     build(&out).ok();
     let img = out.join("minimal-x86-pc.img");
     // Nothing of the way in is left, nor of the run.
-    for path in ["/usr/lib/clic-test-agent.sh", "/etc/clic/baking", "/.clic-bake", "/var/log/baking.log", "/etc/flour"] {
+    for path in [
+        "/usr/lib/clic-test-agent.sh",
+        "/etc/clic/baking",
+        "/.clic-bake",
+        "/var/log/baking.log",
+        "/etc/flour",
+    ] {
         run(clic(["inspect"]).arg(&img).arg(path)).fails(2, &["there is no"]);
     }
     let said = run(clic(["--json", "test", "--machine", "uefi-x64", "--logs"])
@@ -121,13 +127,19 @@ fn an_image_is_baked_once_and_boots_as_baked() {
         why.starts_with("the store has it")
     };
     let all = stages(&other.join("minimal-x86-pc.manifest.json"));
-    assert!(cached("bake-dough", &all) && cached("bake-butter", &all), "{all:?}");
+    assert!(
+        cached("bake-dough", &all) && cached("bake-butter", &all),
+        "{all:?}"
+    );
 
     // Another butter: the dough is not baked again.
     edit(&tree.join("overlays/butter/overlay.toml"), "&& cp", "&& cp -p");
     build(&out).ok();
     let all = stages(&out.join("minimal-x86-pc.manifest.json"));
-    assert!(cached("bake-dough", &all) && !cached("bake-butter", &all), "{all:?}");
+    assert!(
+        cached("bake-dough", &all) && !cached("bake-butter", &all),
+        "{all:?}"
+    );
 
     // A step that fails or hangs: by name, with its last lines; a copy is kept on request, and no image is there.
     let burnt = dir.path().join("burnt");
@@ -136,15 +148,31 @@ fn an_image_is_baked_once_and_boots_as_baked() {
         "command = \"grep",
         "timeout-seconds = 5\ncommand = \"echo it burns; exit 3; grep",
     );
-    run(clic(["build", "minimal", "--board", "x86-pc", "--keep", "--root"])
-        .arg(&tree)
-        .arg("--out")
-        .arg(&burnt))
-    .fails(1, &["step `the bread is buttered` of butter ended with 3", "it burns", "failed.img"]);
+    run(
+        clic(["build", "minimal", "--board", "x86-pc", "--keep", "--root"])
+            .arg(&tree)
+            .arg("--out")
+            .arg(&burnt),
+    )
+    .fails(
+        1,
+        &[
+            "step `the bread is buttered` of butter ended with 3",
+            "it burns",
+            "failed.img",
+        ],
+    );
     assert!(!burnt.join("minimal-x86-pc.img").exists());
     let kept = burnt.join("minimal-x86-pc.failed.img");
     assert!(kept.exists());
     fs::remove_file(kept).unwrap();
-    edit(&tree.join("overlays/butter/overlay.toml"), "echo it burns; exit 3", "sleep 60");
-    build(&burnt).fails(1, &["step `the bread is buttered` of butter did not end within 5 s"]);
+    edit(
+        &tree.join("overlays/butter/overlay.toml"),
+        "echo it burns; exit 3",
+        "sleep 60",
+    );
+    build(&burnt).fails(
+        1,
+        &["step `the bread is buttered` of butter did not end within 5 s"],
+    );
 }

@@ -211,7 +211,10 @@ impl Build<'_> {
             log: self.log,
             progress,
             rebuild: self.args.rebuild,
-            keep: self.args.keep.then(|| self.args.out.join(format!("{}.failed.img", self.name))),
+            keep: self
+                .args
+                .keep
+                .then(|| self.args.out.join(format!("{}.failed.img", self.name))),
         };
         let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| bakery.bake(tree))?;
         let tree = Tree::from_root(&root.tree)?;

@@ -150,7 +150,13 @@ pub(crate) fn check(
     let bakes: Vec<BakeTemplate> = std::mem::take(&mut raw.bake)
         .into_iter()
         .map(|bake| BakeTemplate {
-            timeout: seconds(bake.timeout_seconds.as_ref(), BAKE_TIMEOUT, MOST_BAKE, file, problems),
+            timeout: seconds(
+                bake.timeout_seconds.as_ref(),
+                BAKE_TIMEOUT,
+                MOST_BAKE,
+                file,
+                problems,
+            ),
             network: bake.network,
             name: bake.name.sited(file),
             command: bake.command.sited(file),
@@ -342,7 +348,13 @@ fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems
             });
         }
     }
-    let timeout = seconds(raw.timeout_seconds.as_ref(), CHECK_TIMEOUT, MOST_CHECK, file, problems);
+    let timeout = seconds(
+        raw.timeout_seconds.as_ref(),
+        CHECK_TIMEOUT,
+        MOST_CHECK,
+        file,
+        problems,
+    );
     let mode = raw.mode.and_then(|mode| match debian::mode(&mode.value) {
         Ok(bits) => Some(bits),
         Err(why) => {

@@ -11,8 +11,8 @@ use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
 use crate::plan::{
-    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe,
-    ServiceState, UnitChange, UnitState, Value,
+    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, ServiceState,
+    UnitChange, UnitState, Value,
 };
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};

@@ -1,6 +1,7 @@
 //! Services: from TOML to checked values.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::board::{distinct, packages};
@@ -18,7 +19,15 @@ use crate::tree::image_path;
 const START: u64 = 60;
 /// Paths of the portal that are not for services (overlays `hotspot`, `portal`, `kiwix`, `first-boot`).
 const TAKEN: [&str; 9] = [
-    "/assets", "/captive", "/content", "/en", "/fr", "/language", "/setup", "/yunohost", "/zim",
+    "/assets",
+    "/captive",
+    "/content",
+    "/en",
+    "/fr",
+    "/language",
+    "/setup",
+    "/yunohost",
+    "/zim",
 ];
 
 /// Checks one service by itself. `None` when anything is wrong with it.
@@ -42,7 +51,14 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
         }
     }
     let kind = raw.kind.value;
-    let place = place(kind, raw.port.as_ref(), raw.root.as_ref(), &raw.kind, file, problems);
+    let place = place(
+        kind,
+        raw.port.as_ref(),
+        raw.root.as_ref(),
+        &raw.kind,
+        file,
+        problems,
+    );
     let mut bytes = |text: &At<String>| {
         size::parse(&text.value).unwrap_or_else(|why| {
             problems.push(Problem::at(&text.origin(file), why));
@@ -96,14 +112,22 @@ fn is_name(name: &str) -> bool {
 fn path(raw: &At<String>, file: &Arc<SourceFile>, problems: &mut Problems) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let part = |part: &str| {
-        part.as_bytes().first().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        part.as_bytes()
+            .first()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
             && part.bytes().all(plain)
     };
-    let fits = raw.value.strip_prefix('/').is_some_and(|rest| rest.split('/').all(part));
+    let fits = raw
+        .value
+        .strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(part));
     if !fits {
         problems.push(
-            Problem::at(&raw.origin(file), format!("`{}` is no path on the portal", raw.value))
-                .help("write it like `/pads`: it begins with a slash and does not end with one"),
+            Problem::at(
+                &raw.origin(file),
+                format!("`{}` is no path on the portal", raw.value),
+            )
+            .help("write it like `/pads`: it begins with a slash and does not end with one"),
         );
     } else if let Some(taken) = TAKEN.iter().find(|taken| within(&raw.value, taken)) {
         problems.push(
@@ -140,7 +164,11 @@ fn place(
         }
         (ServiceKind::Static, None, Some(root)) => match image_path(&root.value) {
             Ok(()) => Some(Place::Root(root.value.clone())),
-            Err(why) => wrong(root.origin(file), &why, "a directory in the image, such as `/usr/share/clic/pads`"),
+            Err(why) => wrong(
+                root.origin(file),
+                &why,
+                "a directory in the image, such as `/usr/share/clic/pads`",
+            ),
         },
         (ServiceKind::Debian, _, Some(root)) => wrong(
             root.origin(file),
@@ -166,7 +194,11 @@ fn place(
 }
 
 /// Checks a recipe's own services.
-pub(crate) fn check_all(raw: Vec<RawService>, file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<Service> {
+pub(crate) fn check_all(
+    raw: Vec<RawService>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<Service> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for service in &raw {
         let count = seen.entry(service.name.value.clone()).or_default();
@@ -208,7 +240,10 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                 problems.push(
                     Problem::at(
                         &service.origin,
-                        format!("service `{}` names `{name}`, which is no other service here", service.name),
+                        format!(
+                            "service `{}` names `{name}`, which is no other service here",
+                            service.name
+                        ),
                     )
                     .help(advice(name, "other services of this recipe", others())),
                 );
@@ -241,7 +276,10 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
             problems.push(
                 Problem::at(
                     &service.origin,
-                    format!("services `{}` and `{}` can't run side by side, and both do", other.name, service.name),
+                    format!(
+                        "services `{}` and `{}` can't run side by side, and both do",
+                        other.name, service.name
+                    ),
                 )
                 .help("make one of them `state = \"dormant\"`"),
             );
@@ -253,7 +291,10 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
             problems.push(
                 Problem::at(
                     &service.origin,
-                    format!("service `{}` runs and needs `{}`, which is dormant", service.name, other.name),
+                    format!(
+                        "service `{}` runs and needs `{}`, which is dormant",
+                        service.name, other.name
+                    ),
                 )
                 .help("make both enabled, or both dormant"),
             );
@@ -265,47 +306,37 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
 /// What runs from the start has to have room in memory, and what is dormant must have it by itself.
 fn fits(services: &[Service], memory: u64, board: &str, problems: &mut Problems) {
     let left = memory.saturating_sub(SYSTEM);
-    let enabled = services
+    let (memory, system) = (size::in_words(memory), size::in_words(SYSTEM));
+    let on = |service: &&Service| service.state == ServiceState::Enabled;
+    let sum: u64 = services
         .iter()
-        .filter(|service| service.state == ServiceState::Enabled);
-    let mut sum = 0;
-    for service in enabled {
-        sum += service.ram;
-        if sum > left {
-            let all = services.iter().filter(|service| service.state == ServiceState::Enabled);
-            let table: String = all
-                .map(|service| format!("\n  {:<16} {:>8}", service.name, size::in_words(service.ram)))
-                .collect();
-            problems.push(
-                Problem::at(
-                    &service.origin,
-                    format!(
-                        "the services that run from the start take more memory than a {board} has: {} of {}, and the system \
-                         takes {}{table}",
-                        size::in_words(services.iter().filter(|one| one.state == ServiceState::Enabled).map(|one| one.ram).sum()),
-                        size::in_words(memory),
-                        size::in_words(SYSTEM),
-                    ),
-                )
-                .help("make some of them `state = \"dormant\"`"),
+        .filter(on)
+        .map(|service| service.ram)
+        .fold(0, u64::saturating_add);
+    if let (true, Some(first)) = (sum > left, services.iter().find(on)) {
+        let mut what = format!(
+            "the services that run from the start take more memory than a {board} has: {} of {memory}, and the system takes \
+             {system}",
+            size::in_words(sum)
+        );
+        for service in services.iter().filter(on) {
+            let _ = write!(
+                what,
+                "\n  {:<16} {:>8}",
+                service.name,
+                size::in_words(service.ram)
             );
-            return;
         }
+        problems.push(Problem::at(&first.origin, what).help("make some of them `state = \"dormant\"`"));
+        return;
     }
     for service in services.iter().filter(|service| service.ram > left) {
-        problems.push(
-            Problem::at(
-                &service.origin,
-                format!(
-                    "service `{}` takes {}, and a {board} has {} of which the system takes {}",
-                    service.name,
-                    size::in_words(service.ram),
-                    size::in_words(memory),
-                    size::in_words(SYSTEM),
-                ),
-            )
-            .help("leave it out for this board"),
+        let what = format!(
+            "service `{}` takes {}, and a {board} has {memory} of which the system takes {system}",
+            service.name,
+            size::in_words(service.ram),
         );
+        problems.push(Problem::at(&service.origin, what).help("leave it out for this board"));
     }
 }
 

@@ -70,11 +70,19 @@ fn what_is_right_is_in_the_plan() {
     ];
     assert_eq!(names, wanted);
     let pads = &plan.services[0];
-    assert_eq!((pads.ram, pads.disk, pads.start_seconds), (100 << 20, 20 << 20, 60));
+    assert_eq!(
+        (pads.ram, pads.disk, pads.start_seconds),
+        (100 << 20, 20 << 20, 60)
+    );
     assert_eq!(pads.place, Place::Port(9001));
     assert_eq!(plan.services[2].place, Place::Root("/usr/share/pages".into()));
     assert!(plan.packages.iter().any(|package| package.name == "pads-server"));
-    let state = |name: &str| plan.units.iter().find(|unit| unit.name == name).map(|unit| unit.state);
+    let state = |name: &str| {
+        plan.units
+            .iter()
+            .find(|unit| unit.name == name)
+            .map(|unit| unit.state)
+    };
     assert_eq!(state("pads.service"), Some(UnitState::Enabled));
     assert_eq!(state("wiki.service"), Some(UnitState::Disabled));
 }
@@ -83,22 +91,72 @@ fn what_is_right_is_in_the_plan() {
 fn slips_are_told_with_their_place() {
     // What is replaced, by what, what is said, and the advice.
     let slips = [
-        ("name = \"pads\"", "name = \"Pads\"", "`Pads` is no name of a service", "lower case"),
-        ("name = \"wiki\"", "name = \"pads\"", "service `pads` is there twice", "another name"),
-        ("path = \"/pads\"", "path = \"pads/\"", "`pads/` is no path on the portal", "like `/pads`"),
-        ("path = \"/pads\"", "path = \"/a;b\"", "`/a;b` is no path on the portal", "like `/pads`"),
-        ("path = \"/pads\"", "path = \"/content/x\"", "`/content` is the portal's own", "another path"),
+        (
+            "name = \"pads\"",
+            "name = \"Pads\"",
+            "`Pads` is no name of a service",
+            "lower case",
+        ),
+        (
+            "name = \"wiki\"",
+            "name = \"pads\"",
+            "service `pads` is there twice",
+            "another name",
+        ),
+        (
+            "path = \"/pads\"",
+            "path = \"pads/\"",
+            "`pads/` is no path on the portal",
+            "like `/pads`",
+        ),
+        (
+            "path = \"/pads\"",
+            "path = \"/a;b\"",
+            "`/a;b` is no path on the portal",
+            "like `/pads`",
+        ),
+        (
+            "path = \"/pads\"",
+            "path = \"/content/x\"",
+            "`/content` is the portal's own",
+            "another path",
+        ),
         (
             "path = \"/wiki\"",
             "path = \"/pads/wiki\"",
             "services `pads` (/pads) and `wiki` (/pads/wiki) want one path",
             "the other one is at",
         ),
-        ("category = \"learning\"", "category = \"learn\"", "", "did you mean `learning`?"),
-        ("port = 9001\n", "", "where does this service answer?", "add `port"),
-        ("port = 9001", "root = \"/x\"", "`root` has no meaning for a service of kind `debian`", "give the `port`"),
-        ("root = \"/usr/share/pages\"\n", "", "which pages does this service show?", "add `root"),
-        ("root = \"/usr/share/pages\"", "root = \"usr\"", "`usr` must be an absolute path", "a directory in the image"),
+        (
+            "category = \"learning\"",
+            "category = \"learn\"",
+            "",
+            "did you mean `learning`?",
+        ),
+        (
+            "port = 9001\n",
+            "",
+            "where does this service answer?",
+            "add `port",
+        ),
+        (
+            "port = 9001",
+            "root = \"/x\"",
+            "`root` has no meaning for a service of kind `debian`",
+            "give the `port`",
+        ),
+        (
+            "root = \"/usr/share/pages\"\n",
+            "",
+            "which pages does this service show?",
+            "add `root",
+        ),
+        (
+            "root = \"/usr/share/pages\"",
+            "root = \"usr\"",
+            "`usr` must be an absolute path",
+            "a directory in the image",
+        ),
         ("ram = \"1M\"\n", "", "the key `ram` is missing", ""),
         ("ram = \"1M\"", "ram = \"some\"", "`some` is not a size", ""),
         (
@@ -125,7 +183,12 @@ fn slips_are_told_with_their_place() {
             "the services that run from the start take more memory",
             "dormant",
         ),
-        ("ram = \"64M\"", "ram = \"64G\"", "service `wiki` takes 64G", "leave it out"),
+        (
+            "ram = \"64M\"",
+            "ram = \"64G\"",
+            "service `wiki` takes 64G",
+            "leave it out",
+        ),
         ("units = [\"pads.service\"]", "units = [\"pads\"]", "`pads`", ""),
         (
             "title = { fr = \"Bloc-notes\", en = \"Pads\" }",
@@ -139,9 +202,14 @@ fn slips_are_told_with_their_place() {
         let tree = with_services();
         tree.edit(FILE, from, to);
         let said = tree.complaints();
-        let placed = said.lines().any(|line| line.starts_with(&format!("{FILE}:")) && line.contains(message));
+        let placed = said
+            .lines()
+            .any(|line| line.starts_with(&format!("{FILE}:")) && line.contains(message));
         if !placed || !said.contains(help) {
-            let _ = writeln!(wrong, "\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}");
+            let _ = writeln!(
+                wrong,
+                "\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}"
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

@@ -46,7 +46,9 @@ pub fn lay(
     let key = bake.inputs.key()?;
     // Who bakes the same at the same time waits here, and then takes up what we made.
     let _held = store.lock_saying(&format!("layer-{key}"), || {
-        progress.note(format!("{title}: another build is at it: waiting, to take up what it makes"));
+        progress.note(format!(
+            "{title}: another build is at it: waiting, to take up what it makes"
+        ));
     })?;
     let layers = Layers::of(store);
     let mut last = layers.last(bake.name)?;
@@ -96,7 +98,7 @@ mod tests {
     fn a_bake_is_done_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let progress = Progress::default();
+        let progress = Progress::silent();
         let mut inputs = Inputs::default();
         inputs.add("step one", "echo");
         let mut count = 0;

@@ -162,7 +162,9 @@ fn work(
 ) -> Result<()> {
     let mut guest = Guest::start(setup, dir)?;
     if judge::start_time(&mut guest, timeout, stage)?.is_none() {
-        let cause = guest.cause().map_or_else(String::new, |cause| format!(": {cause}"));
+        let cause = guest
+            .cause()
+            .map_or_else(String::new, |cause| format!(": {cause}"));
         bail!("the system does not start{cause}");
     }
     for step in steps {
@@ -172,7 +174,11 @@ fn work(
         note(&answer, log);
         match answer.status {
             0 => {}
-            124 => bail!(failed(step, &format!("did not end within {} s", step.timeout), &answer)),
+            124 => bail!(failed(
+                step,
+                &format!("did not end within {} s", step.timeout),
+                &answer
+            )),
             status => bail!(failed(step, &format!("ended with {status}"), &answer)),
         }
     }
@@ -204,8 +210,9 @@ fn failed(step: &Bake, how: &str, answer: &Answer) -> String {
     let (text, errors) = (answer.text(), answer.error_text());
     let lines: Vec<&str> = text.lines().chain(errors.lines()).collect();
     let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-    let shown: String = last.iter().map(|line| format!("\n  {line}")).collect();
-    format!("step `{}` of {} {how}{shown}", step.name, step.from)
+    let mut all = vec![format!("step `{}` of {} {how}", step.name, step.from)];
+    all.extend(last.iter().map(|line| format!("  {line}")));
+    all.join("\n")
 }
 
 /// One of our own commands.

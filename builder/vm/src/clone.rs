@@ -132,7 +132,10 @@ fn insert_agent(disk: &Path, offset: u64, dir: &Path) -> Result<()> {
         commands.extend(write_commands(name, path));
     }
     commands.push(format!("rm {}", agent::WANTS_PATH));
-    commands.push(format!("symlink {} ../clic-test-agent.service", agent::WANTS_PATH));
+    commands.push(format!(
+        "symlink {} ../clic-test-agent.service",
+        agent::WANTS_PATH
+    ));
     let wanted: [(&str, &[u8]); 2] = [
         (agent::SCRIPT_PATH, agent::SCRIPT.as_bytes()),
         (agent::WANTS_PATH, agent::UNIT.as_bytes()),

@@ -11,8 +11,8 @@ use clic_recipe::plan::Bake;
 use clic_rootfs::bake::{self, Changes};
 use clic_rootfs::tarball::TarTree;
 use clic_rootfs::{Inputs, Resolution};
-use clic_store::space::io_error;
 use clic_store::Store;
+use clic_store::space::io_error;
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
@@ -52,7 +52,10 @@ impl Bakery<'_> {
         let mut inputs = self.inputs()?;
         for steps in self.plan.bakes.chunk_by(|one, other| one.from == other.from) {
             for step in steps {
-                inputs.add(format!("step {} of {}", step.name, step.from), serde_json::to_string(step)?);
+                inputs.add(
+                    format!("step {} of {}", step.name, step.from),
+                    serde_json::to_string(step)?,
+                );
             }
             let bake = bake::Bake {
                 name: self.name,
@@ -80,7 +83,10 @@ impl Bakery<'_> {
             inputs.add(format!("file {}", file.path), serde_json::to_string(file)?);
         }
         inputs.add("units", serde_json::to_string(&self.plan.units)?);
-        inputs.add("answers to packages' questions", serde_json::to_string(&self.plan.preseeds)?);
+        inputs.add(
+            "answers to packages' questions",
+            serde_json::to_string(&self.plan.preseeds)?,
+        );
         Ok(inputs)
     }
 
@@ -156,7 +162,10 @@ mod tests {
         let changes = changes(&before, &tar, &paths).unwrap();
         let new: Vec<&[u8]> = changes.tree.paths().collect();
         assert!(new.contains(&&b"etc/new"[..]), "{new:?}");
-        assert!(!new.iter().any(|path| path.starts_with(b"var/log/new") || *path == b"etc/machine-id"));
+        assert!(
+            !new.iter()
+                .any(|path| path.starts_with(b"var/log/new") || *path == b"etc/machine-id")
+        );
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
     }
 }

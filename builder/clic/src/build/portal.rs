@@ -5,7 +5,8 @@ use clic_host::UserError;
 use clic_portal as portal;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
-    Bundle, BundleItem, BundleKind, Content, Data, PlannedOverlay, Service, ServiceState, Theme, TreeFile, TreeFileKind, Value,
+    Bundle, BundleItem, BundleKind, Content, Data, PlannedOverlay, Service, ServiceState, Theme, TreeFile,
+    TreeFileKind, Value,
 };
 use clic_store::sha256;
 

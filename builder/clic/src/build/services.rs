@@ -23,7 +23,10 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
         return Ok(Vec::new());
     };
     if !plan.overlays.iter().any(|overlay| overlay.name == OVERLAY) {
-        let what = format!("{}: service `{}` needs the overlay `{OVERLAY}`", first.origin, first.name);
+        let what = format!(
+            "{}: service `{}` needs the overlay `{OVERLAY}`",
+            first.origin, first.name
+        );
         return Err(UserError::new(what)
             .help(format!("add \"{OVERLAY}\" to the recipe's `overlays`"))
             .into());

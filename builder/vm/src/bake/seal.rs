@@ -42,8 +42,11 @@ const EXACTLY: [&str; 15] = [
 
 /// Whether a path, without a slash at either end, stays as the image has it.
 pub fn stays(path: &str) -> bool {
-    let inside = |dir: &&str| path.strip_prefix(**dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    EXACTLY.contains(&path) || INSIDE.iter().any(|dir| inside(&dir)) || path.starts_with("etc/ssh/ssh_host_")
+    let inside = |dir: &str| {
+        path.strip_prefix(dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    EXACTLY.contains(&path) || INSIDE.into_iter().any(inside) || path.starts_with("etc/ssh/ssh_host_")
 }
 
 #[cfg(test)]
@@ -64,14 +67,25 @@ mod tests {
         ] {
             assert!(stays(path), "{path}");
         }
-        for path in ["etc", "etc/yunohost/installed", "var/lib/mysql/ibdata1", "var/logs", "runner"] {
+        for path in [
+            "etc",
+            "etc/yunohost/installed",
+            "var/lib/mysql/ibdata1",
+            "var/logs",
+            "runner",
+        ] {
             assert!(!stays(path), "{path}");
         }
     }
 
     #[test]
     fn the_way_in_does_not_come_out() {
-        for path in [agent::SCRIPT_PATH, agent::UNIT_PATH, agent::WANTS_PATH, super::super::MARK] {
+        for path in [
+            agent::SCRIPT_PATH,
+            agent::UNIT_PATH,
+            agent::WANTS_PATH,
+            super::super::MARK,
+        ] {
             assert!(stays(path.trim_start_matches('/')), "{path}");
         }
     }
