@@ -64,8 +64,8 @@ command = "grep -q baked /etc/dough.conf && cp /srv/bread/loaf /srv/bread/butter
     .unwrap();
     edit(
         &tree.join("recipes/minimal.toml"),
-        "overlays = [\"base\"]",
-        "overlays = [\"base\", \"dough\", \"butter\"]",
+        "overlays = [\"base\", \"resolved\"]",
+        "overlays = [\"base\", \"resolved\", \"dough\", \"butter\"]",
     );
     tree
 }
