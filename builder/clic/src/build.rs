@@ -1,9 +1,11 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
+mod bake;
 pub mod finished;
 mod outputs;
 pub mod parts;
 mod portal;
+mod services;
 mod timings;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use clic_rootfs::{Mirrors, Sandbox};
 use clic_store::{NoSpace, Publishing, Store, space};
 use serde_json::json;
 
+use crate::build::bake::Bakery;
 use crate::build::finished::{Earlier, Finished};
 use crate::build::outputs::{Outputs, Written};
 use crate::build::parts::Parts;
@@ -81,6 +84,9 @@ pub struct Args {
     /// Build everything again, whatever the store holds of earlier builds
     #[arg(long)]
     rebuild: bool,
+    /// When a step in the running system fails, keep the copy in which it did, as DIR/RECIPE-BOARD.failed.img
+    #[arg(long)]
+    keep: bool,
     /// Emulate every program of a board of another architecture: slow, for the same bytes
     #[arg(long)]
     no_accelerate: bool,
@@ -163,6 +169,7 @@ impl Build<'_> {
     fn run(&self, timings: &Timings) -> Result<Written> {
         let (plan, progress) = (self.plan, &self.progress);
         fits::check(plan, None)?;
+        Bakery::check(plan, self.args.from.offline)?;
         let resolution = self
             .packages
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
@@ -195,7 +202,21 @@ impl Build<'_> {
             self.args.rebuild,
             !self.args.no_accelerate,
         );
-        let root = clic_rootfs::build(&spec, self.store, self.log, progress)?;
+        let bakery = Bakery {
+            plan,
+            parts: &parts,
+            resolution: &resolution,
+            name: self.name,
+            store: self.store,
+            log: self.log,
+            progress,
+            rebuild: self.args.rebuild,
+            keep: self
+                .args
+                .keep
+                .then(|| self.args.out.join(format!("{}.failed.img", self.name))),
+        };
+        let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| bakery.bake(tree))?;
         let tree = Tree::from_root(&root.tree)?;
 
         let out = &self.args.out;
