@@ -130,8 +130,8 @@ fn slips_are_told_with_their_place() {
         (
             "category = \"learning\"",
             "category = \"learn\"",
-            "",
-            "did you mean `learning`?",
+            "unknown value `learn`",
+            "values: `files`, `writing`, `video`, `learning`, `exchange`, `participation`",
         ),
         (
             "port = 9001\n",
