@@ -475,7 +475,7 @@ fn lines(plan: &Plan, mirrors: &Mirrors, store: &Store) -> Result<Vec<Line>> {
 pub(crate) struct Index<'a> {
     pub stanzas: HashMap<&'a str, &'a str>,
     /// Packages of priority required, which all of Debian's essential ones are. That another repository calls a package
-    /// essential (YunoHost does) means that it is hard to remove, not that every system begins with it.
+    /// essential (`YunoHost` does) means that it is hard to remove, not that every system begins with it.
     base: Vec<&'a str>,
     /// Virtual packages and who provides them.
     pub provided: HashMap<&'a str, Vec<&'a str>>,

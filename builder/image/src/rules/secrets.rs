@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Context, Findings};
 use crate::read::EntryKind;
 
-/// Directories where people and packages keep keys: YunoHost its certification authority's below /usr/share.
+/// Directories where people and packages keep keys: `YunoHost` its certification authority's below /usr/share.
 const KEY_PLACES: [&str; 7] = [
     "/etc",
     "/root",

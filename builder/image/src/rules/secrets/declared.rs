@@ -59,7 +59,10 @@ pub(super) fn declared(cx: &Context, out: &mut Findings) -> Result<()> {
         let keys = step.certificate.into_iter().map(|certificate| certificate.key);
         for pattern in made.chain(keys).chain(step.secrets).chain(step.never_in_image) {
             for path in matching(root, &pattern)? {
-                let what = format!("{path} is a secret that each device makes ({}: {})", file, step.title);
+                let what = format!(
+                    "{path} is a secret that each device makes ({}: {})",
+                    file, step.title
+                );
                 out.add(what, ON_DEVICE);
             }
         }
