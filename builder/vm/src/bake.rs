@@ -40,15 +40,21 @@ const PACKING: u64 = 1800;
 /// Lines of a failed step that are shown.
 const LAST_LINES: usize = 15;
 
-/// Writes what is in the file system, and what changed in it since the image was made, into [`RESULT`]. `$1`: the image's time,
-/// which every file of it has as the time of its inode's last change.
+/// Writes what is in the file system, and what changed in it since the image was made, into [`RESULT`]. After that come the
+/// image's time, which every file of it has as the time of its inode's last change, and directories that are left out: some
+/// change while they are read.
 const PACK: &str = r#"set -eu
 result=$1 epoch=$2
+shift 2
 rm -rf "$result"
 mkdir -m 700 "$result"
 cd /
 find . -xdev -path ".$result" -prune -o -print0 >"$result/paths"
-find . -xdev -path ".$result" -prune -o -newerct "@$epoch" ! -type s -print0 >"$result/new"
+for dir; do
+    set -- "$@" -o -path "./$dir"
+    shift
+done
+find . -xdev \( -path ".$result" "$@" \) -prune -o -newerct "@$epoch" ! -type s -print0 >"$result/new"
 tar --create --file "$result/tar" --null --no-recursion --files-from "$result/new" --numeric-owner --format=pax \
     --xattrs --xattrs-include='*' --warning=no-file-ignored
 sync
@@ -186,7 +192,7 @@ fn work(
     // What they hold open or in memory has to be on the disk.
     must(&mut guest, "systemctl isolate rescue.target", ENDING)?;
     stage.message("finding what changed");
-    let pack = format!("set -- {RESULT} {epoch}\n{PACK}");
+    let pack = format!("set -- {RESULT} {epoch} {}\n{PACK}", seal::INSIDE.join(" "));
     must(&mut guest, &pack, PACKING)?;
     power_off(&mut guest)
 }

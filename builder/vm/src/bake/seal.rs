@@ -1,7 +1,7 @@
 //! What of a running system belongs into an image, and what only into its own life.
 
 /// Directories whose content is of one run, or of one device. They themselves stay as they are.
-const INSIDE: [&str; 15] = [
+pub(super) const INSIDE: [&str; 15] = [
     // Mounted over while it runs.
     "boot/firmware",
     "boot/efi",
