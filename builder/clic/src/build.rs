@@ -16,11 +16,12 @@ use anyhow::{Result, bail};
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
 use clic_image::compress::Compression;
-use clic_image::embedded::ImageDescription;
+use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
+use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
@@ -195,8 +196,8 @@ impl Build<'_> {
         };
         let parts = Parts::new(plan, &resolution)?;
         resolution.have(self.store, progress)?;
-        let (ids, epoch, files) = (&parts.ids, parts.epoch, &parts.files);
-        let description = ImageDescription::new(plan, epoch, files);
+        let (ids, epoch) = (&parts.ids, parts.epoch);
+        let mut files: Vec<&TreeFile> = parts.files.iter().collect();
         let spec = parts.spec(
             self.threads() as usize,
             self.args.rebuild,
@@ -216,7 +217,16 @@ impl Build<'_> {
                 .keep
                 .then(|| self.args.out.join(format!("{}.failed.img", self.name))),
         };
-        let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| bakery.bake(tree))?;
+        let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| {
+            let changed = bakery.bake(tree)?;
+            if !changed.is_empty() {
+                files.retain(|file| !changed.contains(file.path.as_str()));
+                let described = ImageDescription::new(plan, epoch, files.iter().copied());
+                tree.write_file(IMAGE_DESCRIPTION_PATH, described.to_json()?);
+            }
+            Ok(())
+        })?;
+        let description = ImageDescription::new(plan, epoch, files.iter().copied());
         let tree = Tree::from_root(&root.tree)?;
 
         let out = &self.args.out;

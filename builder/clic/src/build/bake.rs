@@ -1,5 +1,6 @@
 //! Bakes: what the recipe's overlays do in the running system, one layer for each overlay.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use clic_image::tree::Tree;
 use clic_recipe::Plan;
 use clic_recipe::plan::Bake;
 use clic_rootfs::bake::{self, Changes};
-use clic_rootfs::tarball::TarTree;
+use clic_rootfs::tarball::{Entry, Kind, TarTree};
 use clic_rootfs::{Inputs, Resolution};
 use clic_store::Store;
 use clic_store::space::io_error;
@@ -47,8 +48,10 @@ impl Bakery<'_> {
         .into())
     }
 
-    /// Does them all, one overlay after the other.
-    pub fn bake(&self, tree: &mut TarTree) -> Result<()> {
+    /// Does them all, one overlay after the other. Returns the image's own files that are others since, or gone: what a step has
+    /// made of a file is the step's.
+    pub fn bake(&self, tree: &mut TarTree) -> Result<BTreeSet<&str>> {
+        let raw = tree.clone();
         let mut inputs = self.inputs()?;
         for steps in self.plan.bakes.chunk_by(|one, other| one.from == other.from) {
             for step in steps {
@@ -68,7 +71,13 @@ impl Bakery<'_> {
                 self.one(&steps.iter().collect::<Vec<_>>(), before, stage)
             })?;
         }
-        Ok(())
+        let mut changed = BTreeSet::new();
+        for file in &self.parts.files {
+            if differs(&raw, tree, &file.path)? {
+                changed.insert(file.path.as_str());
+            }
+        }
+        Ok(changed)
     }
 
     /// What shapes every bake: the tree, and who bakes.
@@ -121,6 +130,20 @@ impl Bakery<'_> {
     }
 }
 
+/// Whether what is at `path` is something else in another tree.
+fn differs(one: &TarTree, other: &TarTree, path: &str) -> Result<bool> {
+    let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
+        return Ok(one.get(path).is_some() != other.get(path).is_some());
+    };
+    let looks = |entry: &Entry| (entry.mode, entry.uid, entry.gid);
+    let same_kind = match (&before.kind, &after.kind) {
+        // Numbers of contents are each tree's own.
+        (Kind::File(_), Kind::File(_)) => one.content(path)? == other.content(path)?,
+        (before, after) => before == after,
+    };
+    Ok(!same_kind || looks(before) != looks(after))
+}
+
 /// What a bake changed, without what belongs to one run or one device.
 fn changes(before: &TarTree, tar: &Path, paths: &Path) -> Result<Changes> {
     let mut tree = TarTree::read(tar).context("what the bake changed")?;
@@ -132,7 +155,7 @@ fn changes(before: &TarTree, tar: &Path, paths: &Path) -> Result<Changes> {
         }
     }
     let there = std::fs::read(paths).map_err(|error| io_error(error, paths))?;
-    let there: std::collections::BTreeSet<&[u8]> = there
+    let there: BTreeSet<&[u8]> = there
         .split(|byte| *byte == 0)
         .map(|path| path.strip_prefix(b"./").unwrap_or(path))
         .collect();
@@ -167,5 +190,24 @@ mod tests {
                 .any(|path| path.starts_with(b"var/log/new") || *path == b"etc/machine-id")
         );
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
+    }
+
+    #[test]
+    fn a_file_that_is_another_now_is_told() {
+        let mut before = TarTree::default();
+        before.write_file("/etc/shift", b"x".to_vec());
+        before.write_file("/etc/same", b"same".to_vec());
+        before.write_file("/etc/other", b"old".to_vec());
+        before.write_file("/etc/gone", b"old".to_vec());
+        let mut after = before.clone();
+        after.remove(b"etc/gone");
+        after.write_file("/etc/other", b"new".to_vec());
+        after.write_file("/etc/same", b"same".to_vec());
+        after.write_symlink("/etc/shift", "same");
+        let told: Vec<&str> = ["/etc/same", "/etc/other", "/etc/gone", "/etc/shift", "/etc/never"]
+            .into_iter()
+            .filter(|path| differs(&before, &after, path).unwrap())
+            .collect();
+        assert_eq!(told, ["/etc/other", "/etc/gone", "/etc/shift"]);
     }
 }
