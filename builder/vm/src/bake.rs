@@ -135,6 +135,8 @@ pub fn bake(
         log.line(&String::from_utf8_lossy(&console));
         return Err(match options.keep {
             Some(to) if disk.exists() => {
+                let above = to.parent().unwrap_or(Path::new("."));
+                std::fs::create_dir_all(above).map_err(|error| space::io_error(error, above))?;
                 let kept = clone::keep(&disk, to.to_owned())?;
                 error.context(format!("baking failed; the copy is in {}", kept.display()))
             }
