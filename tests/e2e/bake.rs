@@ -14,9 +14,7 @@ fn tree(dir: &Path) -> std::path::PathBuf {
     fs::create_dir_all(first.join("files/etc")).unwrap();
     fs::write(first.join("files/etc/dough.conf"), "raw\n").unwrap();
     fs::write(first.join("files/etc/flour"), "flour\n").unwrap();
-    fs::write(
-        first.join("overlay.toml"),
-        r#"schema = 1
+    let toml = r#"schema = 1
 title = "Dough"
 description = "Baked while the image is built"
 
@@ -35,7 +33,7 @@ head -c 3000000 /dev/zero | tr '\0' b >/srv/bread/loaf
 chmod 0640 /srv/bread/loaf
 ln /srv/bread/loaf /srv/bread/same
 setcap cap_net_bind_service+ep /srv/bread/same 2>/dev/null || true
-date >/var/log/baking.log
+echo RUN >/var/log/baking.log
 ! getent hosts debian.org
 '''
 
@@ -44,9 +42,10 @@ name = "the bread is there"
 command = "cat /etc/dough.conf && stat -c '%U %a %s %h' /srv/bread/loaf && ls /etc/flour /etc/clic/baking /var/log/baking.log 2>&1"
 exit = 2
 contains = "baked\nroot 640 3000000 2"
-"#,
-    )
-    .unwrap();
+"#;
+    // Layers of another run of this test may be in the store.
+    let run = dir.file_name().unwrap().to_str().unwrap();
+    fs::write(first.join("overlay.toml"), toml.replace("RUN", run)).unwrap();
     let second = tree.join("overlays/butter");
     fs::create_dir_all(&second).unwrap();
     fs::write(
