@@ -89,11 +89,11 @@ const AGAIN: &str = "/srv/again";
 
 /// The part that takes a few minutes only: no kernel, and so no initramfs and no second start.
 #[track_caller]
-fn takes_new_packages_and_newer_versions(device: Device, machine: &str) {
+fn takes_new_packages_and_newer_versions(device: &Device, machine: &str) {
     let dir = tempfile::tempdir().unwrap();
     let few = Device {
         newer: &["openssh-client", "openssh-server", "openssh-sftp-server"],
-        ..device
+        ..*device
     };
     let image = with_repository(&few, None, dir.path());
     let report = boot(&image, &[machine], &dir.path().join("logs"));
@@ -102,12 +102,12 @@ fn takes_new_packages_and_newer_versions(device: Device, machine: &str) {
 
 #[test]
 fn x86_pc_takes_new_packages_and_newer_versions() {
-    takes_new_packages_and_newer_versions(X86, "uefi-x64");
+    takes_new_packages_and_newer_versions(&X86, "uefi-x64");
 }
 
 #[test]
 fn raspberry_pi_takes_new_packages_and_newer_versions() {
-    takes_new_packages_and_newer_versions(PI, "raspi3b");
+    takes_new_packages_and_newer_versions(&PI, "raspi3b");
 }
 
 #[test]
