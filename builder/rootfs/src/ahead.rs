@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clic_store::Store;
-use clic_store::space::io_error;
+use clic_store::space::{self, io_error};
 use tempfile::TempDir;
 
 use crate::deb;
@@ -15,6 +15,8 @@ use crate::resolution::{Package, Resolution};
 
 /// Packages that take less than this to download, in bytes, are unpacked as they are: a tenth of a second of `xz`.
 const LARGE: u64 = 4 << 20;
+/// Copies are made where the disk has this many times what all packages take when installed. A build takes 2.5 times that.
+const PLENTY: u64 = 4;
 
 /// The packages of one part, verified, the large ones uncompressed.
 #[derive(Debug)]
@@ -40,12 +42,16 @@ impl Ahead {
             if over.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let Some(path) = store.verified(&package.sha256)? else {
+            let Some(path) = store.whole(&package.sha256)? else {
                 return Ok(None);
             };
             if package.size >= LARGE {
                 large.push((package, path));
             }
+        }
+        // What a stage itself needs was looked for; these copies must never be what it lacks.
+        if !space::free(dir).is_ok_and(|free| free / PLENTY > resolution.installed_size()) {
+            large.clear();
         }
         large.sort_by_key(|(package, _)| std::cmp::Reverse(package.size));
         let dir = tempfile::Builder::new()
