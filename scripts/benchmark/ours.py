@@ -33,20 +33,13 @@ class Ours:
     def make_tree(self, tree, packages):
         for part in ("boards", "overlays"):
             shutil.copytree(tree / part, self.tree / part, symlinks=True)
-        if "resolvconf" in packages:
-            # Two that write /etc/resolv.conf conflict.
-            base = self.tree / "overlays/base/overlay.toml"
-            text = base.read_text()
-            for wanted in ('    "systemd-resolved",\n', '[[unit]]\nname = "systemd-resolved.service"\nstate = "enabled"\n\n'):
-                if wanted not in text:
-                    raise Failed("overlays/base/overlay.toml is not as this script knows it: adapt make_tree in scripts/benchmark/ours.py")
-                text = text.replace(wanted, "")
-            base.write_text(text)
         (self.tree / "recipes").mkdir()
         words = ", ".join(json.dumps(name) for name in packages)
+        # Two that write /etc/resolv.conf conflict.
+        overlays = ["base"] if "resolvconf" in packages else ["base", "resolved"]
         (self.tree / "recipes/bench.toml").write_text(
-            'schema = 1\ntitle = "Benchmark"\nsuite = "bookworm"\noverlays = ["base"]\n'
-            f"boards = {json.dumps([FIRST, SECOND, FOREIGN])}\npackages = [{words}]\n"
+            'schema = 1\ntitle = "Benchmark"\nsuite = "bookworm"\n'
+            f"overlays = {json.dumps(overlays)}\nboards = {json.dumps([FIRST, SECOND, FOREIGN])}\npackages = [{words}]\n"
         )
         # Another kernel, and less firmware: another board of the same architecture.
         board = (tree / f"boards/{FIRST}.toml").read_text()

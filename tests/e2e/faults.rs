@@ -138,7 +138,8 @@ fn scripts_find_a_host_that_is_not_the_build_host() {
     let _turn = heavy();
     let dir = tempfile::tempdir().unwrap();
     let tree = tree_with(dir.path(), "curious");
-    let ask = "echo \"name: $(hostname), $(hostname --fqdn), $(cat /etc/hostname)\"; getent hosts clic; exit 7";
+    let ask =
+        "echo \"name: $(hostname), $(hostname --fqdn), $(cat /etc/hostname)\"; getent hosts clic; exit 7";
     package(&tree, "curious", &[("postinst", ask)]);
     let said = build_fails(&tree, &["name: clic, clic.internal, clic"]);
     assert!(said.stderr.contains("127.0.1.1"), "{}", said.stderr);

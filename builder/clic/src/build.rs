@@ -1,9 +1,11 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
+mod bake;
 pub mod finished;
 mod outputs;
 pub mod parts;
 mod portal;
+mod services;
 mod timings;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +16,12 @@ use anyhow::{Result, bail};
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
 use clic_image::compress::Compression;
-use clic_image::embedded::ImageDescription;
+use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_image::tree::Tree;
+use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
 use clic_rootfs::mirror::without_login;
@@ -26,6 +29,7 @@ use clic_rootfs::{Mirrors, Sandbox};
 use clic_store::{NoSpace, Publishing, Store, space};
 use serde_json::json;
 
+use crate::build::bake::Bakery;
 use crate::build::finished::{Earlier, Finished};
 use crate::build::outputs::{Outputs, Written};
 use crate::build::parts::Parts;
@@ -81,6 +85,9 @@ pub struct Args {
     /// Build everything again, whatever the store holds of earlier builds
     #[arg(long)]
     rebuild: bool,
+    /// When a step in the running system fails, keep the copy in which it did, as DIR/RECIPE-BOARD.failed.img
+    #[arg(long)]
+    keep: bool,
     /// Emulate every program of a board of another architecture: slow, for the same bytes
     #[arg(long)]
     no_accelerate: bool,
@@ -163,6 +170,7 @@ impl Build<'_> {
     fn run(&self, timings: &Timings) -> Result<Written> {
         let (plan, progress) = (self.plan, &self.progress);
         fits::check(plan, None)?;
+        Bakery::check(plan, self.args.from.offline)?;
         let resolution = self
             .packages
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
@@ -188,14 +196,37 @@ impl Build<'_> {
         };
         let parts = Parts::new(plan, &resolution)?;
         resolution.have(self.store, progress)?;
-        let (ids, epoch, files) = (&parts.ids, parts.epoch, &parts.files);
-        let description = ImageDescription::new(plan, epoch, files);
+        let (ids, epoch) = (&parts.ids, parts.epoch);
+        let mut files: Vec<&TreeFile> = parts.files.iter().collect();
         let spec = parts.spec(
             self.threads() as usize,
             self.args.rebuild,
             !self.args.no_accelerate,
         );
-        let root = clic_rootfs::build(&spec, self.store, self.log, progress)?;
+        let bakery = Bakery {
+            plan,
+            parts: &parts,
+            resolution: &resolution,
+            name: self.name,
+            store: self.store,
+            log: self.log,
+            progress,
+            rebuild: self.args.rebuild,
+            keep: self
+                .args
+                .keep
+                .then(|| self.args.out.join(format!("{}.failed.img", self.name))),
+        };
+        let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| {
+            let changed = bakery.bake(tree)?;
+            if !changed.is_empty() {
+                files.retain(|file| !changed.contains(file.path.as_str()));
+                let described = ImageDescription::new(plan, epoch, files.iter().copied());
+                tree.write_file(IMAGE_DESCRIPTION_PATH, described.to_json()?);
+            }
+            Ok(())
+        })?;
+        let description = ImageDescription::new(plan, epoch, files.iter().copied());
         let tree = Tree::from_root(&root.tree)?;
 
         let out = &self.args.out;

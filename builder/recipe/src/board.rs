@@ -32,6 +32,8 @@ pub(crate) struct Board {
     pub(crate) disk: Disk,
     pub(crate) boot: Boot,
     pub(crate) emulate: Emulate,
+    /// Bytes that a device has at least.
+    pub(crate) memory: u64,
     pub(crate) power: Option<Power>,
 }
 
@@ -62,6 +64,12 @@ pub(crate) fn check(
     let disk = disk::check(raw.disk, raw.boot.kind.value, file, problems);
     boot_fits(&raw.boot.kind, arch, disk.as_ref(), file, problems);
     let emulate = emulate(raw.emulate, arch, raw.boot.kind.value, file, problems);
+    let memory = raw.memory.map(|memory| {
+        size::parse_mib(&memory.value).unwrap_or_else(|why| {
+            problems.push(Problem::at(&memory.origin(file), why));
+            0
+        })
+    });
     let power = raw.power.and_then(|power| check_power(power, file, problems));
     if raw.title.value.trim().is_empty() {
         problems.push(Problem::at(&raw.title.origin(file), "the title is empty"));
@@ -79,6 +87,7 @@ pub(crate) fn check(
         consoles,
         disk: disk?,
         boot: raw.boot.kind.value,
+        memory: memory.unwrap_or(u64::from(emulate.memory) * MIB),
         emulate,
         power,
     }))

@@ -89,7 +89,7 @@ fn licence(raw: &At<String>, file: &Arc<SourceFile>, problems: &mut Problems) {
 }
 
 /// Texts for readers: in each language that the portal speaks, and none empty.
-fn texts(
+pub(crate) fn texts(
     raw: &At<BTreeMap<At<String>, At<String>>>,
     file: &Arc<SourceFile>,
     problems: &mut Problems,

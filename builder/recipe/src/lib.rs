@@ -27,6 +27,7 @@ mod recipe;
 mod report;
 mod resolve;
 mod schema;
+mod service;
 mod size;
 pub mod source;
 mod sources;

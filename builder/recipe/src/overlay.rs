@@ -10,7 +10,7 @@ use crate::nearest::advice;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
 use crate::plan::{Arch, UnitChange, UnitState};
-use crate::raw::{RawCheck, RawOverlay, RawRule, RawUnit, sited};
+use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit, sited};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
 use crate::template;
@@ -18,6 +18,12 @@ use crate::tree::Tree;
 
 /// Seconds that a check may take to become true when it does not say.
 const CHECK_TIMEOUT: u64 = 30;
+/// Seconds that a check may ask for.
+const MOST_CHECK: u64 = 3600;
+/// Seconds that a bake's step may take when it does not say, and that it may ask for: an application that is compiled on an
+/// emulated processor takes hours.
+const BAKE_TIMEOUT: u64 = 600;
+const MOST_BAKE: u64 = 86_400;
 
 /// An overlay with everything checked that does not depend on a recipe.
 #[derive(Debug)]
@@ -34,7 +40,17 @@ pub(crate) struct Overlay {
     pub(crate) rules: Vec<Rule>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) units: Vec<(UnitChange, Origin)>,
+    pub(crate) bakes: Vec<BakeTemplate>,
     pub(crate) checks: Vec<CheckTemplate>,
+}
+
+/// A step in the running system before its texts are filled in.
+#[derive(Debug)]
+pub(crate) struct BakeTemplate {
+    pub(crate) name: Sited<String>,
+    pub(crate) command: Sited<String>,
+    pub(crate) timeout: u64,
+    pub(crate) network: bool,
 }
 
 /// What must hold between parameters.
@@ -131,6 +147,21 @@ pub(crate) fn check(
         .collect();
     let preseeds = sited(std::mem::take(&mut raw.preseeds), file);
     let units = units(name, std::mem::take(&mut raw.unit), file, problems);
+    let bakes: Vec<BakeTemplate> = std::mem::take(&mut raw.bake)
+        .into_iter()
+        .map(|bake| BakeTemplate {
+            timeout: seconds(
+                bake.timeout_seconds.as_ref(),
+                BAKE_TIMEOUT,
+                MOST_BAKE,
+                file,
+                problems,
+            ),
+            network: bake.network,
+            name: bake.name.sited(file),
+            command: bake.command.sited(file),
+        })
+        .collect();
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
         .into_iter()
         .filter_map(|check| check_template(check, file, problems))
@@ -157,6 +188,7 @@ pub(crate) fn check(
             .flat_map(|(rule, _)| [Some(&rule.message), rule.help.as_ref()]);
         for text in preseeds
             .iter()
+            .chain(bakes.iter().flat_map(|bake| [&bake.name, &bake.command]))
             .chain(checks.iter().flat_map(CheckTemplate::texts))
             .chain(said.flatten())
         {
@@ -183,6 +215,7 @@ pub(crate) fn check(
             rules: rules.into_iter().map(|(rule, _)| rule).collect(),
             entries,
             units,
+            bakes,
             checks,
         })
     })
@@ -236,6 +269,29 @@ fn units(
 }
 
 /// Exactly one probe, with only the keys that belong to it.
+/// A timeout, or what stands for none.
+fn seconds(
+    raw: Option<&At<u64>>,
+    default: u64,
+    most: u64,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> u64 {
+    let Some(raw) = raw else {
+        return default;
+    };
+    if !(1..=most).contains(&raw.value) {
+        problems.push(
+            Problem::at(
+                &raw.origin(file),
+                format!("{} seconds is no sensible timeout", raw.value),
+            )
+            .help(format!("from 1 to {most}")),
+        );
+    }
+    raw.value
+}
+
 fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<CheckTemplate> {
     let before = problems.count();
     let name = raw.name.sited(file);
@@ -292,18 +348,13 @@ fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems
             });
         }
     }
-    let timeout = raw.timeout_seconds.map_or(CHECK_TIMEOUT, |timeout| {
-        if !(1..=3600).contains(&timeout.value) {
-            problems.push(
-                Problem::at(
-                    &timeout.origin(file),
-                    format!("{} seconds is no sensible timeout", timeout.value),
-                )
-                .help("from 1 to 3600"),
-            );
-        }
-        timeout.value
-    });
+    let timeout = seconds(
+        raw.timeout_seconds.as_ref(),
+        CHECK_TIMEOUT,
+        MOST_CHECK,
+        file,
+        problems,
+    );
     let mode = raw.mode.and_then(|mode| match debian::mode(&mode.value) {
         Ok(bits) => Some(bits),
         Err(why) => {

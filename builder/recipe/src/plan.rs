@@ -1,6 +1,7 @@
 //! The plan: everything resolved, nothing done. What every room to the right works from.
 
 mod bundle;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::source::Origin;
 
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
+pub use service::{Category, Place, Service, ServiceKind, ServiceState};
 
 /// A recipe for one board, with every name looked up and every value checked.
 ///
@@ -39,12 +41,16 @@ pub struct Plan {
     pub files: Vec<TreeFile>,
     /// What happens to systemd units, sorted by unit.
     pub units: Vec<UnitChange>,
+    /// What is done in the running system while the image is built, in the overlays' order.
+    pub bakes: Vec<Bake>,
     /// What a boot test must see, in the overlays' order.
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.
     pub overlays: Vec<PlannedOverlay>,
     /// Content bundles, in the order that the recipe lists them.
     pub bundles: Vec<Bundle>,
+    /// What people use, in the recipe's order.
+    pub services: Vec<Service>,
     /// Kernel consoles, most important last, e.g. `["tty1", "ttyS0,115200"]`.
     pub consoles: Vec<String>,
     /// How the disk is cut.
@@ -129,6 +135,21 @@ pub struct PackageRequest {
     /// Where it was asked for first, so that an unknown name can be shown in its file.
     #[serde(skip)]
     pub origin: Origin,
+}
+
+/// A step that is done as root in the running system while the image is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bake {
+    /// What it does.
+    pub name: String,
+    /// The overlay that it is of.
+    pub from: String,
+    /// A shell command.
+    pub command: String,
+    /// Seconds that it may take.
+    pub timeout: u64,
+    /// Whether it may reach the internet.
+    pub network: bool,
 }
 
 /// A source of packages beside Debian's own suites.

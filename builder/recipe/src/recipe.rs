@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::board::{distinct, known_suite, packages};
 use crate::disk::FREE_LEAST;
-use crate::plan::Named;
+use crate::plan::{Named, Service};
 use crate::raw::{RawRecipe, RawValue, sited};
 use crate::report::{Problem, Problems};
+use crate::service;
 use crate::size;
 use crate::source::{Origin, Sited, SourceFile};
 use crate::sources::{self, Source};
@@ -28,6 +29,7 @@ pub(crate) struct Recipe {
     pub(crate) bundles: Vec<Sited<String>>,
     pub(crate) packages: Vec<Sited<String>>,
     pub(crate) sources: Vec<Source>,
+    pub(crate) services: Vec<Service>,
     /// Bytes.
     pub(crate) free: Option<u64>,
     /// Bytes.
@@ -67,6 +69,7 @@ pub(crate) fn check(
     let bundles = distinct(sited(raw.bundles, file), "bundle", problems);
     let packages = packages(raw.packages, file, problems);
     let sources = sources::check(raw.source, file, problems);
+    let services = service::check_all(raw.service, file, problems);
     let free = raw
         .image
         .free
@@ -107,6 +110,7 @@ pub(crate) fn check(
             bundles: Vec::new(),
             packages: Vec::new(),
             sources: Vec::new(),
+            services: Vec::new(),
             free: None,
             size: None,
             inodes: None,
@@ -124,6 +128,7 @@ pub(crate) fn check(
     append(&mut recipe.bundles, bundles);
     append(&mut recipe.packages, packages);
     sources::extend(&mut recipe.sources, sources);
+    service::extend(&mut recipe.services, services);
     recipe.free = free.or(recipe.free);
     recipe.size = size.or(recipe.size);
     recipe.inodes = inodes.or(recipe.inodes);

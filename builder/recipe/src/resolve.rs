@@ -11,10 +11,12 @@ use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
 use crate::plan::{
-    Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, UnitChange, Value,
+    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, ServiceState,
+    UnitChange, UnitState, Value,
 };
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
+use crate::service;
 use crate::source::{Origin, Sited};
 use crate::template::{self, Source, Surroundings, Values};
 use crate::tree::{Kind, Tree};
@@ -83,6 +85,7 @@ pub(crate) fn plan(
     let mut files = Files::default();
     let mut preseeds = Preseeds::default();
     let mut units: BTreeMap<String, (UnitChange, Origin)> = BTreeMap::new();
+    let mut bakes = Vec::new();
     let mut checks = Vec::new();
     let mut planned = Vec::new();
     for overlay in &overlays {
@@ -110,6 +113,20 @@ pub(crate) fn plan(
         for (unit, origin) in &overlay.units {
             add_unit(&mut units, unit, origin, problems);
         }
+        for bake in &overlay.bakes {
+            let mut fill = |text: &Sited<String>| {
+                template::render(Source::Inline(&text.origin, &text.value), &values, problems)
+            };
+            if let (Some(name), Some(command)) = (fill(&bake.name), fill(&bake.command)) {
+                bakes.push(Bake {
+                    name,
+                    from: overlay.name.clone(),
+                    command,
+                    timeout: bake.timeout,
+                    network: bake.network,
+                });
+            }
+        }
         checks.extend(
             overlay
                 .checks
@@ -121,6 +138,21 @@ pub(crate) fn plan(
             title: overlay.title.clone(),
             parameters,
         });
+    }
+    service::together(&recipe.services, board.memory, &board.named.name, problems);
+    for service in &recipe.services {
+        let state = match service.state {
+            ServiceState::Enabled => UnitState::Enabled,
+            ServiceState::Dormant => UnitState::Disabled,
+        };
+        for name in &service.units {
+            let unit = UnitChange {
+                name: name.clone(),
+                state,
+                from: service.name.clone(),
+            };
+            add_unit(&mut units, &unit, &service.origin, problems);
+        }
     }
     let mut authorized_keys = Vec::new();
     if let Some(given) = &options.authorized_keys {
@@ -151,9 +183,11 @@ pub(crate) fn plan(
         preseeds: preseeds.finish(),
         files,
         units: units.into_values().map(|(unit, _)| unit).collect(),
+        bakes,
         checks,
         overlays: planned,
         bundles,
+        services: recipe.services.clone(),
         consoles: board.consoles.clone(),
         disk: disk?,
         boot: board.boot,
@@ -374,6 +408,16 @@ fn packages(recipe: &Recipe, board: &Board, overlays: &[Rc<Overlay>]) -> Vec<Pac
                 origin: package.origin.clone(),
             });
             request.board_only &= by_board;
+        }
+    }
+    for service in &recipe.services {
+        for name in &service.packages {
+            let request = found.entry(name).or_insert_with(|| PackageRequest {
+                name: name.clone(),
+                board_only: true,
+                origin: service.origin.clone(),
+            });
+            request.board_only = false;
         }
     }
     found.into_values().collect()

@@ -193,6 +193,26 @@ pub const RULES: &[Rule] = &[
         "a secret key that every device would share",
     ),
     rule(
+        "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+        Do::Remove,
+        "the certificate of that key",
+    ),
+    rule(
+        "/etc/postsrsd.secret",
+        Do::Remove,
+        "a secret that every device would share",
+    ),
+    rule(
+        "/etc/fake-hwclock.data",
+        Do::Remove,
+        "the time of the build; a device notes its own when it is switched off",
+    ),
+    rule(
+        "/var/backups",
+        Do::ClearFiles,
+        "copies of databases, made by cron jobs and scripts of packages",
+    ),
+    rule(
         "/usr/sbin/policy-rc.d",
         Do::Remove,
         "kept services from starting during the build",

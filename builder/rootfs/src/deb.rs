@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use clic_store::space::io_error;
@@ -19,7 +20,7 @@ const AR_HEADER: usize = 60;
 /// a few MB.
 const MAX_CONTROL: u64 = 64 << 20;
 /// Bytes that a package may take beyond twice the size that it states: small packages state little.
-pub const SLACK: u64 = 64 << 20;
+const SLACK: u64 = 64 << 20;
 /// Most bytes of a name in control.tar: what dpkg allows (`MAXCONTROLFILENAME`).
 const MAX_CONTROL_NAME: usize = 100;
 /// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB.
@@ -126,6 +127,54 @@ impl Deb {
             left,
         })
     }
+}
+
+/// Bytes that a package may unpack to, by what it states that it takes when installed.
+pub fn most(installed_size: u64) -> u64 {
+    installed_size.saturating_mul(2).saturating_add(SLACK)
+}
+
+/// Writes the package file at `path` to `to` with its files uncompressed, of which there may be at most `most` bytes. `false`
+/// if it was to `stop`; then, and after an error, what is in `to` is worth nothing.
+pub fn uncompressed(path: &Path, to: &Path, most: u64, stop: &AtomicBool) -> Result<bool> {
+    let deb = Deb::open(path)?;
+    let failed = |error| io_error(error, to);
+    let mut out = File::create_new(to).map_err(failed)?;
+    // The members before it, as they are.
+    let head = deb.data.offset - AR_HEADER as u64;
+    let mut file = &deb.file;
+    file.seek(SeekFrom::Start(0))?;
+    io::copy(&mut file.take(head), &mut out).map_err(failed)?;
+    out.write_all(&[b' '; AR_HEADER]).map_err(failed)?;
+    let left = Cell::new(most);
+    let mut data = deb.data(&left)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let read = data.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        out.write_all(&buffer[..read]).map_err(failed)?;
+        size += read as u64;
+    }
+    if size % 2 == 1 {
+        out.write_all(b"\n").map_err(failed)?;
+    }
+    let header = format!(
+        "{:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n",
+        "data.tar", 0, 0, 0, 100_644
+    );
+    ensure!(
+        header.len() == AR_HEADER,
+        "{size} bytes of files are too many for a package"
+    );
+    out.seek(SeekFrom::Start(head)).map_err(failed)?;
+    out.write_all(header.as_bytes()).map_err(failed)?;
+    Ok(true)
 }
 
 /// A stream of which only so much may be read. Who reads it may say anew how much.

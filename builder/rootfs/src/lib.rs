@@ -16,7 +16,9 @@
 )]
 
 pub mod accel;
+mod ahead;
 pub mod apt;
+pub mod bake;
 pub mod binfmt;
 pub mod clean;
 pub mod content;
@@ -43,6 +45,10 @@ pub mod tree;
 mod unknown;
 
 pub use control::show_date;
+
+/// The engine's version: what another one made is not taken up.
+pub const ENGINE: &str = env!("CLIC_ENGINE");
+
 pub use layers::Inputs;
 pub use lock::Lock;
 pub use mirror::Mirrors;

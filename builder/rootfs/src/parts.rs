@@ -11,7 +11,7 @@ use crate::control;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// Essential packages, those of priority required, apt, and all that these depend on.
+    /// Packages of priority required, apt, and all that these depend on.
     Base,
     /// What the recipe and its overlays ask for, and all that this depends on.
     Recipe,

@@ -474,7 +474,8 @@ fn lines(plan: &Plan, mirrors: &Mirrors, store: &Store) -> Result<Vec<Line>> {
 /// The candidates of every package.
 pub(crate) struct Index<'a> {
     pub stanzas: HashMap<&'a str, &'a str>,
-    /// Essential packages and those of priority required.
+    /// Packages of priority required, which all of Debian's essential ones are. That another repository calls a package
+    /// essential (`YunoHost` does) means that it is hard to remove, not that every system begins with it.
     base: Vec<&'a str>,
     /// Virtual packages and who provides them.
     pub provided: HashMap<&'a str, Vec<&'a str>>,
@@ -492,8 +493,7 @@ impl<'a> Index<'a> {
                 continue;
             };
             index.stanzas.insert(name, stanza);
-            let essential = control::field(stanza, "Essential") == Some("yes");
-            if essential || control::field(stanza, "Priority") == Some("required") {
+            if control::field(stanza, "Priority") == Some("required") {
                 index.base.push(name);
             }
             for provided in control::field(stanza, "Provides")
@@ -620,7 +620,8 @@ mod tests {
 
     const INDEX: &str = "Package: bash\nEssential: yes\nPriority: required\nVersion: 5.2\nFilename: pool/bash.deb\n\
         Size: 10\nInstalled-Size: 3\nSHA256: AB\n\nPackage: nginx-light\nProvides: httpd, nginx (= 1)\nPriority: optional\n\n\
-        Package: mount\nPriority: required\n\nPackage: openssh-server\n\nPackage: openssh-client\n";
+        Package: mount\nPriority: required\n\nPackage: openssh-server\n\nPackage: openssh-client\n\n\
+        Package: yunohost\nEssential: yes\nPriority: optional\n";
 
     #[test]
     fn the_base_and_what_is_provided() {

@@ -13,6 +13,7 @@ use clic_store::{NoSpace, Scratch, Store, space};
 use serde::Serialize;
 
 use crate::accel::{Accel, Counts, same_version};
+use crate::ahead::Ahead;
 use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
 use crate::inside::restore;
 use crate::inside::say::{self, Said};
@@ -21,7 +22,7 @@ use crate::parts::Part;
 use crate::steps::{Kind, Step, preseeds, regular_files, steps};
 use crate::tarball::TarTree;
 use crate::tree::TreeSpec;
-use crate::{Resolution, Sandbox, files, inside, tools};
+use crate::{Sandbox, files, inside, tools};
 
 /// A tree's stages on their way.
 pub struct Stages<'a> {
@@ -31,8 +32,8 @@ pub struct Stages<'a> {
     progress: &'a Progress,
     layers: Layers<'a>,
     last: Last,
-    /// Packages that were verified while the stage before them was made.
-    ahead: Option<Part>,
+    /// What was done for the next stage.
+    ahead: Option<Ahead>,
     /// Where the tree is made, once something has to be.
     work: Option<Workshop>,
 }
@@ -125,17 +126,18 @@ impl<'a> Stages<'a> {
             Kind::Packages(part) => Some(part),
             Kind::Customize => None,
         });
-        let given_up = AtomicBool::new(false);
-        let (store, resolution, given_up) = (self.store, self.spec.resolution, &given_up);
+        let over = AtomicBool::new(false);
+        let (store, resolution, over) = (self.store, self.spec.resolution, &over);
+        let dir = workshop.scratch.path().to_owned();
         let (result, ahead) = std::thread::scope(|scope| {
-            // Scripts of packages keep one processor busy at most.
             let ahead =
-                next.map(|part| scope.spawn(move || part_is_whole(resolution, part, store, given_up)));
+                next.map(|part| scope.spawn(move || Ahead::prepare(resolution, part, store, &dir, over)));
             let result = self.make(step, below, &mut workshop, &stage);
-            given_up.store(result.is_err(), Ordering::Relaxed);
-            (result, ahead.is_some_and(|ahead| ahead.join().unwrap_or(false)))
+            over.store(true, Ordering::Relaxed);
+            (result, ahead.map(std::thread::ScopedJoinHandle::join))
         });
-        self.ahead = next.filter(|_| ahead);
+        // Without it the next stage does it all itself, and says what is wrong.
+        self.ahead = ahead.and_then(|ahead| ahead.ok()?.ok()?);
         self.work = Some(workshop);
         let (done, tar) = result?;
         let trace = done.read.as_ref().map(|read| Trace {
@@ -193,7 +195,8 @@ impl<'a> Stages<'a> {
             Kind::Packages(part) => {
                 let packages: Vec<_> = spec.resolution.part(part).collect();
                 let downloads: Vec<_> = packages.iter().map(|package| package.download()).collect();
-                let debs = if self.ahead == Some(part) {
+                let ahead = self.ahead.as_ref().filter(|ahead| ahead.is_of(part));
+                let debs = if ahead.is_some() {
                     self.store.have_all(&downloads, stage)?
                 } else {
                     stage.message("verifying packages");
@@ -201,7 +204,9 @@ impl<'a> Stages<'a> {
                 };
                 let new = packages.into_iter().zip(debs).map(|(package, deb)| JobPackage {
                     name: package.name.clone(),
-                    deb,
+                    deb: ahead
+                        .and_then(|ahead| ahead.deb(&package.name))
+                        .map_or(deb, Path::to_owned),
                     installed_size: package.installed_size,
                 });
                 Ok(Work::Packages(Packages {
@@ -227,13 +232,6 @@ impl<'a> Stages<'a> {
             }
         }
     }
-}
-
-/// Whether the store has every package of `part`, each read and verified now. Until it is `given_up`.
-fn part_is_whole(resolution: &Resolution, part: Part, store: &Store, given_up: &AtomicBool) -> bool {
-    resolution.part(part).all(|package| {
-        !given_up.load(Ordering::Relaxed) && store.verified(&package.sha256).is_ok_and(|path| path.is_some())
-    })
 }
 
 /// What a build would do for a stage.

@@ -107,7 +107,7 @@ impl Content {
 }
 
 /// A tree as data. Paths have no slash at either end; the root directory is the empty path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TarTree {
     entries: BTreeMap<Vec<u8>, Entry>,
     contents: Vec<Content>,

@@ -22,7 +22,7 @@ use clic_store::{Store, sha256, sha256_of};
 use sha2::{Digest, Sha256};
 
 use crate::accel;
-use crate::deb::{Deb, SLACK};
+use crate::deb::{self, Deb};
 use crate::resolution::{Package, Resolution};
 
 /// Architectures of build hosts that there are tools for.
@@ -138,7 +138,7 @@ fn key(tools: &[Package], purpose: &str) -> String {
 /// the sandbox. `stated`: bytes that it takes by its own account.
 fn extract(deb: &Path, dir: &Path, stated: u64) -> Result<()> {
     let deb = Deb::open(deb)?;
-    let left = Cell::new(stated.saturating_mul(2).saturating_add(SLACK));
+    let left = Cell::new(deb::most(stated));
     let mut archive = tar::Archive::new(deb.data(&left)?);
     for entry in archive.entries()? {
         let mut entry = entry?;

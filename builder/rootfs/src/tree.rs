@@ -68,11 +68,17 @@ pub struct Installed {
     pub arch: String,
 }
 
-/// Builds the tree of `spec`. The store has its packages ([`Resolution::have`]); they are verified as they are opened.
+/// Builds the tree of `spec`, then lets `bake` change it, before content is laid over it. The store has its packages ([`Resolution::have`]); they are verified as they are opened.
 ///
 /// Errors: [`clic_host::UserError`] for a host that lacks something, a unit or an owner that does not exist;
 /// [`space::NoSpace`] before anything is unpacked; else the failing step with the end of its output.
-pub fn build(spec: &TreeSpec<'_>, store: &Store, log: &Log, progress: &Progress) -> Result<RootTree> {
+pub fn build(
+    spec: &TreeSpec<'_>,
+    store: &Store,
+    log: &Log,
+    progress: &Progress,
+    bake: impl FnOnce(&mut TarTree) -> Result<()>,
+) -> Result<RootTree> {
     let resolution = spec.resolution;
     let (mut tree, starts) = Stages::new(spec, store, log, progress)?.run()?;
     if let Some(starts) = &starts {
@@ -85,6 +91,10 @@ pub fn build(spec: &TreeSpec<'_>, store: &Store, log: &Log, progress: &Progress)
     files::verify(&tree, spec.files)?;
     finish(&mut tree, spec);
     stage.finish();
+    if !spec.plan.bakes.is_empty() {
+        bake(&mut tree)?;
+        finish(&mut tree, spec);
+    }
     content::lay(&mut tree, &spec.plan.bundles, resolution, store, progress)?;
     tree.clamp(resolution.epoch);
     let (entries, bytes) = tree.count();

@@ -49,6 +49,30 @@ pub fn make(image: &DiskImage, machine: Machine, to: &Path) -> Result<()> {
     insert_agent(to, root.offset(), dir)
 }
 
+/// Writes one file, of root's and readable by all, into the root file system of the clone `disk`, by debugfs of e2fsprogs.
+pub fn put(image: &DiskImage, disk: &Path, path: &str, content: &[u8]) -> Result<()> {
+    let root = image
+        .root_partition()
+        .context("the image has no ext4 partition to be its root")?;
+    let dir = disk.parent().unwrap_or(Path::new("."));
+    let mut commands = Vec::new();
+    for (end, _) in path.match_indices('/').skip(1) {
+        commands.push(format!("mkdir {}", &path[..end]));
+    }
+    std::fs::write(dir.join("put"), content).map_err(|error| space::io_error(error, &dir.join("put")))?;
+    commands.extend(write_commands("put", path));
+    debugfs(disk, root.offset(), dir, commands, &[(path, content)])
+}
+
+/// debugfs's commands that write the file `name` to `path`.
+fn write_commands(name: &str, path: &str) -> Vec<String> {
+    let mut commands = vec![format!("rm {path}"), format!("write {name} {path}")];
+    for field in ["mode 0100644", "uid 0", "gid 0"] {
+        commands.push(format!("sif {path} {field}"));
+    }
+    commands
+}
+
 /// Copies by reference where the file system can, else the parts that are no holes.
 fn copy_sparse(mut from: File, to: &Path) -> Result<()> {
     let full = |error: std::io::Error| space::io_error(error, to);
@@ -105,18 +129,31 @@ fn insert_agent(disk: &Path, offset: u64, dir: &Path) -> Result<()> {
         ("agent.service", agent::UNIT, agent::UNIT_PATH),
     ] {
         std::fs::write(dir.join(name), content).map_err(|error| space::io_error(error, &dir.join(name)))?;
-        commands.push(format!("rm {path}"));
-        commands.push(format!("write {name} {path}"));
-        for field in ["mode 0100644", "uid 0", "gid 0"] {
-            commands.push(format!("sif {path} {field}"));
-        }
+        commands.extend(write_commands(name, path));
     }
     commands.push(format!("rm {}", agent::WANTS_PATH));
     commands.push(format!(
-        "symlink {} ../clic-test-agent.service\n",
+        "symlink {} ../clic-test-agent.service",
         agent::WANTS_PATH
     ));
-    std::fs::write(dir.join("agent.debugfs"), commands.join("\n"))?;
+    let wanted: [(&str, &[u8]); 2] = [
+        (agent::SCRIPT_PATH, agent::SCRIPT.as_bytes()),
+        (agent::WANTS_PATH, agent::UNIT.as_bytes()),
+    ];
+    debugfs(disk, offset, dir, commands, &wanted)
+}
+
+/// Runs debugfs's commands on the file system at byte `offset` of `disk`. What they are for is looked at afterwards: `wanted`
+/// has paths with what a reader finds there then.
+fn debugfs(
+    disk: &Path,
+    offset: u64,
+    dir: &Path,
+    mut commands: Vec<String>,
+    wanted: &[(&str, &[u8])],
+) -> Result<()> {
+    commands.push(String::new());
+    std::fs::write(dir.join("commands.debugfs"), commands.join("\n"))?;
     let name = disk
         .file_name()
         .context("a clone without a name")?
@@ -125,19 +162,16 @@ fn insert_agent(disk: &Path, offset: u64, dir: &Path) -> Result<()> {
     let output = Cmd::new("debugfs")
         .clean_env()
         .current_dir(dir)
-        .args(["-w", "-f", "agent.debugfs", &format!("{name}?offset={offset}")])
+        .args(["-w", "-f", "commands.debugfs", &format!("{name}?offset={offset}")])
         .finish()
-        .context("debugfs (Debian package e2fsprogs) puts the tester's agent into the clone")?;
+        .context("debugfs (Debian package e2fsprogs) puts files into the clone")?;
     let clone = DiskImage::open(disk)?;
     let root = clone.root()?;
-    for (path, content) in [
-        (agent::SCRIPT_PATH, agent::SCRIPT),
-        (agent::WANTS_PATH, agent::UNIT),
-    ] {
-        let there = root.resolve(path)?.is_some() && root.read(path, 1 << 20)? == content.as_bytes();
+    for (path, content) in wanted {
+        let there = root.resolve(path)?.is_some() && root.read(path, 1 << 20)? == *content;
         ensure!(
             there,
-            "the tester's agent could not be put into the clone at {path}:\n{}",
+            "{path} could not be put into the clone:\n{}",
             output.stderr.trim()
         );
     }

@@ -272,6 +272,11 @@ impl Guest {
         })
     }
 
+    /// Whether the system has switched the machine off, whatever it said before.
+    pub fn powered_off(&self) -> bool {
+        matches!(self.stopped, Some(Cause::PoweredOff(_)))
+    }
+
     /// What is known to be wrong, first of what happened.
     pub fn cause(&self) -> Option<Cause> {
         let causes = [self.console.cause(), self.stopped.as_ref(), self.firmware.cause()];

@@ -6,6 +6,7 @@
 
 pub mod accel;
 pub mod agent;
+pub mod bake;
 pub mod checks;
 pub mod clone;
 pub mod console;

@@ -135,6 +135,8 @@ pub struct Setup<'a> {
     pub memory: u32,
     /// TCP ports of the guest that are reachable from the host.
     pub ports: &'a [u16],
+    /// Whether the guest reaches the network of the host, and so the internet.
+    pub network: bool,
     /// UEFI firmware, for machines that have it.
     pub firmware: Option<&'a Firmware>,
     /// What a Raspberry Pi boots, and its command line.
@@ -168,7 +170,8 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
     ]);
     add(&["-chardev", "socket,id=agent,fd=1", "-serial", "chardev:agent"]);
     // `restrict`: a boot test never depends on the internet, nor reaches it.
-    let mut network = vec!["user,id=net,restrict=on".to_owned()];
+    let restrict = if setup.network { "off" } else { "on" };
+    let mut network = vec![format!("user,id=net,restrict={restrict}")];
     network.extend(
         setup
             .ports
@@ -262,6 +265,7 @@ mod tests {
             accel: Accel::Tcg,
             memory: 512,
             ports: &[22, 80],
+            network: false,
             firmware: None,
             raspi: None,
         }

@@ -242,6 +242,7 @@ impl Test<'_> {
             accel: accel.kind,
             memory: self.description.emulate.memory,
             ports: &ports,
+            network: false,
             firmware: firmware.as_ref(),
             raspi: raspi.as_ref(),
         };

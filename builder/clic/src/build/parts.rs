@@ -7,7 +7,7 @@ use clic_recipe::Plan;
 use clic_recipe::plan::TreeFile;
 use clic_rootfs::{Resolution, TreeSpec};
 
-use crate::build::portal;
+use crate::build::{portal, services};
 
 /// Identifiers, files and commands of one image.
 pub struct Parts<'a> {
@@ -29,6 +29,7 @@ impl<'a> Parts<'a> {
         let epoch = i64::try_from(resolution.epoch).context("the archive's date is beyond all calendars")?;
         let ids = Ids::derive(&fingerprint(plan, resolution)?);
         let mut files = plan.files.clone();
+        files.extend(services::files(plan)?);
         files.extend(portal::files(plan)?);
         let own = boot::tree_files(plan, &files, &ids, epoch)?;
         files.extend(own);

@@ -5,9 +5,12 @@ use clic_host::UserError;
 use clic_portal as portal;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
-    Bundle, BundleItem, BundleKind, Content, Data, PlannedOverlay, Theme, TreeFile, TreeFileKind, Value,
+    Bundle, BundleItem, BundleKind, Content, Data, PlannedOverlay, Service, ServiceState, Theme, TreeFile,
+    TreeFileKind, Value,
 };
 use clic_store::sha256;
+
+use crate::build::services;
 
 /// The overlay that serves the pages.
 const OVERLAY: &str = "portal";
@@ -85,7 +88,7 @@ fn site(plan: &Plan, overlay: &PlannedOverlay) -> Result<portal::Site> {
         },
         hotspot,
         themes: std::collections::BTreeMap::new(),
-        services: Vec::new(),
+        services: plan.services.iter().map(service).collect(),
         bundles: plan.bundles.iter().map(bundle).collect(),
     })
 }
@@ -114,6 +117,23 @@ fn hotspot_of(hotspot: &PlannedOverlay, overlay: &PlannedOverlay) -> Result<port
 
 fn texts(texts: &clic_recipe::plan::Texts) -> portal::Texts {
     portal::Texts(texts.clone())
+}
+
+fn service(service: &Service) -> portal::Service {
+    portal::Service {
+        id: service.name.clone(),
+        title: texts(&service.title),
+        description: texts(&service.description),
+        theme: services::category(service.category).to_owned(),
+        path: format!("{}/", service.path),
+        host: None,
+        https: false,
+        icon: None,
+        state: match service.state {
+            ServiceState::Enabled => portal::State::On,
+            ServiceState::Dormant => portal::State::Off,
+        },
+    }
 }
 
 fn bundle(bundle: &Bundle) -> portal::Bundle {

@@ -1,12 +1,22 @@
 //! Nothing in an image may be secret: all devices made from it would share it (invariant 5).
 
+mod declared;
+
 use anyhow::Result;
 
 use super::{Context, Findings};
 use crate::read::EntryKind;
 
-/// Directories where people and packages keep keys.
-const KEY_PLACES: [&str; 6] = ["/etc", "/root", "/home", "/var", "/usr/local", "/opt"];
+/// Directories where people and packages keep keys: `YunoHost` its certification authority's below /usr/share.
+const KEY_PLACES: [&str; 7] = [
+    "/etc",
+    "/root",
+    "/home",
+    "/var",
+    "/usr/local",
+    "/usr/share/yunohost",
+    "/opt",
+];
 
 /// Larger files are no keys, in bytes.
 const MAX_KEY: u64 = 64 << 10;
@@ -20,7 +30,8 @@ pub(super) fn secrets(cx: &Context, out: &mut Findings) -> Result<()> {
     passwords(cx, out)?;
     authorized_keys(cx, out)?;
     seeds(cx, out)?;
-    credentials(cx, out)
+    credentials(cx, out)?;
+    declared::declared(cx, out)
 }
 
 fn machine_id(cx: &Context, out: &mut Findings) -> Result<()> {

@@ -342,6 +342,24 @@ fn secrets_are_found() {
         ],
     );
     x86(
+        |i| {
+            i.write(
+                "/usr/lib/clic/first-boot.d/50-pads.toml",
+                b"schema = 1\ntitle = \"the pads' secrets\"\nsecrets = [\"/srv/pads/*/token\"]\nnever-in-image = [\"/srv/none\"]\n\
+                  [[file]]\npath = \"/srv/pads/salt\"\ntext = \"x\"\n[[certificate]]\nkey = \"/srv/pads/empty\"\n",
+            );
+            i.write("/usr/lib/clic/first-boot.d/60-bad.toml", b"schema = 1\n");
+            i.write("/srv/pads/one/token", b"t");
+            i.write("/srv/pads/salt", b"s");
+            i.write("/srv/pads/empty", b"");
+        },
+        &[
+            "secrets: /srv/pads/salt is a secret that each device makes (/usr/lib/clic/first-boot.d/50-pads.toml: the pads' secrets)",
+            "secrets: /srv/pads/one/token is a secret that each device makes",
+            "secrets: /usr/lib/clic/first-boot.d/60-bad.toml is no step of a first start: missing field `title`",
+        ],
+    );
+    x86(
         |i| i.write("/root/.ssh/authorized_keys", b"ssh-ed25519 AAAA me\n"),
         &["secrets: /root/.ssh/authorized_keys lets somebody in and was not asked for"],
     );

@@ -35,6 +35,8 @@ pub(crate) struct RawBoard {
     pub(crate) boot: RawBoot,
     /// How `clic test` stands in for the board.
     pub(crate) emulate: RawEmulate,
+    /// Memory that a device of this board has at least, e.g. `512M`. As in `emulate` if left out.
+    pub(crate) memory: Option<At<String>>,
     /// What the board draws from its supply.
     pub(crate) power: Option<RawPower>,
 }

@@ -7,6 +7,7 @@ mod board;
 mod bundle;
 mod overlay;
 mod recipe;
+mod service;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -22,6 +23,7 @@ pub(crate) use board::{RawBoard, RawDisk, RawEmulate, RawPartition, RawPower};
 pub(crate) use bundle::{RawBundle, RawItem};
 pub(crate) use overlay::{ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawRule, RawUnit};
 pub(crate) use recipe::{RawRecipe, RawSource, RawValue};
+pub(crate) use service::RawService;
 
 /// A value with its place in the file. Compares by value.
 #[derive(Clone, Debug)]

@@ -55,6 +55,9 @@ pub(crate) struct RawOverlay {
     /// What happens to systemd units.
     #[serde(default)]
     pub(crate) unit: Vec<RawUnit>,
+    /// What is done in the running system while the image is built.
+    #[serde(default)]
+    pub(crate) bake: Vec<RawBake>,
     /// What a boot test must see when this overlay is in an image.
     #[serde(default)]
     pub(crate) check: Vec<RawCheck>,
@@ -168,6 +171,24 @@ pub(crate) struct RawUnit {
     pub(crate) name: At<String>,
     /// Its state in the image.
     pub(crate) state: UnitState,
+}
+
+/// A step that is done as root in the running system, in QEMU, while the image is built; what it changes is in the image. For
+/// what can't be done without services that run. `/etc/clic/baking` is there meanwhile, so that units which belong to a device's
+/// first start can wait: `ConditionPathExists=!/etc/clic/baking`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Bake")]
+pub(crate) struct RawBake {
+    /// What it does: `the wiki is set up`. A template.
+    pub(crate) name: At<String>,
+    /// A shell command. A template.
+    pub(crate) command: At<String>,
+    /// How long it may take. 600 if left out.
+    pub(crate) timeout_seconds: Option<At<u64>>,
+    /// Whether it may reach the internet. It may not if left out, and can be done offline.
+    #[serde(default)]
+    pub(crate) network: bool,
 }
 
 /// What a boot test must see: exactly one of `command`, `unit`, `port`, `file`, `http`. Texts are templates.

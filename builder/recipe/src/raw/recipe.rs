@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::At;
+use super::{At, RawService};
 
 /// A recipe: one edition of the image, for one or several boards.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -33,6 +33,9 @@ pub(crate) struct RawRecipe {
     /// Names of content bundles, i.e. directories of `content-bundles/`: what there is to read, watch and hear.
     #[serde(default)]
     pub(crate) bundles: Vec<At<String>>,
+    /// What people use, with a tile on the portal.
+    #[serde(default)]
+    pub(crate) service: Vec<RawService>,
     /// Debian packages beside those of the board and the overlays.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,

@@ -12,7 +12,7 @@ use clic_host::cancel;
 use clic_recipe::plan::Unpack;
 use clic_store::space::io_error;
 
-use crate::deb::{Deb, SLACK};
+use crate::deb::{self, Deb};
 use crate::tarball::{Entry, Kind, TarTree};
 
 /// Most files of one archive: four times what the largest web site that anybody carries around has.
@@ -349,7 +349,7 @@ fn each(
     installed_size: u64,
     mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, crate::deb::Metered<'_>>) -> Result<()>,
 ) -> Result<()> {
-    let left = Cell::new(installed_size.saturating_mul(2).saturating_add(SLACK));
+    let left = Cell::new(deb::most(installed_size));
     let mut archive = tar::Archive::new(deb.data(&left)?);
     for found in archive.entries()? {
         let mut found = found.context("the package is damaged")?;

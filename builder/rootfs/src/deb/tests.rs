@@ -53,6 +53,33 @@ fn all_forms_are_read() {
 }
 
 #[test]
+fn a_package_is_the_same_when_its_files_are_uncompressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("a.deb"), dir.path().join("b.deb"));
+    for (form, odd) in [("", 1), (".gz", 0), (".xz", 3), (".zst", 512)] {
+        let control = compressed(form, &tar(&[file("./control", stanza("a").as_bytes(), 0o644)]));
+        let mut plain = tar(&[file("./usr/x", &[7; 3000], 0o644)]);
+        // As much as may come after the end of a tar stream.
+        plain.extend(vec![0; odd]);
+        std::fs::write(&from, parts(&control, form, &compressed(form, &plain), form)).unwrap();
+        let go_on = AtomicBool::new(false);
+        assert!(uncompressed(&from, &to, 1 << 20, &go_on).unwrap());
+        let deb = Deb::open(&to).unwrap();
+        assert_eq!(deb.control.stanza, Deb::open(&from).unwrap().control.stanza);
+        assert!(matches!(deb.data.form, Form::Plain));
+        let (mut bytes, left) = (Vec::new(), Cell::new(1 << 20));
+        deb.data(&left).unwrap().read_to_end(&mut bytes).unwrap();
+        assert!(bytes == plain, "{form}");
+        std::fs::remove_file(&to).unwrap();
+        assert!(!uncompressed(&from, &to, 1 << 20, &AtomicBool::new(true)).unwrap());
+        std::fs::remove_file(&to).unwrap();
+        let error = uncompressed(&from, &to, 1 << 10, &go_on).unwrap_err();
+        assert!(format!("{error:#}").contains("more than is allowed"), "{error:#}");
+        std::fs::remove_file(&to).unwrap();
+    }
+}
+
+#[test]
 fn a_truncated_package_is_refused_wherever_it_ends() {
     let whole = deb(
         "a",

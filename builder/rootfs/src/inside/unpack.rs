@@ -17,7 +17,7 @@ use tar::EntryType;
 
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
-use crate::deb::{Control, Deb, SLACK};
+use crate::deb::{self, Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
 const IDS: u64 = crate::sandbox::IDS as u64;
@@ -240,7 +240,7 @@ impl<'a> One<'a> {
             made,
             directories: Vec::new(),
             above: None,
-            left: unit.installed_size.saturating_mul(2).saturating_add(SLACK),
+            left: deb::most(unit.installed_size),
         }
     }
 

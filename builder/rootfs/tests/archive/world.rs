@@ -263,7 +263,11 @@ impl World {
         let signer = Signer::new(path, "debian", None, "0");
         std::fs::write(path.join("debian.gpg"), signer.public(false)).unwrap();
         let mut debian = Archive::new(path.join("debian"));
-        debian.add("base", "1", "Essential: yes\nPre-Depends: libbase\n");
+        debian.add(
+            "base",
+            "1",
+            "Essential: yes\nPriority: required\nPre-Depends: libbase\n",
+        );
         debian.add("libbase", "1", "");
         debian.add("apt", "1", "Priority: required\n");
         debian.add("app", "1.0", "Depends: lib (>= 1), virtual\n");

@@ -107,8 +107,12 @@ fn fetched_once_and_verified_ever_after() {
     assert_eq!(at.files(&wanted), 1, "no part file is left");
 
     // A damaged file is noticed by its content, not its size, and fetched again.
+    assert_eq!(at.store.whole(&wanted.sha256).unwrap().as_ref(), Some(&path));
     std::fs::write(&path, vec![0; body().len()]).unwrap();
+    assert_eq!(at.store.whole(&wanted.sha256).unwrap(), None);
+    assert!(path.exists(), "whoever gets it again says that it was damaged");
     assert_eq!(at.store.verified(&wanted.sha256).unwrap(), None);
+    assert!(!path.exists());
     std::fs::write(&path, vec![0; body().len()]).unwrap();
     at.fetch(&wanted).unwrap();
     assert_eq!(server.heads.lock().unwrap().len(), 2);

@@ -1,0 +1,125 @@
+//! Services as the device knows them: a file for each in `/usr/share/clic/services.d` (the overlay `services` says what they
+//! mean).
+
+use anyhow::{Context as _, Result};
+use clic_host::UserError;
+use clic_recipe::Plan;
+use clic_recipe::plan::{
+    Category, Content, Data, Place, Service, ServiceKind, ServiceState, Texts, TreeFile, TreeFileKind,
+};
+use clic_store::sha256;
+use serde::Serialize;
+
+/// The overlay that reads them.
+const OVERLAY: &str = "services";
+/// Where they are on the device.
+const DIRECTORY: &str = "/usr/share/clic/services.d";
+
+/// The files, one for each service of the recipe.
+///
+/// Errors: [`UserError`] if nothing on the device would read them.
+pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
+    let Some(first) = plan.services.first() else {
+        return Ok(Vec::new());
+    };
+    if !plan.overlays.iter().any(|overlay| overlay.name == OVERLAY) {
+        let what = format!(
+            "{}: service `{}` needs the overlay `{OVERLAY}`",
+            first.origin, first.name
+        );
+        return Err(UserError::new(what)
+            .help(format!("add \"{OVERLAY}\" to the recipe's `overlays`"))
+            .into());
+    }
+    plan.services.iter().map(file).collect()
+}
+
+fn file(service: &Service) -> Result<TreeFile> {
+    let text = toml::to_string(&File::of(service)).context("writing a service's file")?;
+    let bytes = text.into_bytes();
+    Ok(TreeFile {
+        path: format!("{DIRECTORY}/{}.toml", service.name),
+        from: OVERLAY.to_owned(),
+        kind: TreeFileKind::File(Content {
+            sha256: sha256(&bytes),
+            size: bytes.len() as u64,
+            data: Data::Bytes(bytes.into()),
+        }),
+        mode: 0o644,
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+    })
+}
+
+/// What the device's `clic-service` reads.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct File<'a> {
+    schema: u32,
+    kind: &'static str,
+    state: &'static str,
+    category: &'static str,
+    units: &'a [String],
+    packages: &'a [String],
+    ram: u64,
+    disk: u64,
+    path: &'a str,
+    needs: &'a [String],
+    conflicts: &'a [String],
+    start_seconds: u64,
+    title: &'a Texts,
+    description: &'a Texts,
+    nginx: Nginx<'a>,
+}
+
+#[derive(Serialize)]
+struct Nginx<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+}
+
+impl<'a> File<'a> {
+    fn of(service: &'a Service) -> Self {
+        let (root, port) = match &service.place {
+            Place::Root(root) => (Some(root.as_str()), None),
+            Place::Port(port) => (None, Some(*port)),
+        };
+        Self {
+            schema: 1,
+            kind: match service.kind {
+                ServiceKind::Debian => "debian",
+                ServiceKind::Static => "static",
+            },
+            state: match service.state {
+                ServiceState::Enabled => "enabled",
+                ServiceState::Dormant => "dormant",
+            },
+            category: category(service.category),
+            units: &service.units,
+            packages: &service.packages,
+            ram: service.ram,
+            disk: service.disk,
+            path: &service.path,
+            needs: &service.needs,
+            conflicts: &service.conflicts,
+            start_seconds: service.start_seconds,
+            title: &service.title,
+            description: &service.description,
+            nginx: Nginx { root, port },
+        }
+    }
+}
+
+/// The portal's theme of a category.
+pub fn category(category: Category) -> &'static str {
+    match category {
+        Category::Files => "files",
+        Category::Writing => "writing",
+        Category::Video => "video",
+        Category::Learning => "learning",
+        Category::Exchange => "exchange",
+        Category::Participation => "participation",
+    }
+}

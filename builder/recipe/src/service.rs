@@ -1,0 +1,344 @@
+//! Services: from TOML to checked values.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::board::{distinct, packages};
+use crate::bundle::texts;
+use crate::debian;
+use crate::nearest::advice;
+use crate::plan::{Place, Service, ServiceKind, ServiceState};
+use crate::raw::{At, RawService, sited};
+use crate::report::{Problem, Problems};
+use crate::size;
+use crate::source::{Sited, SourceFile};
+use crate::tree::image_path;
+
+/// Seconds that a service may take to start when it does not say.
+const START: u64 = 60;
+/// Paths of the portal that are not for services (overlays `hotspot`, `portal`, `kiwix`, `first-boot`).
+const TAKEN: [&str; 9] = [
+    "/assets",
+    "/captive",
+    "/content",
+    "/en",
+    "/fr",
+    "/language",
+    "/setup",
+    "/yunohost",
+    "/zim",
+];
+
+/// Checks one service by itself. `None` when anything is wrong with it.
+fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Service> {
+    let before = problems.count();
+    let origin = raw.name.origin(file);
+    if !is_name(&raw.name.value) {
+        problems.push(
+            Problem::at(&origin, format!("`{}` is no name of a service", raw.name.value))
+                .help("lower case letters, digits and hyphens, such as `pads`"),
+        );
+    }
+    let title = texts(&raw.title, file, problems);
+    let description = texts(&raw.description, file, problems);
+    path(&raw.path, file, problems);
+    let packages = packages(raw.packages, file, problems);
+    let units = distinct(sited(raw.units, file), "unit", problems);
+    for unit in &units {
+        if let Err(why) = debian::unit_name(&unit.value) {
+            problems.push(Problem::at(&unit.origin, why));
+        }
+    }
+    let kind = raw.kind.value;
+    let place = place(
+        kind,
+        raw.port.as_ref(),
+        raw.root.as_ref(),
+        &raw.kind,
+        file,
+        problems,
+    );
+    let mut bytes = |text: &At<String>| {
+        size::parse(&text.value).unwrap_or_else(|why| {
+            problems.push(Problem::at(&text.origin(file), why));
+            0
+        })
+    };
+    let ram = bytes(&raw.ram);
+    let disk = raw.disk.as_ref().map_or(0, bytes);
+    let start_seconds = raw.start_seconds.map_or(START, |seconds| {
+        if !(1..=3600).contains(&seconds.value) {
+            let what = format!("{} seconds is no sensible time to start", seconds.value);
+            problems.push(Problem::at(&seconds.origin(file), what).help("from 1 to 3600"));
+        }
+        seconds.value
+    });
+    let values = |list: Vec<Sited<String>>| list.into_iter().map(|element| element.value).collect();
+    let needs = values(distinct(sited(raw.needs, file), "service", problems));
+    let conflicts = values(distinct(sited(raw.conflicts, file), "service", problems));
+    let place = place?;
+    (problems.count() == before).then_some(Service {
+        name: raw.name.value,
+        kind,
+        title,
+        description,
+        category: raw.category.value,
+        state: raw.state,
+        path: raw.path.value,
+        packages: values(packages),
+        units: values(units),
+        place,
+        ram,
+        disk,
+        start_seconds,
+        needs,
+        conflicts,
+        origin,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    name.split('-').all(part)
+}
+
+/// A path on the portal: what nginx and browsers take as it is written.
+fn path(raw: &At<String>, file: &Arc<SourceFile>, problems: &mut Problems) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let part = |part: &str| {
+        part.as_bytes()
+            .first()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+            && part.bytes().all(plain)
+    };
+    let fits = raw
+        .value
+        .strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(part));
+    if !fits {
+        problems.push(
+            Problem::at(
+                &raw.origin(file),
+                format!("`{}` is no path on the portal", raw.value),
+            )
+            .help("write it like `/pads`: it begins with a slash and does not end with one"),
+        );
+    } else if let Some(taken) = TAKEN.iter().find(|taken| within(&raw.value, taken)) {
+        problems.push(
+            Problem::at(&raw.origin(file), format!("`{taken}` is the portal's own"))
+                .help("give the service another path"),
+        );
+    }
+}
+
+/// Whether a path is another one, or below it.
+fn within(path: &str, other: &str) -> bool {
+    path.strip_prefix(other)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn place(
+    kind: ServiceKind,
+    port: Option<&At<u16>>,
+    root: Option<&At<String>>,
+    at: &At<ServiceKind>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<Place> {
+    let mut wrong = |origin, what: &str, help: &str| {
+        problems.push(Problem::at(&origin, what).help(help));
+        None
+    };
+    match (kind, port, root) {
+        (ServiceKind::Debian, Some(port), None) => {
+            if port.value == 0 {
+                return wrong(port.origin(file), "nothing answers on port 0", "from 1 to 65535");
+            }
+            Some(Place::Port(port.value))
+        }
+        (ServiceKind::Static, None, Some(root)) => match image_path(&root.value) {
+            Ok(()) => Some(Place::Root(root.value.clone())),
+            Err(why) => wrong(
+                root.origin(file),
+                &why,
+                "a directory in the image, such as `/usr/share/clic/pads`",
+            ),
+        },
+        (ServiceKind::Debian, _, Some(root)) => wrong(
+            root.origin(file),
+            "`root` has no meaning for a service of kind `debian`",
+            "give the `port` on which its unit answers, or take kind `static`",
+        ),
+        (ServiceKind::Static, Some(port), _) => wrong(
+            port.origin(file),
+            "`port` has no meaning for a service of kind `static`",
+            "give the `root` directory, or take kind `debian`",
+        ),
+        (ServiceKind::Debian, None, None) => wrong(
+            at.origin(file),
+            "where does this service answer?",
+            "add `port = 8080`, on which its unit answers to HTTP",
+        ),
+        (ServiceKind::Static, None, None) => wrong(
+            at.origin(file),
+            "which pages does this service show?",
+            "add `root = \"/usr/share/...\"`",
+        ),
+    }
+}
+
+/// Checks a recipe's own services.
+pub(crate) fn check_all(
+    raw: Vec<RawService>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Vec<Service> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for service in &raw {
+        let count = seen.entry(service.name.value.clone()).or_default();
+        *count += 1;
+        if *count == 2 {
+            problems.push(
+                Problem::at(
+                    &service.name.origin(file),
+                    format!("service `{}` is there twice", service.name.value),
+                )
+                .help("give one of them another name"),
+            );
+        }
+    }
+    raw.into_iter()
+        .filter_map(|service| check(service, file, problems))
+        .collect()
+}
+
+/// Puts a recipe's services on top of its parent's.
+pub(crate) fn extend(list: &mut Vec<Service>, more: Vec<Service>) {
+    for service in more {
+        match list.iter_mut().find(|present| present.name == service.name) {
+            Some(present) => *present = service,
+            None => list.push(service),
+        }
+    }
+}
+
+/// Checks a recipe's services with each other, and against what a device of the board has: `memory` in bytes.
+pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems: &mut Problems) {
+    for (number, service) in services.iter().enumerate() {
+        let others = || {
+            let others = services.iter().filter(|other| other.name != service.name);
+            others.map(|other| other.name.as_str())
+        };
+        for name in service.needs.iter().chain(&service.conflicts) {
+            if !others().any(|other| other == name) {
+                problems.push(
+                    Problem::at(
+                        &service.origin,
+                        format!(
+                            "service `{}` names `{name}`, which is no other service here",
+                            service.name
+                        ),
+                    )
+                    .help(advice(name, "other services of this recipe", others())),
+                );
+            }
+        }
+        let earlier = &services[..number];
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| within(&service.path, &other.path) || within(&other.path, &service.path))
+        {
+            problems.push(
+                Problem::at(
+                    &service.origin,
+                    format!(
+                        "services `{}` ({}) and `{}` ({}) want one path",
+                        other.name, other.path, service.name, service.path
+                    ),
+                )
+                .help(format!("the other one is at {}", other.origin)),
+            );
+        }
+        let clash = |other: &&Service| {
+            other.conflicts.contains(&service.name) || service.conflicts.contains(&other.name)
+        };
+        let on = |service: &Service| service.state == ServiceState::Enabled;
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| on(other) && on(service) && clash(other))
+        {
+            problems.push(
+                Problem::at(
+                    &service.origin,
+                    format!(
+                        "services `{}` and `{}` can't run side by side, and both do",
+                        other.name, service.name
+                    ),
+                )
+                .help("make one of them `state = \"dormant\"`"),
+            );
+        }
+        let off = services
+            .iter()
+            .find(|other| !on(other) && on(service) && service.needs.contains(&other.name));
+        if let Some(other) = off {
+            problems.push(
+                Problem::at(
+                    &service.origin,
+                    format!(
+                        "service `{}` runs and needs `{}`, which is dormant",
+                        service.name, other.name
+                    ),
+                )
+                .help("make both enabled, or both dormant"),
+            );
+        }
+    }
+    fits(services, memory, board, problems);
+}
+
+/// What runs from the start has to have room in memory, and what is dormant must have it by itself.
+fn fits(services: &[Service], memory: u64, board: &str, problems: &mut Problems) {
+    let left = memory.saturating_sub(SYSTEM);
+    let (memory, system) = (size::in_words(memory), size::in_words(SYSTEM));
+    let on = |service: &&Service| service.state == ServiceState::Enabled;
+    let sum: u64 = services
+        .iter()
+        .filter(on)
+        .map(|service| service.ram)
+        .fold(0, u64::saturating_add);
+    if let (true, Some(first)) = (sum > left, services.iter().find(on)) {
+        let mut what = format!(
+            "the services that run from the start take more memory than a {board} has: {} of {memory}, and the system takes \
+             {system}",
+            size::in_words(sum)
+        );
+        for service in services.iter().filter(on) {
+            let _ = write!(
+                what,
+                "\n  {:<16} {:>8}",
+                service.name,
+                size::in_words(service.ram)
+            );
+        }
+        problems.push(Problem::at(&first.origin, what).help("make some of them `state = \"dormant\"`"));
+        return;
+    }
+    for service in services.iter().filter(|service| service.ram > left) {
+        let what = format!(
+            "service `{}` takes {}, and a {board} has {memory} of which the system takes {system}",
+            service.name,
+            size::in_words(service.ram),
+        );
+        problems.push(Problem::at(&service.origin, what).help("leave it out for this board"));
+    }
+}
+
+/// Memory in bytes that the system itself takes, with hotspot and portal.
+const SYSTEM: u64 = 200 << 20;

@@ -1,0 +1,216 @@
+//! Services: what can be wrong with one is told with its place, and what is right is in the plan.
+
+mod testtree;
+
+use std::fmt::Write as _;
+
+use clic_recipe::plan::{Place, ServiceState, UnitState};
+use testtree::TestTree;
+
+const FILE: &str = "recipes/minimal.toml";
+
+/// Pads of a Debian package, which run; a dormant wiki that needs them; and pages.
+fn with_services() -> TestTree {
+    let tree = TestTree::new();
+    let text = std::fs::read_to_string(tree.path(FILE)).unwrap();
+    // At the end, where [[tables]] may stand; its lines are counted from where it begins.
+    let services = r#"
+[[service]]
+name = "pads"
+kind = "debian"
+title = { fr = "Bloc-notes", en = "Pads" }
+description = { fr = "Écrire ensemble.", en = "Write together." }
+category = "writing"
+path = "/pads"
+packages = ["pads-server"]
+units = ["pads.service"]
+port = 9001
+ram = "100M"
+disk = "20M"
+
+[[service]]
+name = "wiki"
+kind = "debian"
+state = "dormant"
+title = { fr = "Wiki", en = "Wiki" }
+description = { fr = "Un wiki.", en = "A wiki." }
+category = "writing"
+path = "/wiki"
+units = ["wiki.service"]
+port = 9002
+ram = "64M"
+needs = ["pads"]
+
+[[service]]
+name = "pages"
+kind = "static"
+title = { fr = "Pages", en = "Pages" }
+description = { fr = "Des pages.", en = "Some pages." }
+category = "learning"
+path = "/pages"
+root = "/usr/share/pages"
+ram = "1M"
+"#;
+    tree.write(FILE, &format!("{text}{services}"));
+    tree
+}
+
+#[test]
+fn what_is_right_is_in_the_plan() {
+    let plan = with_services().plan();
+    let names: Vec<_> = plan
+        .services
+        .iter()
+        .map(|service| (service.name.as_str(), service.state))
+        .collect();
+    let wanted = [
+        ("pads", ServiceState::Enabled),
+        ("wiki", ServiceState::Dormant),
+        ("pages", ServiceState::Enabled),
+    ];
+    assert_eq!(names, wanted);
+    let pads = &plan.services[0];
+    assert_eq!(
+        (pads.ram, pads.disk, pads.start_seconds),
+        (100 << 20, 20 << 20, 60)
+    );
+    assert_eq!(pads.place, Place::Port(9001));
+    assert_eq!(plan.services[2].place, Place::Root("/usr/share/pages".into()));
+    assert!(plan.packages.iter().any(|package| package.name == "pads-server"));
+    let state = |name: &str| {
+        plan.units
+            .iter()
+            .find(|unit| unit.name == name)
+            .map(|unit| unit.state)
+    };
+    assert_eq!(state("pads.service"), Some(UnitState::Enabled));
+    assert_eq!(state("wiki.service"), Some(UnitState::Disabled));
+}
+
+#[test]
+fn slips_are_told_with_their_place() {
+    // What is replaced, by what, what is said, and the advice.
+    let slips = [
+        (
+            "name = \"pads\"",
+            "name = \"Pads\"",
+            "`Pads` is no name of a service",
+            "lower case",
+        ),
+        (
+            "name = \"wiki\"",
+            "name = \"pads\"",
+            "service `pads` is there twice",
+            "another name",
+        ),
+        (
+            "path = \"/pads\"",
+            "path = \"pads/\"",
+            "`pads/` is no path on the portal",
+            "like `/pads`",
+        ),
+        (
+            "path = \"/pads\"",
+            "path = \"/a;b\"",
+            "`/a;b` is no path on the portal",
+            "like `/pads`",
+        ),
+        (
+            "path = \"/pads\"",
+            "path = \"/content/x\"",
+            "`/content` is the portal's own",
+            "another path",
+        ),
+        (
+            "path = \"/wiki\"",
+            "path = \"/pads/wiki\"",
+            "services `pads` (/pads) and `wiki` (/pads/wiki) want one path",
+            "the other one is at",
+        ),
+        (
+            "category = \"learning\"",
+            "category = \"learn\"",
+            "unknown value `learn`",
+            "values: `files`, `writing`, `video`, `learning`, `exchange`, `participation`",
+        ),
+        (
+            "port = 9001\n",
+            "",
+            "where does this service answer?",
+            "add `port",
+        ),
+        (
+            "port = 9001",
+            "root = \"/x\"",
+            "`root` has no meaning for a service of kind `debian`",
+            "give the `port`",
+        ),
+        (
+            "root = \"/usr/share/pages\"\n",
+            "",
+            "which pages does this service show?",
+            "add `root",
+        ),
+        (
+            "root = \"/usr/share/pages\"",
+            "root = \"usr\"",
+            "`usr` must be an absolute path",
+            "a directory in the image",
+        ),
+        ("ram = \"1M\"\n", "", "the key `ram` is missing", ""),
+        ("ram = \"1M\"", "ram = \"some\"", "`some` is not a size", ""),
+        (
+            "needs = [\"pads\"]",
+            "needs = [\"pad\"]",
+            "service `wiki` names `pad`, which is no other service here",
+            "did you mean `pads`?",
+        ),
+        (
+            "root = \"/usr/share/pages\"",
+            "root = \"/usr/share/pages\"\nneeds = [\"wiki\"]",
+            "service `pages` runs and needs `wiki`, which is dormant",
+            "make both enabled",
+        ),
+        (
+            "root = \"/usr/share/pages\"",
+            "root = \"/usr/share/pages\"\nconflicts = [\"pads\"]",
+            "services `pads` and `pages` can't run side by side",
+            "dormant",
+        ),
+        (
+            "ram = \"100M\"",
+            "ram = \"100G\"",
+            "the services that run from the start take more memory",
+            "dormant",
+        ),
+        (
+            "ram = \"64M\"",
+            "ram = \"64G\"",
+            "service `wiki` takes 64G",
+            "leave it out",
+        ),
+        ("units = [\"pads.service\"]", "units = [\"pads\"]", "`pads`", ""),
+        (
+            "title = { fr = \"Bloc-notes\", en = \"Pads\" }",
+            "title = { fr = \"Bloc-notes\" }",
+            "this text is not there in `en`",
+            "add `en",
+        ),
+    ];
+    let mut wrong = String::new();
+    for (from, to, message, help) in slips {
+        let tree = with_services();
+        tree.edit(FILE, from, to);
+        let said = tree.complaints();
+        let placed = said
+            .lines()
+            .any(|line| line.starts_with(&format!("{FILE}:")) && line.contains(message));
+        if !placed || !said.contains(help) {
+            let _ = writeln!(
+                wrong,
+                "\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}"
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}

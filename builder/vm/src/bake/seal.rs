@@ -1,0 +1,92 @@
+//! What of a running system belongs into an image, and what only into its own life.
+
+/// Directories whose content is of one run, or of one device. They themselves stay as they are.
+pub(super) const INSIDE: [&str; 15] = [
+    // Mounted over while it runs.
+    "boot/firmware",
+    "boot/efi",
+    "dev",
+    "proc",
+    "run",
+    "sys",
+    "tmp",
+    // Written by whatever runs.
+    "root/.cache",
+    "var/cache/apt",
+    "var/lib/private/systemd",
+    "var/lib/systemd/timers",
+    "var/lib/systemd/timesync",
+    "var/log",
+    "var/tmp",
+    "lost+found",
+];
+
+/// Paths that are of one device, or the way in that the bake used.
+const EXACTLY: [&str; 15] = [
+    "",
+    ".clic-bake",
+    "etc/.updated",
+    "etc/adjtime",
+    "etc/clic/baking",
+    "etc/machine-id",
+    "etc/systemd/system/clic-test-agent.service",
+    "etc/systemd/system/sysinit.target.wants/clic-test-agent.service",
+    "usr/lib/clic-test-agent.sh",
+    "usr/lib/clock-epoch",
+    "var/.updated",
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/catalog/database",
+    "var/lib/systemd/credential.secret",
+    "var/lib/systemd/random-seed",
+];
+
+/// Whether a path, without a slash at either end, stays as the image has it.
+pub fn stays(path: &str) -> bool {
+    let inside = |dir: &str| {
+        path.strip_prefix(dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    EXACTLY.contains(&path) || INSIDE.into_iter().any(inside) || path.starts_with("etc/ssh/ssh_host_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent;
+
+    #[test]
+    fn what_a_run_leaves_stays_behind() {
+        for path in [
+            "",
+            "proc",
+            "run/systemd/units",
+            "var/log/journal/x/system.journal",
+            "etc/ssh/ssh_host_ed25519_key.pub",
+            "etc/machine-id",
+            "tmp",
+        ] {
+            assert!(stays(path), "{path}");
+        }
+        for path in [
+            "etc",
+            "etc/yunohost/installed",
+            "var/lib/mysql/ibdata1",
+            "var/logs",
+            "runner",
+        ] {
+            assert!(!stays(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_way_in_does_not_come_out() {
+        for path in [
+            agent::SCRIPT_PATH,
+            agent::UNIT_PATH,
+            agent::WANTS_PATH,
+            super::super::MARK,
+        ] {
+            assert!(stays(path.trim_start_matches('/')), "{path}");
+        }
+    }
+}
