@@ -68,7 +68,8 @@ pub struct Installed {
     pub arch: String,
 }
 
-/// Builds the tree of `spec`, then lets `bake` change it, before content is laid over it. The store has its packages ([`Resolution::have`]); they are verified as they are opened.
+/// Builds the tree of `spec`, then lets `bake` change it if the plan has bakes, before content is laid over it. The store has
+/// its packages ([`Resolution::have`]); they are verified as they are opened.
 ///
 /// Errors: [`clic_host::UserError`] for a host that lacks something, a unit or an owner that does not exist;
 /// [`space::NoSpace`] before anything is unpacked; else the failing step with the end of its output.
