@@ -84,6 +84,7 @@ impl World {
                 "--mount",
                 "--pid",
                 "--net",
+                "--uts",
             ])
             .args([
                 "--fork",
