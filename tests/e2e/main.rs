@@ -14,3 +14,4 @@ mod nomad;
 mod reproducible;
 mod scripts;
 mod support;
+mod trust;
