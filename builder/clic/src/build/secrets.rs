@@ -32,8 +32,12 @@ impl Secrets {
     pub fn remove(tree: &mut TarTree, files: &[TreeFile]) -> Result<()> {
         let secrets = Self::declared([&*tree])?;
         let asked_for = |path: &str| files.iter().any(|file| file.path.trim_matches('/') == path);
-        let made = tree.entries().filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
-        let paths: Vec<String> = made.map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect();
+        let made = tree
+            .entries()
+            .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
+        let paths: Vec<String> = made
+            .map(|(path, _)| String::from_utf8_lossy(path).into_owned())
+            .collect();
         for path in paths {
             if secrets.has(&path) && !asked_for(&path) && tree.size(&path) != Some(0) {
                 tree.remove(path.as_bytes());
@@ -73,7 +77,12 @@ mod tests {
         let mut tree = TarTree::default();
         let step = "title = 'x'\nnever-in-image = ['/root/.rnd', '/etc/*.key', '/etc/asked']\n";
         tree.write_file(&format!("{STEPS}/40-yunohost.toml"), step.into());
-        for (path, bytes) in [("/root/.rnd", "x"), ("/etc/a.key", ""), ("/etc/b", "x"), ("/etc/asked", "x")] {
+        for (path, bytes) in [
+            ("/root/.rnd", "x"),
+            ("/etc/a.key", ""),
+            ("/etc/b", "x"),
+            ("/etc/asked", "x"),
+        ] {
             tree.write_file(path, bytes.into());
         }
         let asked = TreeFile {
