@@ -5,6 +5,7 @@ pub mod finished;
 mod outputs;
 pub mod parts;
 mod portal;
+mod secrets;
 mod services;
 mod timings;
 
@@ -33,6 +34,7 @@ use crate::build::bake::Bakery;
 use crate::build::finished::{Earlier, Finished};
 use crate::build::outputs::{Outputs, Written};
 use crate::build::parts::Parts;
+use crate::build::secrets::Secrets;
 use crate::build::timings::Timings;
 use crate::context::Context;
 use crate::failure::is;
@@ -219,6 +221,7 @@ impl Build<'_> {
         };
         let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| {
             let changed = bakery.bake(tree)?;
+            Secrets::remove(tree, &parts.files)?;
             if !changed.is_empty() {
                 files.retain(|file| !changed.contains(file.path.as_str()));
                 let described = ImageDescription::new(plan, epoch, files.iter().copied());
