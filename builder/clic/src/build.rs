@@ -6,6 +6,7 @@ pub mod finished;
 mod outputs;
 pub mod parts;
 mod portal;
+mod secrets;
 mod services;
 mod timings;
 
