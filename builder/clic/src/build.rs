@@ -37,7 +37,7 @@ use crate::build::outputs::{Outputs, Written};
 use crate::build::parts::Parts;
 use crate::build::timings::Timings;
 use crate::context::Context;
-use crate::failure::is;
+use crate::failure::is_request;
 use crate::fits;
 use crate::mirror::MirrorArgs;
 use crate::output;
@@ -126,7 +126,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         progress,
     };
     let written = build.run(&timings).map_err(|error| {
-        if error.chain().any(is::<UserError>) {
+        if error.chain().any(is_request) {
             return error;
         }
         error.context(format!("{name} was not built (log: {})", log.path().display()))
