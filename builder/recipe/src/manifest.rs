@@ -267,7 +267,7 @@ mod tests {
     }
 
     /// With everything that manifests have.
-    const WHOLE: &str = r##"#:schema https://example.org/manifest.v2.schema.json
+    const WHOLE: &str = r#"#:schema https://example.org/manifest.v2.schema.json
 packaging_format = 2
 id = "my_notes"
 name = "My notes"
@@ -357,7 +357,7 @@ alpha-software.en = "young"
     extras.yarn.packages = ["yarn"]
     [resources.database]
     type = "mysql"
-"##;
+"#;
 
     #[test]
     fn a_manifest_says_what_the_app_needs_and_asks() {

@@ -84,8 +84,8 @@ pub fn files(all: &[AppFile]) -> Result<TarTree> {
 
 fn put(tree: &mut TarTree, path: &str, bytes: Vec<u8>, mode: u32) {
     tree.write_file(path, bytes);
-    let made = tree.get(path).cloned();
-    if let Some(mut entry) = made {
+    let written = tree.get(path).cloned();
+    if let Some(mut entry) = written {
         entry.mode = mode;
         tree.insert(path.as_bytes().to_vec(), entry);
     }
@@ -112,11 +112,7 @@ mod tests {
         for (name, mode, link) in entries {
             let mut header = Header::new_gnu();
             header.set_mode(*mode);
-            header.set_size(if name.ends_with('/') || link.is_some() {
-                0
-            } else {
-                1
-            });
+            header.set_size(u64::from(!name.ends_with('/') && link.is_none()));
             // The builder refuses what leads out; the archive of somebody else's builder does not.
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             if let Some(link) = link {
