@@ -1,5 +1,6 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
+pub mod apps;
 mod bake;
 pub mod finished;
 mod outputs;
@@ -37,7 +38,7 @@ use crate::build::parts::Parts;
 use crate::build::secrets::Secrets;
 use crate::build::timings::Timings;
 use crate::context::Context;
-use crate::failure::is;
+use crate::failure::is_request;
 use crate::fits;
 use crate::mirror::MirrorArgs;
 use crate::output;
@@ -126,7 +127,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         progress,
     };
     let written = build.run(&timings).map_err(|error| {
-        if error.chain().any(is::<UserError>) {
+        if error.chain().any(is_request) {
             return error;
         }
         error.context(format!("{name} was not built (log: {})", log.path().display()))
@@ -172,7 +173,6 @@ impl Build<'_> {
     fn run(&self, timings: &Timings) -> Result<Written> {
         let (plan, progress) = (self.plan, &self.progress);
         fits::check(plan, None)?;
-        Bakery::check(plan, self.args.from.offline)?;
         let resolution = self
             .packages
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
@@ -197,9 +197,11 @@ impl Build<'_> {
             }
         };
         let parts = Parts::new(plan, &resolution)?;
+        // Before any stage begins: an app that does not suit ends the build.
+        let apps = apps::ready(plan, &resolution, self.store, progress)?;
         resolution.have(self.store, progress)?;
         let (ids, epoch) = (&parts.ids, parts.epoch);
-        let mut files: Vec<&TreeFile> = parts.files.iter().collect();
+        let mut files: Vec<&TreeFile> = parts.files.iter().chain(&parts.late).collect();
         let spec = parts.spec(
             self.threads() as usize,
             self.args.rebuild,
@@ -208,6 +210,7 @@ impl Build<'_> {
         let bakery = Bakery {
             plan,
             parts: &parts,
+            apps,
             resolution: &resolution,
             name: self.name,
             store: self.store,
@@ -220,6 +223,9 @@ impl Build<'_> {
                 .then(|| self.args.out.join(format!("{}.failed.img", self.name))),
         };
         let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| {
+            if plan.bakes.is_empty() && bakery.apps.is_empty() {
+                return Ok(false);
+            }
             let changed = bakery.bake(tree)?;
             Secrets::remove(tree, &parts.files)?;
             if !changed.is_empty() {
@@ -227,7 +233,7 @@ impl Build<'_> {
                 let described = ImageDescription::new(plan, epoch, files.iter().copied());
                 tree.write_file(IMAGE_DESCRIPTION_PATH, described.to_json()?);
             }
-            Ok(())
+            Ok(true)
         })?;
         let description = ImageDescription::new(plan, epoch, files.iter().copied());
         let tree = Tree::from_root(&root.tree)?;
