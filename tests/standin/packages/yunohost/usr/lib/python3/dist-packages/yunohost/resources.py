@@ -11,14 +11,16 @@ from .system import run
 
 
 def provide(app, manifest):
-    for kind, wanted in manifest.get("resources", {}).items():
-        try:
-            function = KINDS[kind]
-        except KeyError:
-            raise Error(f"the stand-in has no resource {kind}") from None
-        settings = settings_of(app)
-        function(app, wanted, settings)
-        write_settings(app, settings)
+    wanted = manifest.get("resources", {})
+    for kind in wanted:
+        if kind not in KINDS:
+            raise Error(f"the stand-in has no resource {kind}")
+    # In an order that is ours: directories belong to users.
+    for kind, function in KINDS.items():
+        if kind in wanted:
+            settings = settings_of(app)
+            function(app, wanted[kind], settings)
+            write_settings(app, settings)
 
 
 def _permissions(_app, wanted, settings):
@@ -79,5 +81,5 @@ def take_away(app, manifest):
         subprocess.run(["userdel", app], capture_output=True)
 
 
-KINDS = {"permissions": _permissions, "system_user": _system_user, "install_dir": _install_dir, "data_dir": _data_dir,
-         "ports": _ports, "apt": _apt}
+KINDS = {"apt": _apt, "system_user": _system_user, "install_dir": _install_dir, "data_dir": _data_dir, "ports": _ports,
+         "permissions": _permissions}
