@@ -117,6 +117,19 @@ class Running(unittest.TestCase):
             self.assertEqual(box.root.read("/srv/a.conf"), b"\xff a=" + token + b" b=" + token + b"\n")
             self.assertEqual(box.mode("/srv/a.conf"), 0o604)
 
+    def test_placeholders_stay_while_the_image_is_baked(self):
+        text = TOKEN + '[[replace]]\nfiles = ["/srv/a.conf"]\nplaceholder = "@@PLACE@@"\nvalue = "token"\n'
+        with device(_10_x=text, _20_y=TOKEN.replace("/etc/x", "/etc/y")) as box:
+            box.write("/srv/a.conf", "@@PLACE@@")
+            box.write("/etc/clic/baking", "")
+            self.assertTrue(box.run()[0])
+            self.assertEqual({step["name"]: step["state"] for step in state.status(box.root)["steps"]},
+                             {"10-x": "not-needed", "20-y": "done"})
+            self.assertEqual(box.read("/srv/a.conf"), "@@PLACE@@")
+            os.unlink(box.root.at("/etc/clic/baking"))
+            box.run()
+            self.assertEqual(box.read("/srv/a.conf"), box.read("/etc/x/secret"))
+
     def test_a_file_behind_a_link_is_written_where_it_is(self):
         with device(_10_x=TOKEN) as box:
             os.makedirs(box.root.at("/data"))

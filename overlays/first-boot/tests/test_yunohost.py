@@ -33,6 +33,8 @@ def installed(box):
     box.write(f"{bought}/key.pem", "bought\n")
     os.symlink(bought, box.root.at("/etc/yunohost/certs/bought.example"))
     box.write("/usr/share/yunohost/ssl/ca/cacert.pem", "of the image\n")
+    # In the place of a key that nobody reads.
+    box.write("/usr/share/yunohost/ssl/certs/yunohost_key.pem", "")
 
 
 def openssl(*words):

@@ -7,6 +7,8 @@ import re
 import tomllib
 
 DIRECTORY = "/usr/lib/clic/first-boot.d"
+# Is there while an image is baked (`[[bake]]`), and on no device.
+BAKING = "/etc/clic/baking"
 
 # Number, then words: a part of a systemd unit's name without anything to escape.
 NAME = re.compile(r"[0-9]{2}(-[a-z0-9]+)+\Z")
@@ -59,7 +61,12 @@ class Step:
             raise AttributeError(key) from None
 
     def applies(self, root):
-        """Whether this device has what the step is about."""
+        """Whether this device has what the step is about.
+
+        While an image is baked, secrets are thrown away afterwards, but placeholders are for the device: they stay.
+        """
+        if self.tables["replace"] and root.exists(BAKING):
+            return False
         return all(root.exists(path) for path in self.only_if)
 
     @property

@@ -1,4 +1,5 @@
-"""What a boot test asks of services on the real device: with services of its own, which it removes again.
+"""What a boot test asks of services on the real device: with services of its own, which it removes again, and with those that
+the image carries.
 
 Each command can be repeated, says what it saw, and exits with 1 when something was wrong.
 """
@@ -13,6 +14,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+
+import hotspot
 
 DEFINITIONS = "/usr/share/clic/services.d"
 STATE = "/var/lib/clic/services"
@@ -162,5 +165,27 @@ def recovers():
     print("ended by clic-service-recover.service")
 
 
+def carried():
+    """What this image carries, used by a guest of the hotspot: what is on, and what is dormant, switched on for that."""
+    hotspot.radios()
+    hotspot.join()
+    used = []
+    for found in service("list")[1]["services"]:
+        name, dormant = found["name"], found["state"] == "dormant"
+        url = found["url"] if "://" in found["url"] else hotspot.HOME.rstrip("/") + found["url"]
+        if dormant:
+            code, answer = service("enable", name)
+            expect(code == 0 and answer["changed"], f"{name} was not switched on: {answer}")
+        try:
+            answer = hotspot.guest(hotspot.GUESTS[0], "get", url)
+            expect(answer["status"] == 200, f"a guest gets {answer['status']} at {url}: {answer['body'][:200]}")
+        finally:
+            if dormant:
+                code, answer = service("disable", name)
+        expect(not dormant or code == 0, f"{name} was not switched off: {answer}")
+        used.append(f"{url} ({'dormant' if dormant else 'on'})")
+    print(f"used by a guest: {', '.join(used) or 'this image carries none'}")
+
+
 if __name__ == "__main__":
-    {"switches": switches, "refuses": refuses, "recovers": recovers}[sys.argv[1]]()
+    {"switches": switches, "refuses": refuses, "recovers": recovers, "carried": carried}[sys.argv[1]]()
