@@ -5,6 +5,7 @@ pub mod finished;
 mod outputs;
 pub mod parts;
 mod portal;
+mod secrets;
 mod services;
 mod timings;
 

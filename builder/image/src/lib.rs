@@ -8,6 +8,7 @@ pub mod diff;
 pub mod embedded;
 pub mod ext4;
 pub mod fat;
+pub mod first_start;
 pub mod ids;
 pub mod inspect;
 pub mod layout;

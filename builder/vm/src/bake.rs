@@ -1,8 +1,8 @@
 //! Steps that need the running system, done in it: a copy of the image is booted, the steps run as root, and what they changed
 //! is brought out.
 //!
-//! The system that runs can tell by [`MARK`] that it is being baked: what belongs to a device's first start, such as its keys,
-//! has to wait then. See [`seal`] for what does not come out.
+//! The system that runs can tell by [`MARK`] that it is being baked: what is made once on each device has to wait then. See
+//! [`seal`] for what does not come out.
 
 pub mod seal;
 
@@ -42,7 +42,7 @@ const LAST_LINES: usize = 15;
 
 /// Writes what is in the file system, and what changed in it since the image was made, into [`RESULT`]. After that come the
 /// image's time, which every file of it has as the time of its inode's last change, and directories that are left out: some
-/// change while they are read.
+/// change while they are read. Sockets and devices (postfix has some) are made by whoever runs.
 const PACK: &str = r#"set -eu
 result=$1 epoch=$2
 shift 2
@@ -54,7 +54,7 @@ for dir; do
     set -- "$@" -o -path "./$dir"
     shift
 done
-find . -xdev \( -path ".$result" "$@" \) -prune -o -newerct "@$epoch" ! -type s -print0 >"$result/new"
+find . -xdev \( -path ".$result" "$@" \) -prune -o -newerct "@$epoch" ! -type s ! -type b ! -type c -print0 >"$result/new"
 tar --create --file "$result/tar" --null --no-recursion --files-from "$result/new" --numeric-owner --format=pax \
     --xattrs --xattrs-include='*' --warning=no-file-ignored
 sync

@@ -18,6 +18,7 @@ use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
 use crate::build::parts::Parts;
+use crate::build::secrets::Secrets;
 
 /// Everything that bakes of one image need.
 pub struct Bakery<'a> {
@@ -84,6 +85,7 @@ impl Bakery<'_> {
     fn inputs(&self) -> Result<Inputs> {
         let mut inputs = Inputs::default();
         inputs.add("clic's engine", clic_rootfs::ENGINE);
+        inputs.add("clic's seal", seal::VERSION.to_string());
         inputs.add("date of the archive", self.resolution.epoch.to_string());
         for package in &self.resolution.packages {
             inputs.add_package(package);
@@ -144,13 +146,17 @@ fn differs(one: &TarTree, other: &TarTree, path: &str) -> Result<bool> {
     Ok(!same_kind || looks(before) != looks(after))
 }
 
-/// What a bake changed, without what belongs to one run or one device.
+/// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
 fn changes(before: &TarTree, tar: &Path, paths: &Path) -> Result<Changes> {
     let mut tree = TarTree::read(tar).context("what the bake changed")?;
-    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let secrets = Secrets::declared([before, &tree])?;
+    let stays = |path: &[u8]| {
+        let path = String::from_utf8_lossy(path);
+        seal::stays(&path) || secrets.has(&path)
+    };
     let found: Vec<Vec<u8>> = tree.paths().map(<[u8]>::to_vec).collect();
     for path in found {
-        if seal::stays(&text(&path)) {
+        if stays(&path) {
             tree.remove(&path);
         }
     }
@@ -159,7 +165,7 @@ fn changes(before: &TarTree, tar: &Path, paths: &Path) -> Result<Changes> {
         .split(|byte| *byte == 0)
         .map(|path| path.strip_prefix(b"./").unwrap_or(path))
         .collect();
-    let gone = |path: &&[u8]| !there.contains(path) && !seal::stays(&text(path));
+    let gone = |path: &&[u8]| !there.contains(path) && !stays(path);
     let removed = before.paths().filter(gone).map(<[u8]>::to_vec).collect();
     Ok(Changes { tree, removed })
 }
@@ -176,18 +182,27 @@ mod tests {
         for path in ["/etc/kept", "/etc/gone", "/var/log/gone"] {
             before.write_file(path, b"old".to_vec());
         }
+        let step = b"title = 'pads'\nsecrets = ['/etc/pads/*.key']\n";
+        before.write_file("/usr/lib/clic/first-boot.d/50-pads.toml", step.to_vec());
+        // An empty one keeps its place.
+        before.write_file("/etc/pads/a.key", Vec::new());
         let mut after = TarTree::default();
-        for path in ["/etc/new", "/var/log/new", "/etc/machine-id"] {
+        for path in ["/etc/new", "/var/log/new", "/etc/machine-id", "/etc/pads/a.key", "/etc/pads/b.key"] {
             after.write_file(path, b"new".to_vec());
         }
         after.write(&tar, 7).unwrap();
-        std::fs::write(&paths, ".\0./etc\0./etc/kept\0./etc/new\0./var\0./var/log\0").unwrap();
+        let gone = ["etc/gone", "var/log/gone", "etc/pads/a.key"].map(str::as_bytes);
+        let mut there = b".\0".to_vec();
+        for path in before.paths().filter(|path| !gone.contains(path)) {
+            there.extend([b"./", path, b"\0"].concat());
+        }
+        std::fs::write(&paths, there).unwrap();
         let changes = changes(&before, &tar, &paths).unwrap();
         let new: Vec<&[u8]> = changes.tree.paths().collect();
         assert!(new.contains(&&b"etc/new"[..]), "{new:?}");
         assert!(
             !new.iter()
-                .any(|path| path.starts_with(b"var/log/new") || *path == b"etc/machine-id")
+                .any(|path| path.starts_with(b"var/log/new") || path.ends_with(b".key") || *path == b"etc/machine-id")
         );
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
     }

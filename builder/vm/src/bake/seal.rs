@@ -1,7 +1,11 @@
 //! What of a running system belongs into an image, and what only into its own life.
 
+/// Another one whenever something else comes out of the same bake, or its secrets are others: what was baked before is baked
+/// again.
+pub const VERSION: u32 = 2;
+
 /// Directories whose content is of one run, or of one device. They themselves stay as they are.
-pub(super) const INSIDE: [&str; 15] = [
+pub(super) const INSIDE: [&str; 17] = [
     // Mounted over while it runs.
     "boot/firmware",
     "boot/efi",
@@ -13,6 +17,10 @@ pub(super) const INSIDE: [&str; 15] = [
     // Written by whatever runs.
     "root/.cache",
     "var/cache/apt",
+    // What first boot remembers: in a bake it is only for the bake (overlay `first-boot`).
+    "var/lib/clic/first-boot",
+    // Who was banned, and how far logs were read.
+    "var/lib/fail2ban",
     "var/lib/private/systemd",
     "var/lib/systemd/timers",
     "var/lib/systemd/timesync",
@@ -22,12 +30,14 @@ pub(super) const INSIDE: [&str; 15] = [
 ];
 
 /// Paths that are of one device, or the way in that the bake used.
-const EXACTLY: [&str; 15] = [
+const EXACTLY: [&str; 16] = [
     "",
     ".clic-bake",
     "etc/.updated",
     "etc/adjtime",
     "etc/clic/baking",
+    // YunoHost's prompt says the address there, and the fingerprints of keys.
+    "etc/issue",
     "etc/machine-id",
     "etc/systemd/system/clic-test-agent.service",
     "etc/systemd/system/sysinit.target.wants/clic-test-agent.service",
@@ -64,11 +74,13 @@ mod tests {
             "etc/ssh/ssh_host_ed25519_key.pub",
             "etc/machine-id",
             "tmp",
+            "var/lib/clic/first-boot/done",
         ] {
             assert!(stays(path), "{path}");
         }
         for path in [
             "etc",
+            "var/lib/clic/services/portal.json",
             "etc/yunohost/installed",
             "var/lib/mysql/ibdata1",
             "var/logs",

@@ -3,38 +3,10 @@
 
 use anyhow::Result;
 use glob::Pattern;
-use serde::Deserialize;
 
 use super::{Context, Findings, ON_DEVICE};
+use crate::first_start::{STEPS, Step};
 use crate::read::{EntryKind, Root};
-
-/// Where the steps are.
-const STEPS: &str = "/usr/lib/clic/first-boot.d";
-
-/// What a step says of secrets, of all that it says.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Step {
-    title: String,
-    #[serde(default)]
-    secrets: Vec<String>,
-    #[serde(default)]
-    never_in_image: Vec<String>,
-    #[serde(default)]
-    file: Vec<File>,
-    #[serde(default)]
-    certificate: Vec<Certificate>,
-}
-
-#[derive(Deserialize)]
-struct File {
-    path: String,
-}
-
-#[derive(Deserialize)]
-struct Certificate {
-    key: String,
-}
 
 /// None of them is there; an empty file keeps a place.
 pub(super) fn declared(cx: &Context, out: &mut Findings) -> Result<()> {
@@ -45,20 +17,18 @@ pub(super) fn declared(cx: &Context, out: &mut Findings) -> Result<()> {
     for entry in root.list(STEPS)? {
         let file = entry.display();
         let Some(text) = cx.text(&file)? else { continue };
-        let step: Step = match toml::from_str(&text) {
+        let step = match Step::parse(&text) {
             Ok(step) => step,
             Err(error) => {
                 out.add(
-                    format!("{file} is no step of a first start: {}", error.message()),
+                    format!("{file} is no step of a first start: {error}"),
                     "the overlay `first-boot` says what a step is",
                 );
                 continue;
             }
         };
-        let made = step.file.into_iter().map(|file| file.path);
-        let keys = step.certificate.into_iter().map(|certificate| certificate.key);
-        for pattern in made.chain(keys).chain(step.secrets).chain(step.never_in_image) {
-            for path in matching(root, &pattern)? {
+        for pattern in step.secrets() {
+            for path in matching(root, pattern)? {
                 let what = format!(
                     "{path} is a secret that each device makes ({}: {})",
                     file, step.title
