@@ -1,5 +1,6 @@
 //! `clic build`: from a recipe to an image, stage by stage.
 
+pub mod apps;
 mod bake;
 pub mod finished;
 mod outputs;
@@ -171,7 +172,6 @@ impl Build<'_> {
     fn run(&self, timings: &Timings) -> Result<Written> {
         let (plan, progress) = (self.plan, &self.progress);
         fits::check(plan, None)?;
-        Bakery::check(plan, self.args.from.offline)?;
         let resolution = self
             .packages
             .resolve(plan, self.mirrors, self.store, self.log, progress)?;
@@ -196,9 +196,11 @@ impl Build<'_> {
             }
         };
         let parts = Parts::new(plan, &resolution)?;
+        // Before any stage begins: an app that does not suit ends the build.
+        let apps = apps::ready(plan, &resolution, self.store, progress)?;
         resolution.have(self.store, progress)?;
         let (ids, epoch) = (&parts.ids, parts.epoch);
-        let mut files: Vec<&TreeFile> = parts.files.iter().collect();
+        let mut files: Vec<&TreeFile> = parts.files.iter().chain(&parts.late).collect();
         let spec = parts.spec(
             self.threads() as usize,
             self.args.rebuild,
@@ -207,6 +209,7 @@ impl Build<'_> {
         let bakery = Bakery {
             plan,
             parts: &parts,
+            apps,
             resolution: &resolution,
             name: self.name,
             store: self.store,
@@ -219,13 +222,16 @@ impl Build<'_> {
                 .then(|| self.args.out.join(format!("{}.failed.img", self.name))),
         };
         let root = clic_rootfs::build(&spec, self.store, self.log, progress, |tree| {
+            if plan.bakes.is_empty() && bakery.apps.is_empty() {
+                return Ok(false);
+            }
             let changed = bakery.bake(tree)?;
             if !changed.is_empty() {
                 files.retain(|file| !changed.contains(file.path.as_str()));
                 let described = ImageDescription::new(plan, epoch, files.iter().copied());
                 tree.write_file(IMAGE_DESCRIPTION_PATH, described.to_json()?);
             }
-            Ok(())
+            Ok(true)
         })?;
         let description = ImageDescription::new(plan, epoch, files.iter().copied());
         let tree = Tree::from_root(&root.tree)?;

@@ -6,23 +6,25 @@ use anyhow::Result;
 use clic_host::UserError;
 use clic_image::layout::Layout;
 use clic_recipe::Plan;
-use clic_recipe::plan::Bundle;
 
 use crate::output;
 
 /// Refuses, with a table, what is hopeless already. `system`: bytes of all packages when installed, where that is known.
 pub fn check(plan: &Plan, system: Option<u64>) -> Result<()> {
-    let content = plan.bundles.iter().map(Bundle::size).fold(0, u64::saturating_add);
-    let needed = content.saturating_add(system.unwrap_or(0));
+    let bundles = plan.bundles.iter().map(|bundle| (&bundle.name, bundle.size()));
+    let services = plan.services.iter().map(|service| (&service.name, service.disk));
+    let brought: Vec<_> = bundles.chain(services.filter(|(_, disk)| *disk > 0)).collect();
+    let sizes = brought.iter().map(|(_, size)| *size).chain(system);
+    let needed = sizes.fold(0, u64::saturating_add);
     let Err(error) = Layout::estimate(&plan.disk, needed, plan.image_size) else {
         return Ok(());
     };
-    if plan.bundles.is_empty() {
+    if brought.is_empty() {
         return Err(error.into());
     }
     let row = |name: &str, size: u64| vec![format!("  {name}"), output::size(size)];
     let mut rows: Vec<_> = system.iter().map(|size| row("the system", *size)).collect();
-    rows.extend(plan.bundles.iter().map(|bundle| row(&bundle.name, bundle.size())));
+    rows.extend(brought.iter().map(|(name, size)| row(name, *size)));
     let mut what = error.what;
     let _ = write!(
         what,
@@ -31,6 +33,6 @@ pub fn check(plan: &Plan, system: Option<u64>) -> Result<()> {
     );
     let more = error.help.unwrap_or_else(|| "take a larger disk".to_owned());
     Err(UserError::new(what)
-        .help(format!("leave out a bundle, or {more}"))
+        .help(format!("leave out a bundle or a service, or {more}"))
         .into())
 }

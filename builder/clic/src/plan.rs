@@ -7,13 +7,15 @@ use anyhow::Result;
 use clic_host::Outcome;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
-    Boot, Filesystem, Machine, Partition, PartitionSize, Table, TreeFileKind, UnitState, Value,
+    AppSource, Boot, Filesystem, Machine, Partition, PartitionSize, Place, Service, ServiceState, Table,
+    TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
 use clic_rootfs::{Forecast, Resolution, forecast};
 use clic_store::Store;
 use serde::Serialize;
 
+use crate::build::apps;
 use crate::build::finished::{self, Earlier, Finished};
 use crate::build::parts::Parts;
 use crate::context::Context;
@@ -68,6 +70,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let plan = resolve(&tree, &args.recipe, &args.board, &ResolveOptions::default())?;
     let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan);
     let packages = Packages::find(lock, &plan, false)?;
+    let unread = unread(&plan, args)?;
     let exact = if args.packages {
         Ok(exact(&plan, &packages, args, context)?)
     } else {
@@ -85,13 +88,25 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         fits(&plan, &exact)?;
         return Ok(Outcome::Done);
     }
-    output::text(&show(&plan, &packages, context))?;
+    output::text(&show(&plan, &packages, &unread, context))?;
     output::text(&show_stages(exact.as_ref(), context))?;
     if let (Ok(exact), true) = (&exact, args.packages) {
         output::text(&show_exact(exact, context))?;
     }
     fits(&plan, &exact)?;
     Ok(Outcome::Done)
+}
+
+/// Services whose archives the store does not have. Those that it has are looked at.
+fn unread<'a>(plan: &'a Plan, args: &Args) -> Result<Vec<&'a str>> {
+    let archived = |service: &&Service| service.app().is_some_and(|app| app.manifest.is_none());
+    let mut unread = Vec::new();
+    for service in plan.services.iter().filter(archived) {
+        if apps::look(plan, service, &args.from.store()?)?.is_none() {
+            unread.push(service.name.as_str());
+        }
+    }
+    Ok(unread)
 }
 
 fn fits(plan: &Plan, exact: &Result<Exact, String>) -> Result<()> {
@@ -124,6 +139,7 @@ fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact,
 
 impl Exact {
     fn of(plan: &Plan, resolution: Resolution, store: &Store, out: &Path) -> Result<Self> {
+        apps::suit(plan, &resolution)?;
         let downloads = resolution.downloads();
         let missing = store.missing(&downloads);
         let missing_size = missing.iter().map(|download| download.size).sum();
@@ -189,7 +205,7 @@ fn show_exact(exact: &Exact, context: &Context) -> String {
     )
 }
 
-fn show(plan: &Plan, packages: &Packages, context: &Context) -> String {
+fn show(plan: &Plan, packages: &Packages, unread: &[&str], context: &Context) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -220,6 +236,7 @@ fn show(plan: &Plan, packages: &Packages, context: &Context) -> String {
     section("lock", vec![packages.describe()]);
     section("overlays", plan.overlays.iter().flat_map(overlay).collect());
     section("content", content(plan));
+    section("services", services(plan, unread));
     section("files", plan.files.iter().map(file).collect());
     section(
         "units",
@@ -300,6 +317,47 @@ fn content(plan: &Plan) -> Vec<String> {
     if lines.len() > 1 {
         let all: u64 = plan.bundles.iter().map(clic_recipe::plan::Bundle::size).sum();
         lines.push(format!("in all: {}", output::size(all)));
+    }
+    lines
+}
+
+/// A line for each service, and what those that run take together.
+fn services(plan: &Plan, unread: &[&str]) -> Vec<String> {
+    let line = |service: &Service| {
+        let (kind, source) = match &service.place {
+            Place::Port(_) => ("debian", String::new()),
+            Place::Root(_) => ("static", String::new()),
+            Place::YunoHost(app) => ("YunoHost app", match &app.source {
+                AppSource::Directory { path, .. } => format!(", {path}"),
+                AppSource::Archive { url, .. } => format!(", {url}"),
+            }),
+        };
+        let state = match service.state {
+            ServiceState::Enabled => "enabled",
+            ServiceState::Dormant => "dormant",
+        };
+        let note = if unread.contains(&service.name.as_str()) {
+            "; not in the store yet: looked at when it is built"
+        } else {
+            ""
+        };
+        format!(
+            "{}: {state}, {} of memory, {} on the disk ({kind}{source}{note})",
+            service.name,
+            binary_size(service.ram),
+            binary_size(service.disk),
+        )
+    };
+    let mut lines: Vec<String> = plan.services.iter().map(line).collect();
+    if lines.len() > 1 {
+        let on = |service: &&Service| service.state == ServiceState::Enabled;
+        let ram: u64 = plan.services.iter().filter(on).map(|service| service.ram).sum();
+        let disk: u64 = plan.services.iter().map(|service| service.disk).sum();
+        lines.push(format!(
+            "in all: {} of memory from the start, {} on the disk",
+            binary_size(ram),
+            binary_size(disk)
+        ));
     }
     lines
 }

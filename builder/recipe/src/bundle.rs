@@ -395,13 +395,7 @@ fn one_file(
 fn addresses(raw: &[At<String>], file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for url in raw {
-        let rest = ["https://", "http://"]
-            .iter()
-            .find_map(|scheme| url.value.strip_prefix(scheme));
-        let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
-        let fits = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
-            && !url.value.chars().any(|c| c.is_control() || c.is_whitespace());
-        if !fits {
+        if !is_address(&url.value) {
             problems.push(
                 Problem::at(
                     &url.origin(file),
@@ -418,6 +412,22 @@ fn addresses(raw: &[At<String>], file: &Arc<SourceFile>, problems: &mut Problems
     urls
 }
 
+/// An address that can be fetched by anybody.
+pub(crate) fn is_address(url: &str) -> bool {
+    let rest = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
+        && !url.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
+/// As `sha256sum` prints one.
+pub(crate) fn is_sha256(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 64 && text.bytes().all(fits)
+}
+
 fn sha256(raw: &RawItem, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<String> {
     let Some(sha256) = &raw.sha256 else {
         problems.push(
@@ -429,8 +439,7 @@ fn sha256(raw: &RawItem, file: &Arc<SourceFile>, problems: &mut Problems) -> Opt
         );
         return None;
     };
-    let fits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if sha256.value.len() != 64 || !sha256.value.bytes().all(fits) {
+    if !is_sha256(&sha256.value) {
         problems.push(
             Problem::at(&sha256.origin(file), "this is no SHA-256")
                 .help("64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them"),

@@ -7,6 +7,7 @@
 //! raw (what is written) -> recipe, board, overlay (checked) -> resolve (put together) -> plan
 //! ```
 
+mod app;
 mod board;
 mod bundle;
 mod bundle_files;
@@ -16,6 +17,7 @@ mod document;
 mod keys;
 mod listing;
 mod loader;
+mod manifest;
 mod merge;
 mod nearest;
 mod overlay;
@@ -34,6 +36,7 @@ mod sources;
 mod template;
 mod tree;
 
+pub use app::{MOST as MOST_OF_APP, manifest_of};
 pub use board::Power;
 pub use keys::AuthorizedKeys;
 pub use listing::{BoardInfo, Checked, OverlayInfo, RecipeInfo, check};

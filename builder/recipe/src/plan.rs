@@ -1,5 +1,6 @@
 //! The plan: everything resolved, nothing done. What every room to the right works from.
 
+mod app;
 mod bundle;
 mod service;
 
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::source::Origin;
 
+pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
 pub use service::{Category, Place, Service, ServiceKind, ServiceState};
 

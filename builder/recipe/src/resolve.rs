@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::app;
 use crate::board::Board;
 use crate::keys::{self, AuthorizedKeys};
 use crate::loader::Loader;
@@ -11,7 +12,7 @@ use crate::nearest::{advice, quoted};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
 use crate::overlay_files::EntryPlace;
 use crate::plan::{
-    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, ServiceState,
+    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, Service, ServiceState,
     UnitChange, UnitState, Value,
 };
 use crate::recipe::Recipe;
@@ -139,8 +140,21 @@ pub(crate) fn plan(
             parameters,
         });
     }
-    service::together(&recipe.services, board.memory, &board.named.name, problems);
-    for service in &recipe.services {
+    let mut services = recipe.services.clone();
+    let on = app::Target {
+        arch: board.arch,
+        board: &board.named.name,
+        emulate: &board.emulate,
+    };
+    for service in &mut services {
+        app::complete(loader.tree, service, &planned, on, problems);
+    }
+    service::together(&services, board.memory, &board.named.name, problems);
+    for service in &services {
+        // An app's are there once it is installed, which is after all others.
+        if service.app().is_some() {
+            continue;
+        }
         let state = match service.state {
             ServiceState::Enabled => UnitState::Enabled,
             ServiceState::Dormant => UnitState::Disabled,
@@ -168,7 +182,7 @@ pub(crate) fn plan(
     }
     let files = files.finish(problems);
     let bundles = bundles(loader, recipe);
-    let packages = packages(recipe, board, &overlays);
+    let packages = packages(recipe, board, &overlays, &services);
     if loader.problems.count() > before {
         return None;
     }
@@ -187,7 +201,7 @@ pub(crate) fn plan(
         checks,
         overlays: planned,
         bundles,
-        services: recipe.services.clone(),
+        services,
         consoles: board.consoles.clone(),
         disk: disk?,
         boot: board.boot,
@@ -390,7 +404,12 @@ fn rules(recipe: &Recipe, overlay: &Overlay, values: &Values, problems: &mut Pro
 }
 
 /// Sorted, each once, with the place that an error is most useful at: the recipe's own line before others'.
-fn packages(recipe: &Recipe, board: &Board, overlays: &[Rc<Overlay>]) -> Vec<PackageRequest> {
+fn packages(
+    recipe: &Recipe,
+    board: &Board,
+    overlays: &[Rc<Overlay>],
+    services: &[Service],
+) -> Vec<PackageRequest> {
     let mut found: BTreeMap<&str, PackageRequest> = BTreeMap::new();
     let lists = [(&recipe.packages, false), (&board.packages, true)]
         .into_iter()
@@ -410,7 +429,7 @@ fn packages(recipe: &Recipe, board: &Board, overlays: &[Rc<Overlay>]) -> Vec<Pac
             request.board_only &= by_board;
         }
     }
-    for service in &recipe.services {
+    for service in services {
         for name in &service.packages {
             let request = found.entry(name).or_insert_with(|| PackageRequest {
                 name: name.clone(),

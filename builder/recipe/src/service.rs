@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::app;
 use crate::board::{distinct, packages};
 use crate::bundle::texts;
 use crate::debian;
@@ -42,7 +43,13 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
     }
     let title = texts(&raw.title, file, problems);
     let description = texts(&raw.description, file, problems);
-    path(&raw.path, file, problems);
+    let kind = raw.kind.value;
+    let path = path(&raw.path, kind, file, problems);
+    let place = place(&raw, file, problems);
+    // What an app takes, its manifest says as well.
+    if raw.ram.is_none() && kind != ServiceKind::YunohostApp {
+        problems.push(Problem::at(&origin, "the key `ram` is missing here").help("add `ram = \"...\"`"));
+    }
     let packages = packages(raw.packages, file, problems);
     let units = distinct(sited(raw.units, file), "unit", problems);
     for unit in &units {
@@ -50,22 +57,13 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
             problems.push(Problem::at(&unit.origin, why));
         }
     }
-    let kind = raw.kind.value;
-    let place = place(
-        kind,
-        raw.port.as_ref(),
-        raw.root.as_ref(),
-        &raw.kind,
-        file,
-        problems,
-    );
     let mut bytes = |text: &At<String>| {
         size::parse(&text.value).unwrap_or_else(|why| {
             problems.push(Problem::at(&text.origin(file), why));
             0
         })
     };
-    let ram = bytes(&raw.ram);
+    let ram = raw.ram.as_ref().map_or(0, &mut bytes);
     let disk = raw.disk.as_ref().map_or(0, bytes);
     let start_seconds = raw.start_seconds.map_or(START, |seconds| {
         if !(1..=3600).contains(&seconds.value) {
@@ -85,7 +83,7 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
         description,
         category: raw.category.value,
         state: raw.state,
-        path: raw.path.value,
+        path,
         packages: values(packages),
         units: values(units),
         place,
@@ -108,8 +106,17 @@ fn is_name(name: &str) -> bool {
     name.split('-').all(part)
 }
 
-/// A path on the portal: what nginx and browsers take as it is written.
-fn path(raw: &At<String>, file: &Arc<SourceFile>, problems: &mut Problems) {
+/// A path on the portal, or on the domain of an app: what nginx and browsers take as it is written. Without a slash at its end.
+fn path(raw: &At<String>, kind: ServiceKind, file: &Arc<SourceFile>, problems: &mut Problems) -> String {
+    // YunoHost answers by HTTPS, where the portal does not.
+    let (of, taken) = if kind == ServiceKind::YunohostApp {
+        ("YunoHost", &["/yunohost"][..])
+    } else {
+        ("the portal", &TAKEN[..])
+    };
+    if raw.value == "/" && kind == ServiceKind::YunohostApp {
+        return String::new();
+    }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let part = |part: &str| {
         part.as_bytes()
@@ -125,16 +132,17 @@ fn path(raw: &At<String>, file: &Arc<SourceFile>, problems: &mut Problems) {
         problems.push(
             Problem::at(
                 &raw.origin(file),
-                format!("`{}` is no path on the portal", raw.value),
+                format!("`{}` is no path on {of}", raw.value),
             )
             .help("write it like `/pads`: it begins with a slash and does not end with one"),
         );
-    } else if let Some(taken) = TAKEN.iter().find(|taken| within(&raw.value, taken)) {
+    } else if let Some(taken) = taken.iter().find(|taken| within(&raw.value, taken)) {
         problems.push(
-            Problem::at(&raw.origin(file), format!("`{taken}` is the portal's own"))
+            Problem::at(&raw.origin(file), format!("`{taken}` is {of}'s own"))
                 .help("give the service another path"),
         );
     }
+    raw.value.clone()
 }
 
 /// Whether a path is another one, or below it.
@@ -143,19 +151,31 @@ fn within(path: &str, other: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn place(
-    kind: ServiceKind,
-    port: Option<&At<u16>>,
-    root: Option<&At<String>>,
-    at: &At<ServiceKind>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<Place> {
+fn place(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Place> {
+    let (at, port, root) = (&raw.kind, raw.port.as_ref(), raw.root.as_ref());
+    match at.value {
+        ServiceKind::Debian => app::not_with(raw, "debian", file, problems),
+        ServiceKind::Static => app::not_with(raw, "static", file, problems),
+        ServiceKind::YunohostApp => {}
+    }
     let mut wrong = |origin, what: &str, help: &str| {
         problems.push(Problem::at(&origin, what).help(help));
         None
     };
-    match (kind, port, root) {
+    match (at.value, port, root) {
+        (ServiceKind::YunohostApp, None, None) => {
+            app::check(raw, file, problems).map(|app| Place::YunoHost(Box::new(app)))
+        }
+        (ServiceKind::YunohostApp, Some(port), _) => wrong(
+            port.origin(file),
+            "`port` has no meaning for a service of kind `yunohost-app`",
+            "remove it: YunoHost leads to its apps",
+        ),
+        (ServiceKind::YunohostApp, None, Some(root)) => wrong(
+            root.origin(file),
+            "`root` has no meaning for a service of kind `yunohost-app`",
+            "name the app's `directory`, or its `url`",
+        ),
         (ServiceKind::Debian, Some(port), None) => {
             if port.value == 0 {
                 return wrong(port.origin(file), "nothing answers on port 0", "from 1 to 65535");
@@ -250,19 +270,40 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
             }
         }
         let earlier = &services[..number];
-        if let Some(other) = earlier
-            .iter()
-            .find(|other| within(&service.path, &other.path) || within(&other.path, &service.path))
-        {
+        // What YunoHost answers by HTTPS is elsewhere than what the portal's server answers.
+        let domain = |service: &Service| service.app().map(|app| app.domain.clone());
+        let same = |other: &&Service| {
+            domain(other) == domain(service)
+                && (within(&service.path, &other.path) || within(&other.path, &service.path))
+        };
+        if let Some(other) = earlier.iter().find(same) {
             problems.push(
                 Problem::at(
                     &service.origin,
                     format!(
                         "services `{}` ({}) and `{}` ({}) want one path",
-                        other.name, other.path, service.name, service.path
+                        other.name,
+                        address(other),
+                        service.name,
+                        address(service)
                     ),
                 )
                 .help(format!("the other one is at {}", other.origin)),
+            );
+        }
+        let id = |service: &Service| service.app().map(|app| app.id.clone());
+        if let Some(other) = earlier.iter().find(|other| id(other).is_some() && id(other) == id(service)) {
+            problems.push(
+                Problem::at(
+                    &service.origin,
+                    format!(
+                        "services `{}` and `{}` are both app `{}`, which can be there once",
+                        other.name,
+                        service.name,
+                        id(service).unwrap_or_default()
+                    ),
+                )
+                .help(format!("the other one is at {}; leave one of them out", other.origin)),
             );
         }
         let clash = |other: &&Service| {
@@ -301,6 +342,15 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
         }
     }
     fits(services, memory, board, problems);
+}
+
+/// Where a service is, for people.
+fn address(service: &Service) -> String {
+    let path = if service.path.is_empty() { "/" } else { &service.path };
+    match service.app() {
+        Some(app) => format!("{}{path}", app.domain),
+        None => path.to_owned(),
+    }
 }
 
 /// What runs from the start has to have room in memory, and what is dormant must have it by itself.

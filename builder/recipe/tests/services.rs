@@ -74,8 +74,8 @@ fn what_is_right_is_in_the_plan() {
         (pads.ram, pads.disk, pads.start_seconds),
         (100 << 20, 20 << 20, 60)
     );
-    assert_eq!(pads.place, Place::Port(9001));
-    assert_eq!(plan.services[2].place, Place::Root("/usr/share/pages".into()));
+    assert!(matches!(pads.place, Place::Port(9001)));
+    assert!(matches!(&plan.services[2].place, Place::Root(root) if root == "/usr/share/pages"));
     assert!(plan.packages.iter().any(|package| package.name == "pads-server"));
     let state = |name: &str| {
         plan.units

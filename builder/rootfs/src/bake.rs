@@ -23,8 +23,10 @@ pub struct Changes {
 pub struct Bake<'a> {
     /// Recipe and board: `clic-x86-pc`.
     pub name: &'a str,
-    /// Which overlay or service it is of; its layer's name among those of the image.
-    pub from: &'a str,
+    /// The layer's name among those of the image: `bake-yunohost`, `service-wiki`.
+    pub id: &'a str,
+    /// What is done, for people.
+    pub title: &'a str,
     /// Everything that shapes the result.
     pub inputs: &'a Inputs,
     /// Whether to do it whatever the store has.
@@ -41,8 +43,7 @@ pub fn lay(
     progress: &Progress,
     make: impl FnOnce(&TarTree, &Stage) -> Result<Changes>,
 ) -> Result<()> {
-    let id = format!("bake-{}", bake.from);
-    let title = format!("Bake {}", bake.from);
+    let (id, title) = (bake.id, bake.title);
     let key = bake.inputs.key()?;
     // Who bakes the same at the same time waits here, and then takes up what we made.
     let _held = store.lock_saying(&format!("layer-{key}"), || {
@@ -60,16 +61,16 @@ pub fn lay(
     };
     let layer = if let Some(layer) = found {
         progress
-            .stage(&id, &title, "the store has it: nothing that shapes it changed")
+            .stage(id, title, "the store has it: nothing that shapes it changed")
             .finish();
         layer
     } else {
         let why = if bake.rebuild {
             "--rebuild".to_owned()
         } else {
-            Layers::why(&last, &id, bake.inputs, damaged)
+            Layers::why(&last, id, bake.inputs, damaged)
         };
-        let stage = progress.stage(&id, &title, &why);
+        let stage = progress.stage(id, title, &why);
         let changes = make(tree, &stage)?;
         let scratch = store.scratch("bake")?;
         let tar = scratch.path().join("changes.tar");
@@ -85,7 +86,7 @@ pub fn lay(
         stage.finish();
         layer
     };
-    last.note(&id, bake.inputs)?;
+    last.note(id, bake.inputs)?;
     tree.lay(TarTree::read(&layer.tar.tar)?, &layer.tar.removed);
     Ok(())
 }
@@ -105,7 +106,8 @@ mod tests {
         for (rebuild, times) in [(false, 1), (false, 1), (true, 2)] {
             let bake = Bake {
                 name: "clic-x86-pc",
-                from: "wiki",
+                id: "service-wiki",
+                title: "Service wiki",
                 inputs: &inputs,
                 rebuild,
                 epoch: 7,

@@ -3,7 +3,7 @@
 //! Nothing in a tree's making reads them, so that no stage is made again because of them. What is one file comes straight
 //! out of the store's downloads; what comes out of archives and packages is a layer of its own.
 
-mod unpack;
+pub(crate) mod unpack;
 mod zim;
 
 use std::path::PathBuf;
@@ -137,7 +137,7 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
 }
 
 /// Makes directories down to this one, where they are not.
-fn directories(tree: &mut TarTree, path: &str) -> Result<()> {
+pub(crate) fn directories(tree: &mut TarTree, path: &str) -> Result<()> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     for end in ends {
         let part = &path[..end];

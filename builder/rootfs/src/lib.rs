@@ -17,6 +17,7 @@
 
 pub mod accel;
 mod ahead;
+pub mod app;
 pub mod apt;
 pub mod bake;
 pub mod binfmt;

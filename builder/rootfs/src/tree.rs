@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress};
-use clic_recipe::plan::{Plan, TreeFile};
+use clic_recipe::plan::{Plan, TreeFile, TreeFileKind};
 use clic_store::{Store, space};
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ pub struct TreeSpec<'a> {
     pub resolution: &'a Resolution,
     /// Everything that is put into the tree: the overlays' files and the image's own.
     pub files: &'a [TreeFile],
+    /// Laid over the finished tree, in which nothing reads them: neither its stages nor a bake are made again when one of them
+    /// changes. All regular files, of root.
+    pub late: &'a [TreeFile],
     /// Run in the tree, in order, once packages and files are in place: program and arguments.
     pub commands: &'a [Vec<String>],
     /// The device's `/etc/apt/sources.list` (see [`Resolution::sources_list`]), unless `files` bring one.
@@ -68,8 +71,8 @@ pub struct Installed {
     pub arch: String,
 }
 
-/// Builds the tree of `spec`, then lets `bake` change it if the plan has bakes, before content is laid over it. The store has
-/// its packages ([`Resolution::have`]); they are verified as they are opened.
+/// Builds the tree of `spec`, then lets `bake` change it, before content and what is late are laid over it. `bake` returns whether it
+/// did anything. The store has its packages ([`Resolution::have`]); they are verified as they are opened.
 ///
 /// Errors: [`clic_host::UserError`] for a host that lacks something, a unit or an owner that does not exist;
 /// [`space::NoSpace`] before anything is unpacked; else the failing step with the end of its output.
@@ -78,7 +81,7 @@ pub fn build(
     store: &Store,
     log: &Log,
     progress: &Progress,
-    bake: impl FnOnce(&mut TarTree) -> Result<()>,
+    bake: impl FnOnce(&mut TarTree) -> Result<bool>,
 ) -> Result<RootTree> {
     let resolution = spec.resolution;
     let (mut tree, starts) = Stages::new(spec, store, log, progress)?.run()?;
@@ -92,10 +95,10 @@ pub fn build(
     files::verify(&tree, spec.files)?;
     finish(&mut tree, spec);
     stage.finish();
-    if !spec.plan.bakes.is_empty() {
-        bake(&mut tree)?;
+    if bake(&mut tree)? {
         finish(&mut tree, spec);
     }
+    late(&mut tree, spec.late)?;
     content::lay(&mut tree, &spec.plan.bundles, resolution, store, progress)?;
     tree.clamp(resolution.epoch);
     let (entries, bytes) = tree.count();
@@ -141,6 +144,21 @@ fn finish(tree: &mut TarTree, spec: &TreeSpec<'_>) {
             extended_states(spec.resolution).into_bytes(),
         );
     }
+}
+
+/// Lays files over a finished tree.
+fn late(tree: &mut TarTree, files: &[TreeFile]) -> Result<()> {
+    for file in files {
+        let path = file.path.trim_start_matches('/');
+        let TreeFileKind::File(content) = &file.kind else {
+            bail!("{} is no file", file.path);
+        };
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            content::directories(tree, parent)?;
+        }
+        tree.write_file(path, content.data.read()?.to_vec());
+    }
+    Ok(())
 }
 
 /// What apt knows of packages that nobody asked for, so that `apt autoremove` on the device can tell an old

@@ -67,6 +67,8 @@ pub struct Options<'a> {
     pub epoch: i64,
     /// Which accelerator.
     pub accel: AccelChoice,
+    /// Least memory of the guest in MiB, where the machine lets us choose.
+    pub memory: u32,
     /// Where a copy that boots goes if a step fails.
     pub keep: Option<&'a Path>,
 }
@@ -119,7 +121,7 @@ pub fn bake(
     let setup = Setup {
         target,
         accel,
-        memory: MEMORY.max(description.emulate.memory),
+        memory: MEMORY.max(description.emulate.memory).max(options.memory),
         ports: &[],
         network: steps.iter().any(|step| step.network),
         firmware: None,
@@ -241,13 +243,16 @@ fn power_off(guest: &mut Guest) -> Result<()> {
     let begun = Instant::now();
     // The answer may be lost on the way.
     let said = guest.run("systemctl poweroff --no-block", 30).map(drop);
-    while !guest.powered_off() {
-        if begun.elapsed() > Duration::from_secs(ENDING) {
-            return Err(said
-                .err()
-                .map_or_else(|| anyhow!("the machine does not switch itself off"), died));
+    loop {
+        match guest.stopped() {
+            Some(Cause::PoweredOff(_)) => return Ok(()),
+            Some(cause) => bail!("the machine died: {cause}"),
+            None if begun.elapsed() > Duration::from_secs(ENDING) => {
+                return Err(said
+                    .err()
+                    .map_or_else(|| anyhow!("the machine does not switch itself off"), died));
+            }
+            None => guest.watch(Duration::from_secs(1))?,
         }
-        guest.watch(Duration::from_secs(1))?;
     }
-    Ok(())
 }

@@ -272,9 +272,9 @@ impl Guest {
         })
     }
 
-    /// Whether the system has switched the machine off, whatever it said before.
-    pub fn powered_off(&self) -> bool {
-        matches!(self.stopped, Some(Cause::PoweredOff(_)))
+    /// Why the machine no longer runs, whatever its console said before: [`Cause::PoweredOff`] if its system switched it off.
+    pub fn stopped(&self) -> Option<&Cause> {
+        self.stopped.as_ref()
     }
 
     /// What is known to be wrong, first of what happened.

@@ -1,4 +1,12 @@
-//! Bakes: what the recipe's overlays do in the running system, one layer for each overlay.
+//! Bakes: what is done in the running system, one layer for each overlay with steps, then one for each app of `YunoHost`.
+//!
+//! What a bake sees and what makes it again are the same: packages, overlays' files, units, the bakes before it. Not in it, so that
+//! another service never makes an earlier bake again:
+//!
+//! - services' files and the portal's pages ([`Parts::late`]): they are for the device, nothing that is baked reads them;
+//! - what `clic-service` makes of these at a first start ([`OF_SERVICES`]): it is the device's to make;
+//! - the image's description, which lists all of those (it is there, as something must be started, but counts for nothing);
+//! - folders of apps that come later.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,24 +14,31 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clic_host::{Log, Progress, Stage, UserError};
 use clic_image::assemble::assemble;
+use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_image::tree::Tree;
 use clic_recipe::Plan;
-use clic_recipe::plan::Bake;
+use clic_recipe::plan::{Bake, PartitionSize};
 use clic_rootfs::bake::{self, Changes};
 use clic_rootfs::tarball::{Entry, Kind, TarTree};
-use clic_rootfs::{Inputs, Resolution};
+use clic_rootfs::{Inputs, Resolution, app};
 use clic_store::Store;
 use clic_store::space::io_error;
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
+use crate::build::apps::App;
 use crate::build::parts::Parts;
 use crate::build::secrets::Secrets;
+
+/// Directories in which `clic-service` puts, at a device's first start, what follows from the services' files.
+const OF_SERVICES: [&str; 2] = ["etc/nginx/clic.d/services/", "var/lib/clic/services/"];
 
 /// Everything that bakes of one image need.
 pub struct Bakery<'a> {
     pub plan: &'a Plan,
     pub parts: &'a Parts<'a>,
+    /// In the recipe's order.
+    pub apps: Vec<App<'a>>,
     pub resolution: &'a Resolution,
     /// Recipe and board.
     pub name: &'a str,
@@ -35,42 +50,46 @@ pub struct Bakery<'a> {
     pub keep: Option<PathBuf>,
 }
 
-impl Bakery<'_> {
-    /// Refuses what can't be done, before anything is.
-    pub fn check(plan: &Plan, offline: bool) -> Result<()> {
-        let Some(step) = plan.bakes.iter().find(|step| step.network && offline) else {
-            return Ok(());
-        };
-        Err(UserError::new(format!(
-            "`{}` of {} needs the internet, and --offline keeps it away",
-            step.name, step.from
-        ))
-        .help("build once without --offline: a bake that did not change is not done again")
-        .into())
-    }
+/// One bake.
+struct Work<'a> {
+    id: String,
+    title: String,
+    steps: Vec<&'a Bake>,
+    /// Least memory in bytes of the machine.
+    memory: u64,
+    /// Free space in bytes of its disk, if the board's is not enough.
+    free: u64,
+}
 
-    /// Does them all, one overlay after the other. Returns the image's own files that are others since, or gone: what a step has
-    /// made of a file is the step's.
+impl Bakery<'_> {
+    /// Does them all, one after the other. Returns the image's own files that are others since, or gone: what a step has made of a
+    /// file is the step's.
     pub fn bake(&self, tree: &mut TarTree) -> Result<BTreeSet<&str>> {
         let raw = tree.clone();
         let mut inputs = self.inputs()?;
         for steps in self.plan.bakes.chunk_by(|one, other| one.from == other.from) {
-            for step in steps {
-                inputs.add(
-                    format!("step {} of {}", step.name, step.from),
-                    serde_json::to_string(step)?,
-                );
-            }
-            let bake = bake::Bake {
-                name: self.name,
-                from: &steps[0].from,
-                inputs: &inputs,
-                rebuild: self.rebuild,
-                epoch: self.resolution.epoch,
+            let from = &steps[0].from;
+            let work = Work {
+                id: format!("bake-{from}"),
+                title: format!("Bake {from}"),
+                steps: steps.iter().collect(),
+                memory: 0,
+                free: 0,
             };
-            bake::lay(&bake, tree, self.store, self.progress, |before, stage| {
-                self.one(&steps.iter().collect::<Vec<_>>(), before, stage)
-            })?;
+            self.lay(&work, &mut inputs, tree)?;
+        }
+        for app in &self.apps {
+            let name = &app.service.name;
+            app::lay(tree, name, app.files.clone())?;
+            inputs.add(format!("app of service {name}"), &app.identity);
+            let work = Work {
+                id: format!("service-{name}"),
+                title: format!("Service {name}"),
+                steps: app.steps.iter().collect(),
+                memory: app.memory,
+                free: app.free,
+            };
+            self.lay(&work, &mut inputs, tree)?;
         }
         let mut changed = BTreeSet::new();
         for file in &self.parts.files {
@@ -79,6 +98,27 @@ impl Bakery<'_> {
             }
         }
         Ok(changed)
+    }
+
+    /// Lays over the tree what one bake changes. Its inputs are also those of whatever comes after it.
+    fn lay(&self, work: &Work<'_>, inputs: &mut Inputs, tree: &mut TarTree) -> Result<()> {
+        for step in &work.steps {
+            inputs.add(
+                format!("step {} of {}", step.name, step.from),
+                serde_json::to_string(step)?,
+            );
+        }
+        let bake = bake::Bake {
+            name: self.name,
+            id: &work.id,
+            title: &work.title,
+            inputs,
+            rebuild: self.rebuild,
+            epoch: self.resolution.epoch,
+        };
+        bake::lay(&bake, tree, self.store, self.progress, |before, stage| {
+            self.one(work, before, stage)
+        })
     }
 
     /// What shapes every bake: the tree, and who bakes.
@@ -90,7 +130,8 @@ impl Bakery<'_> {
         for package in &self.resolution.packages {
             inputs.add_package(package);
         }
-        for file in &self.parts.files {
+        let described = |path: &str| path == IMAGE_DESCRIPTION_PATH;
+        for file in self.parts.files.iter().filter(|file| !described(&file.path)) {
             inputs.add(format!("file {}", file.path), serde_json::to_string(file)?);
         }
         inputs.add("units", serde_json::to_string(&self.plan.units)?);
@@ -101,7 +142,17 @@ impl Bakery<'_> {
         Ok(inputs)
     }
 
-    fn one(&self, steps: &[&Bake], before: &TarTree, stage: &Stage) -> Result<Changes> {
+    /// Does one, in a machine of its own.
+    fn one(&self, work: &Work<'_>, before: &TarTree, stage: &Stage) -> Result<Changes> {
+        let online = work.steps.iter().find(|step| step.network);
+        if let (Some(step), true) = (online, self.store.is_offline()) {
+            return Err(UserError::new(format!(
+                "`{}` of {} needs the internet, --offline keeps it away, and the store has no result of it",
+                step.name, step.from
+            ))
+            .help("build once without --offline: what did not change is not done again")
+            .into());
+        }
         let scratch = self.store.scratch("bake")?;
         let path = scratch.path().join("image.img");
         let file = std::fs::File::options()
@@ -114,7 +165,7 @@ impl Bakery<'_> {
         tree.clamp(self.resolution.epoch);
         let tree = Tree::from_root(&tree)?;
         assemble(
-            self.plan,
+            &roomy(self.plan, work.free),
             &self.parts.ids,
             &tree,
             self.parts.epoch,
@@ -125,11 +176,39 @@ impl Bakery<'_> {
         let options = machine::Options {
             epoch: self.parts.epoch,
             accel: AccelChoice::Auto,
+            memory: u32::try_from(work.memory >> 20).unwrap_or(u32::MAX),
             keep: self.keep.as_deref(),
         };
-        let baked = machine::bake(&path, steps, &options, self.store, self.log, stage)?;
-        changes(before, &baked.tar, &baked.paths)
+        let baked = machine::bake(&path, &work.steps, &options, self.store, self.log, stage)?;
+        let mut changes = changes(before, &baked.tar, &baked.paths)?;
+        leave_out_services(&mut changes);
+        Ok(changes)
     }
+}
+
+/// The plan with at least this much free space on the disk, which only the bake sees: as large as it needs to be, whatever the
+/// recipe allows the image.
+fn roomy(plan: &Plan, least: u64) -> Plan {
+    let mut plan = plan.clone();
+    if least > 0 {
+        plan.image_size = None;
+    }
+    for partition in &mut plan.disk.partitions {
+        if let PartitionSize::Fit { free } = &mut partition.size {
+            *free = least.max(*free);
+        }
+    }
+    plan
+}
+
+/// Takes out of a bake's changes what a device makes at its first start.
+fn leave_out_services(changes: &mut Changes) {
+    let theirs = |path: &[u8]| OF_SERVICES.iter().any(|directory| path.starts_with(directory.as_bytes()));
+    let paths: Vec<Vec<u8>> = changes.tree.paths().filter(|path| theirs(path)).map(<[u8]>::to_vec).collect();
+    for path in paths {
+        changes.tree.remove(&path);
+    }
+    changes.removed.retain(|path| !theirs(path));
 }
 
 /// Whether what is at `path` is something else in another tree.

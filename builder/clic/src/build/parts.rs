@@ -17,8 +17,11 @@ pub struct Parts<'a> {
     pub epoch: i64,
     /// UUIDs, disk ids and the like.
     pub ids: Ids,
-    /// The overlays' files, the portal's pages, then the image's own.
+    /// The overlays' files, then the image's own.
     pub files: Vec<TreeFile>,
+    /// The services' files and the portal's pages, which the device reads and nothing before that: they come last, so that neither
+    /// the tree nor a bake is made again because of another service or tile.
+    pub late: Vec<TreeFile>,
     commands: Vec<Vec<String>>,
     sources_list: String,
 }
@@ -28,11 +31,11 @@ impl<'a> Parts<'a> {
     pub fn new(plan: &'a Plan, resolution: &'a Resolution) -> Result<Self> {
         let epoch = i64::try_from(resolution.epoch).context("the archive's date is beyond all calendars")?;
         let ids = Ids::derive(&fingerprint(plan, resolution)?);
+        let mut late = services::files(plan)?;
+        late.extend(portal::files(plan)?);
         let mut files = plan.files.clone();
-        files.extend(services::files(plan)?);
-        files.extend(portal::files(plan)?);
-        let own = boot::tree_files(plan, &files, &ids, epoch)?;
-        files.extend(own);
+        let others: Vec<TreeFile> = files.iter().chain(&late).cloned().collect();
+        files.extend(boot::tree_files(plan, &others, &ids, epoch)?);
         let commands = boot::tree_commands(plan);
         Ok(Self {
             plan,
@@ -40,6 +43,7 @@ impl<'a> Parts<'a> {
             epoch,
             ids,
             files,
+            late,
             commands: commands.into_iter().map(|command| command.argv).collect(),
             sources_list: resolution.sources_list(),
         })
@@ -51,6 +55,7 @@ impl<'a> Parts<'a> {
             plan: self.plan,
             resolution: self.resolution,
             files: &self.files,
+            late: &self.late,
             commands: &self.commands,
             sources_list: &self.sources_list,
             threads,

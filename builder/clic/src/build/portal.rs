@@ -126,8 +126,8 @@ fn service(service: &Service) -> portal::Service {
         description: texts(&service.description),
         theme: services::category(service.category).to_owned(),
         path: format!("{}/", service.path),
-        host: None,
-        https: false,
+        host: service.app().map(|app| app.domain.clone()),
+        https: service.app().is_some(),
         icon: None,
         state: match service.state {
             ServiceState::Enabled => portal::State::On,

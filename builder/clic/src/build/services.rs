@@ -64,12 +64,24 @@ struct File<'a> {
     ram: u64,
     disk: u64,
     path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
     needs: &'a [String],
     conflicts: &'a [String],
     start_seconds: u64,
     title: &'a Texts,
     description: &'a Texts,
-    nginx: Nginx<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yunohost: Option<YunoHost<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nginx: Option<Nginx<'a>>,
+}
+
+#[derive(Serialize)]
+struct YunoHost<'a> {
+    app: &'a str,
+    permissions: &'a [String],
+    groups: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -82,15 +94,19 @@ struct Nginx<'a> {
 
 impl<'a> File<'a> {
     fn of(service: &'a Service) -> Self {
-        let (root, port) = match &service.place {
-            Place::Root(root) => (Some(root.as_str()), None),
-            Place::Port(port) => (None, Some(*port)),
+        let nginx = |root, port| Some(Nginx { root, port });
+        let nginx = match &service.place {
+            Place::Root(root) => nginx(Some(root.as_str()), None),
+            Place::Port(port) => nginx(None, Some(*port)),
+            Place::YunoHost(_) => None,
         };
+        let app = service.app();
         Self {
             schema: 1,
             kind: match service.kind {
                 ServiceKind::Debian => "debian",
                 ServiceKind::Static => "static",
+                ServiceKind::YunohostApp => "yunohost-app",
             },
             state: match service.state {
                 ServiceState::Enabled => "enabled",
@@ -102,12 +118,18 @@ impl<'a> File<'a> {
             ram: service.ram,
             disk: service.disk,
             path: &service.path,
+            domain: app.map(|app| app.domain.as_str()),
             needs: &service.needs,
             conflicts: &service.conflicts,
             start_seconds: service.start_seconds,
             title: &service.title,
             description: &service.description,
-            nginx: Nginx { root, port },
+            yunohost: app.map(|app| YunoHost {
+                app: &app.id,
+                permissions: &app.permissions,
+                groups: &app.groups,
+            }),
+            nginx,
         }
     }
 }

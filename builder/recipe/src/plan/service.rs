@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Texts;
+use super::{App, Texts};
 use crate::source::Origin;
 
 /// Something that a person uses, with a tile on the portal.
@@ -20,7 +20,7 @@ pub struct Service {
     pub category: Category,
     /// Whether it runs from the start.
     pub state: ServiceState,
-    /// Where it is on the portal, without a slash at its end.
+    /// Where it is on the portal, or on the domain of a `YunoHost` app, without a slash at its end.
     pub path: String,
     /// Debian packages.
     pub packages: Vec<String>,
@@ -51,6 +51,8 @@ pub enum ServiceKind {
     Debian,
     /// A directory of pages.
     Static,
+    /// An app of `YunoHost`, installed while the image is built.
+    YunohostApp,
 }
 
 /// Whether a [`Service`] runs from the start.
@@ -83,11 +85,24 @@ pub enum Category {
 }
 
 /// What the portal's server does with a [`Service`]'s path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// Shows this directory of the image.
     Root(String),
     /// Leads to this TCP port of the device.
     Port(u16),
+    /// Nothing: `YunoHost` leads to this app, on its domain by HTTPS.
+    #[serde(rename = "yunohost")]
+    YunoHost(Box<App>),
+}
+
+impl Service {
+    /// The app, if it is one.
+    pub fn app(&self) -> Option<&App> {
+        match &self.place {
+            Place::YunoHost(app) => Some(app),
+            Place::Root(_) | Place::Port(_) => None,
+        }
+    }
 }

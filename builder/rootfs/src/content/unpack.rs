@@ -35,6 +35,8 @@ pub struct Files {
     /// Bytes that may still come.
     left: u64,
     count: usize,
+    /// Whether what can be run stays so.
+    programs: bool,
     /// Lower-case paths, for names that one stick out of two takes for the same.
     seen: BTreeMap<String, bool>,
 }
@@ -47,7 +49,16 @@ impl Files {
             tree: TarTree::default(),
             left: most,
             count: 0,
+            programs: false,
             seen: BTreeMap::new(),
+        }
+    }
+
+    /// The same, of an archive with programs: what its owner can run, everybody can.
+    pub fn with_programs(scratch: PathBuf, most: u64) -> Self {
+        Self {
+            programs: true,
+            ..Self::new(scratch, most)
         }
     }
 
@@ -59,6 +70,11 @@ impl Files {
 
     /// Takes a regular file. `path` as the archive has it.
     pub fn take(&mut self, path: &[u8], content: &mut dyn Read) -> Result<()> {
+        self.take_with(path, 0o644, content)
+    }
+
+    /// The same, with the mode that the archive has.
+    fn take_with(&mut self, path: &[u8], mode: u32, content: &mut dyn Read) -> Result<()> {
         cancel::check()?;
         let path = plain(path)?;
         if self.count >= MOST_FILES {
@@ -75,12 +91,12 @@ impl Files {
             .with_context(|| format!("{path:?} cannot be unpacked"))?;
         ensure!(
             size <= self.left,
-            "its files are larger together than the bundle says"
+            "its files are larger together than they may be"
         );
         self.left -= size;
         let number = self.tree.add_host_file(to, size);
-        self.tree
-            .insert(path.into_bytes(), entry(Kind::File(number), 0o644));
+        let mode = if self.programs && mode & 0o100 != 0 { 0o755 } else { 0o644 };
+        self.tree.insert(path.into_bytes(), entry(Kind::File(number), mode));
         Ok(())
     }
 
@@ -139,7 +155,7 @@ fn plain(path: &[u8]) -> Result<String> {
     let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= MOST_NAME;
     ensure!(
         !text.starts_with('/') && text.split('/').all(part) && text.len() <= MOST_PATH,
-        "{shown:?} leads out of the bundle, or is no path at all"
+        "{shown:?} leads out of it, or is no path at all"
     );
     ensure!(
         !text.chars().any(|c| c.is_control() || c == '\\'),
@@ -166,9 +182,10 @@ fn tar(path: &Path, files: &mut Files) -> Result<()> {
             let size = found.size();
             ensure!(
                 size <= files.left,
-                "its files are larger together than the bundle says"
+                "its files are larger together than they may be"
             );
-            files.take(&name, &mut found)?;
+            let mode = found.header().mode()?;
+            files.take_with(&name, mode, &mut found)?;
         } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
             bail!(
                 "{:?} is neither a file nor a directory, which is all that is taken",

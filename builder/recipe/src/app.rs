@@ -1,0 +1,459 @@
+//! Services that are apps of `YunoHost`: what the recipe says of one by itself, then with the board and the app's manifest.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::board::distinct;
+use crate::bundle::{is_address, is_sha256};
+use crate::manifest;
+use crate::nearest::{advice, quoted};
+use crate::overlay_files::{hash, walk};
+use crate::plan::{
+    App, AppFile, AppSource, Arch, Argument, Content, Data, Emulate, Machine, Manifest, Plan, PlannedOverlay,
+    Question, Service, Value,
+};
+use crate::raw::{At, RawService, sited};
+use crate::report::{Problem, Problems, Report};
+use crate::size;
+use crate::source::{Origin, SourceFile};
+use crate::tree::{Tree, plain_path, read_text};
+
+/// The overlay that has `YunoHost`, and the one that switches services on and off.
+const OVERLAYS: [&str; 2] = ["yunohost", "services"];
+/// The overlay `yunohost`'s parameter that says `YunoHost`'s first domain.
+const DOMAIN: &str = "domain";
+/// Seconds that an installation may take when the recipe does not say, and that it may ask for: as a bake.
+const INSTALL: u64 = 3600;
+const MOST_INSTALL: u64 = 86_400;
+/// Most bytes of an app's archive or directory: apps are scripts, and fetch what they install.
+pub const MOST: u64 = 256 << 20;
+/// Most memory in bytes that the machine in which apps are installed is given.
+const MOST_BUILD: u64 = 16 << 30;
+
+/// Checks what the recipe says of an app. `None` if anything is wrong with it.
+pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<App> {
+    let before = problems.count();
+    let source = source(raw, file, problems);
+    let id = match &raw.app {
+        Some(id) if !manifest::is_id(&id.value) => {
+            let what = format!("`{}` can't be an app's id", id.value.escape_debug());
+            problems.push(Problem::at(&id.origin(file), what).help("as its manifest says it, such as `my_webapp`"));
+            String::new()
+        }
+        Some(id) => id.value.clone(),
+        None => raw.name.value.clone(),
+    };
+    if let Some(domain) = raw.domain.as_ref().filter(|domain| !is_domain(&domain.value)) {
+        problems.push(
+            Problem::at(&domain.origin(file), format!("`{}` is no domain", domain.value.escape_debug()))
+                .help("write one like `pads.clic.internal`"),
+        );
+    }
+    let mut words = |given: &Option<Vec<At<String>>>, otherwise: &[&str], kind: &str| {
+        let Some(given) = given else {
+            return otherwise.iter().map(|word| (*word).to_owned()).collect();
+        };
+        let words = distinct(sited(given.clone(), file), kind, problems);
+        for word in words.iter().filter(|word| !is_word(&word.value)) {
+            let what = format!("`{}` can't be a {kind}", word.value.escape_debug());
+            problems.push(Problem::at(&word.origin, what).help("lower case letters, digits, `_`, `-` and `.`"));
+        }
+        words.into_iter().map(|word| word.value).collect()
+    };
+    let permissions = words(&raw.permissions, &["main"], "permission");
+    let groups = words(&raw.groups, &["visitors", "all_users"], "group");
+    let timeout = raw.install_seconds.as_ref().map_or(INSTALL, |seconds| {
+        if !(1..=MOST_INSTALL).contains(&seconds.value) {
+            let what = format!("{} seconds is no sensible time to install an app", seconds.value);
+            problems.push(Problem::at(&seconds.origin(file), what).help(format!("from 1 to {MOST_INSTALL}")));
+        }
+        seconds.value
+    });
+    let arguments = arguments(raw, file, problems);
+    let source = source?;
+    (problems.count() == before).then(|| App {
+        id,
+        domain: raw.domain.as_ref().map_or_else(String::new, |domain| domain.value.clone()),
+        main_domain: false,
+        source,
+        arguments,
+        permissions,
+        groups,
+        network: raw.network.as_ref().is_some_and(|network| network.value),
+        timeout,
+        manifest: None,
+    })
+}
+
+/// Keys that only an app has, of a service that is none.
+pub(crate) fn not_with(raw: &RawService, kind: &str, file: &Arc<SourceFile>, problems: &mut Problems) {
+    let text = |key: &Option<At<String>>| key.as_ref().map(|value| value.origin(file));
+    let list = |key: &Option<Vec<At<String>>>| key.as_ref().map(|list| list.first().unwrap_or(&raw.name).origin(file));
+    let given = [
+        ("directory", text(&raw.directory)),
+        ("url", text(&raw.url)),
+        ("sha256", text(&raw.sha256)),
+        ("size", raw.size.as_ref().map(|value| value.origin(file))),
+        ("app", text(&raw.app)),
+        ("domain", text(&raw.domain)),
+        ("arguments", raw.arguments.keys().next().map(|name| name.origin(file))),
+        ("permissions", list(&raw.permissions)),
+        ("groups", list(&raw.groups)),
+        ("network", raw.network.as_ref().map(|value| value.origin(file))),
+        ("install-seconds", raw.install_seconds.as_ref().map(|value| value.origin(file))),
+    ];
+    for (key, origin) in given {
+        if let Some(origin) = origin {
+            let what = format!("`{key}` has no meaning for a service of kind `{kind}`");
+            problems.push(Problem::at(&origin, what).help("remove it, or take kind `yunohost-app`"));
+        }
+    }
+}
+
+fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<AppSource> {
+    let wrong = |origin: Origin, what: &str, help: &str, problems: &mut Problems| {
+        problems.push(Problem::at(&origin, what).help(help));
+        None
+    };
+    let (url, directory) = match (&raw.url, &raw.directory) {
+        (Some(url), None) => (url, None),
+        (None, Some(directory)) => (directory, Some(directory)),
+        (Some(url), Some(_)) => {
+            let help = "leave out `url` or `directory`";
+            return wrong(url.origin(file), "an app comes from one place", help, problems);
+        }
+        (None, None) => {
+            let help = "add `directory = \"apps/...\"`, or `url` with `sha256` and `size`";
+            return wrong(raw.kind.origin(file), "where is this app?", help, problems);
+        }
+    };
+    if let Some(directory) = directory {
+        let of_archive = [
+            ("sha256", raw.sha256.as_ref().map(|value| value.origin(file))),
+            ("size", raw.size.as_ref().map(|value| value.origin(file))),
+        ];
+        for (key, origin) in of_archive {
+            if let Some(origin) = origin {
+                let what = format!("`{key}` has no meaning for an app in a directory");
+                problems.push(Problem::at(&origin, what).help("remove it"));
+            }
+        }
+        if let Err(why) = plain_path(&directory.value) {
+            problems.push(Problem::at(&directory.origin(file), why));
+            return None;
+        }
+        return Some(AppSource::Directory {
+            path: directory.value.clone(),
+            files: Vec::new(),
+        });
+    }
+    if !is_address(&url.value) {
+        let what = format!("`{}` is no address of an archive", url.value.escape_debug());
+        let help = "write it like `https://example.org/my_webapp_ynh/archive/COMMIT.tar.gz`";
+        return wrong(url.origin(file), &what, help, problems);
+    }
+    let Some(sha256) = &raw.sha256 else {
+        let help = "add `sha256 = \"...\"`, as `sha256sum FILE` prints it";
+        return wrong(url.origin(file), "this archive does not say its `sha256`", help, problems);
+    };
+    if !is_sha256(&sha256.value) {
+        let help = "64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them";
+        return wrong(sha256.origin(file), "this is no SHA-256", help, problems);
+    }
+    let Some(size) = &raw.size else {
+        let help = "add it, in bytes";
+        return wrong(url.origin(file), "this archive does not say its `size`", help, problems);
+    };
+    if !(1..=MOST).contains(&size.value) {
+        let help = format!("from 1 to {MOST} bytes");
+        return wrong(size.origin(file), "no app's archive has this size", &help, problems);
+    }
+    // The plan counts them before the archive is there.
+    for (key, there) in [("ram", raw.ram.is_some()), ("disk", raw.disk.is_some())] {
+        if !there {
+            let what = format!("an app in an archive says here what `{key}` it takes");
+            problems.push(Problem::at(&url.origin(file), what).help(format!(
+                "add `{key} = \"...\"`, from its manifest.toml: `clic plan` reads no archive that is not there yet"
+            )));
+        }
+    }
+    Some(AppSource::Archive {
+        url: url.value.clone(),
+        sha256: sha256.value.clone(),
+        size: size.value,
+    })
+}
+
+/// Values as `YunoHost` takes them from a form: text.
+fn arguments(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> BTreeMap<String, Argument> {
+    let mut found = BTreeMap::new();
+    for (name, value) in &raw.arguments {
+        let origin = value.origin(file);
+        if ["domain", "path"].contains(&name.value.as_str()) {
+            let what = format!("`{}` is a key of the service itself", name.value);
+            let help = format!("write `{} = ...` beside `arguments`", name.value);
+            problems.push(Problem::at(&name.origin(file), what).help(help));
+        }
+        let text = match &value.value.0 {
+            toml::Value::String(text) if text.contains('\0') => None,
+            toml::Value::String(text) => Some(text.clone()),
+            toml::Value::Boolean(value) => Some(if *value { "1" } else { "0" }.to_owned()),
+            toml::Value::Integer(value) => Some(value.to_string()),
+            _ => None,
+        };
+        let Some(text) = text else {
+            let what = format!("`{}` can't be answered with this", name.value);
+            problems.push(Problem::at(&origin, what).help("answers are text, true, false, or whole numbers"));
+            continue;
+        };
+        let origin = name.origin(file);
+        found.insert(name.value.clone(), Argument { value: text, origin });
+    }
+    found
+}
+
+fn is_word(word: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+    !word.is_empty() && word.len() <= 64 && !word.starts_with('-') && word.bytes().all(plain)
+}
+
+/// Of at least two labels (RFC 1123), the last not a number.
+fn is_domain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(plain)
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253
+        && text.contains('.')
+        && text.split('.').all(label)
+        && last.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// What an app will be installed on.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) arch: Arch,
+    pub(crate) board: &'a str,
+    pub(crate) emulate: &'a Emulate,
+}
+
+/// Looks at a service that is an app together with the recipe's overlays and the board, and reads its manifest and files if
+/// they are in the tree.
+pub(crate) fn complete(
+    tree: &Tree,
+    service: &mut Service,
+    overlays: &[PlannedOverlay],
+    on: Target<'_>,
+    problems: &mut Problems,
+) {
+    let origin = service.origin.clone();
+    let Some(app) = service.app() else { return };
+    let mut app = app.clone();
+    for name in OVERLAYS {
+        if !overlays.iter().any(|overlay| overlay.name == name) {
+            let what = format!("service `{}` is an app of YunoHost and needs the overlay `{name}`", service.name);
+            problems.push(Problem::at(&origin, what).help(format!("add \"{name}\" to the recipe's `overlays`")));
+        }
+    }
+    let yunohost = overlays.iter().find(|overlay| overlay.name == OVERLAYS[0]);
+    match yunohost.map(|overlay| overlay.parameters.get(DOMAIN)) {
+        Some(Some(Value::String(domain))) => {
+            if app.domain.is_empty() {
+                app.domain.clone_from(domain);
+            }
+            app.main_domain = app.domain == *domain;
+        }
+        Some(_) => {
+            let what = format!("overlay `{}` has no parameter `{DOMAIN}`, which services are on", OVERLAYS[0]);
+            problems.push(Problem::at(&origin, what));
+        }
+        None => {}
+    }
+    if let AppSource::Directory { path, files } = &mut app.source {
+        let Some((found, manifest)) = directory(tree, path, &origin, problems) else {
+            return;
+        };
+        *files = found;
+        // Which app it is, its manifest says.
+        app.id.clone_from(&manifest.id);
+        service.ram = service.ram.max(manifest.ram);
+        service.disk = service.disk.max(manifest.disk);
+        if !app.network {
+            service.packages.extend(manifest.packages.iter().cloned());
+            service.packages.sort();
+            service.packages.dedup();
+        }
+        let found = fits(&manifest, service, &app, on, problems);
+        app.manifest = found.then_some(manifest);
+    }
+    service.place = crate::plan::Place::YunoHost(Box::new(app));
+}
+
+/// An app's directory: its files, and its manifest.
+fn directory(
+    tree: &Tree,
+    path: &str,
+    origin: &Origin,
+    problems: &mut Problems,
+) -> Option<(Vec<AppFile>, Manifest)> {
+    let before = problems.count();
+    let full = tree.root().join(path);
+    if !full.is_dir() {
+        problems.push(
+            Problem::at(origin, format!("there is no directory {path}"))
+                .help("`directory` is relative to the tree: it holds the app's manifest.toml"),
+        );
+        return None;
+    }
+    let mut found = BTreeMap::new();
+    let link = |_: &str, _: &str| "put the file itself there".to_owned();
+    walk(tree, Path::new(path), "", &link, 0, &mut found, problems);
+    // What version control keeps for itself is not the app's.
+    found.retain(|path, _| !path.starts_with("/.git/"));
+    let mut files = Vec::new();
+    let mut left = MOST;
+    for (inside, relative) in found {
+        let full = tree.root().join(&relative);
+        let read = hash(&full).and_then(|hash| Ok((hash, full.metadata()?.permissions().mode())));
+        match read {
+            Ok(((sha256, size), mode)) => {
+                left = left.saturating_sub(size);
+                files.push(AppFile {
+                    path: inside.trim_start_matches('/').to_owned(),
+                    content: Content {
+                        sha256,
+                        size,
+                        data: Data::File(full),
+                    },
+                    executable: mode & 0o100 != 0,
+                });
+            }
+            Err(error) => problems.push(Problem::file(relative, format!("can't be read: {error}"))),
+        }
+    }
+    if left == 0 {
+        problems.push(Problem::at(origin, format!("{path} has more than {} in it", size::in_words(MOST))));
+    }
+    let relative = Path::new(path).join("manifest.toml");
+    let text = match read_text(&tree.root().join(&relative), &relative) {
+        Ok(text) => text,
+        Err(problem) => {
+            problems.push(problem.help("an app of packaging format 2 has one"));
+            return None;
+        }
+    };
+    let manifest = manifest::read(&text, problems)?;
+    if !files.iter().any(|file| file.path == "scripts/install") {
+        problems.push(Problem::file(path, "has no scripts/install, which installs an app"));
+    }
+    (problems.count() == before).then_some((files, manifest))
+}
+
+/// Reads the manifest of a service's app out of an archive.
+///
+/// Errors: all that is wrong with it by itself, and with the recipe and board that it is to be for.
+pub fn manifest_of(plan: &Plan, service: &Service, text: &str) -> Result<Manifest, Report> {
+    let mut problems = Problems::default();
+    let on = Target {
+        arch: plan.arch,
+        board: &plan.board.name,
+        emulate: &plan.emulate,
+    };
+    let name = format!("manifest.toml of service {}", service.name);
+    let manifest = manifest::read(&SourceFile::new(name, text), &mut problems);
+    if let (Some(manifest), Some(app)) = (&manifest, service.app()) {
+        fits(manifest, service, app, on, &mut problems);
+    }
+    problems.into_result()?;
+    manifest.ok_or_else(|| Problem::request("the manifest could not be read, and no reason was noted").into())
+}
+
+/// Whether an app is what the recipe takes it for, and can be on the board.
+fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, problems: &mut Problems) -> bool {
+    let before = problems.count();
+    let name = &service.name;
+    let mut wrong = |what: String, help: String| problems.push(Problem::at(&service.origin, what).help(help));
+    if manifest.id != app.id {
+        wrong(
+            format!("the app of service `{name}` is `{}`, not `{}`", manifest.id, app.id),
+            format!("add `app = \"{}\"`, or take another archive", manifest.id),
+        );
+    }
+    let arch = on.arch.debian();
+    if let Some(archs) = &manifest.architectures
+        && !archs.iter().any(|known| known == arch)
+    {
+        wrong(
+            format!("service `{name}`: app `{}` is not for {arch}, which a {} is", manifest.id, on.board),
+            format!("it is for {}; leave it out for this board", quoted(archs)),
+        );
+    }
+    for (key, needed, there) in [("ram", manifest.ram, service.ram), ("disk", manifest.disk, service.disk)] {
+        if needed > there {
+            let needed = size::in_words(needed);
+            wrong(
+                format!("service `{name}`: app `{}` takes {needed} of {key}, more than its `{key}`", manifest.id),
+                format!("write `{key} = \"{needed}\"`"),
+            );
+        }
+    }
+    let most = match on.emulate.machine {
+        // It has what it has.
+        Machine::Raspi3b => u64::from(on.emulate.memory) << 20,
+        Machine::Pc => MOST_BUILD,
+    };
+    if manifest.ram_build > most {
+        wrong(
+            format!(
+                "service `{name}`: installing app `{}` takes {}, and it is done in a machine with {}",
+                manifest.id,
+                size::in_words(manifest.ram_build),
+                size::in_words(most)
+            ),
+            "leave it out for this board".to_owned(),
+        );
+    }
+    let asks = |question: &str| manifest.questions.contains_key(question);
+    if asks("domain") && !asks("path") && !service.path.is_empty() {
+        wrong(
+            format!("service `{name}`: app `{}` takes a whole domain", manifest.id),
+            "write `path = \"/\"`, and give it a `domain` of its own".to_owned(),
+        );
+    }
+    for (question, argument) in &app.arguments {
+        let known = manifest.questions.get(question);
+        let (what, help) = match known {
+            None | Some(Question::Text) => {
+                let names = manifest.questions.iter().filter(|(_, kind)| **kind != Question::Text);
+                let names = names.map(|(name, _)| name.as_str());
+                (
+                    format!("app `{}` asks no `{question}`", manifest.id),
+                    advice(question, "what it asks", names),
+                )
+            }
+            // One for all devices, which everybody who has the recipe knows.
+            Some(Question::Password | Question::NoPassword) => (
+                format!("`{question}` is a password, and none may be in an image"),
+                "leave it out: where one has to be, the app gets one that nobody knows".to_owned(),
+            ),
+            Some(_) => continue,
+        };
+        problems.push(Problem::at(&argument.origin, what).help(help));
+    }
+    let answered = app.answers(&service.path, manifest);
+    for (question, kind) in &manifest.questions {
+        if *kind == Question::Open && !answered.iter().any(|(name, _)| name == question) {
+            let what = format!("service `{name}`: app `{}` asks `{question}`, and nobody answers", manifest.id);
+            problems.push(
+                Problem::at(&service.origin, what).help(format!("add `arguments.{question} = ...` to the service")),
+            );
+        }
+    }
+    problems.count() == before
+}
