@@ -16,3 +16,4 @@ mod reproducible;
 mod scripts;
 mod standin;
 mod support;
+mod trust;

@@ -29,7 +29,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
             .iter()
             .map(|(recipe, board)| json!({ "recipe": recipe, "board": board }))
             .collect();
-        output::json(&json!({ "valid": true, "files": checked.files, "plans": plans }))?;
+        output::json(&json!({
+            "valid": true, "files": checked.files, "plans": plans, "keys": checked.keys,
+        }))?;
         return Ok(Outcome::Done);
     }
     let ok = context.out.good("ok");
@@ -41,6 +43,16 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         .plans
         .iter()
         .map(|(recipe, board)| format!("{ok}  {recipe} on {board}\n"));
-    output::text(&files.chain(plans).collect::<String>())?;
+    // Nothing is wrong with that; it is still to be done before a build.
+    let note = context.out.fair("to confirm");
+    let keys = checked.keys.iter().map(|key| {
+        let (file, help) = (
+            key.file.as_deref().unwrap_or_default(),
+            key.help.as_deref().unwrap_or_default(),
+        );
+        let line = key.line.unwrap_or_default();
+        format!("{note}  {file}:{line}: {}\n    help: {help}\n", key.message)
+    });
+    output::text(&files.chain(plans).chain(keys).collect::<String>())?;
     Ok(Outcome::Done)
 }

@@ -1,5 +1,7 @@
 //! `clic lock`: exactly which packages an image is made of, written beside the recipe.
 
+mod trust;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -7,14 +9,14 @@ use anyhow::Result;
 use clic_host::{Outcome, Progress, UserError};
 use clic_image::read::dpkg::compare_versions;
 use clic_recipe::{Plan, nearest};
-use clic_rootfs::{Keep, Lock, Package, ResolveOptions};
+use clic_rootfs::{Keep, Lock, Package, Pins, ResolveOptions};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
-use crate::resolution::{LockFile, State};
+use crate::resolution::{LockFile, State, open_sources};
 
 /// Write down exactly which packages an image is made of
 ///
@@ -28,6 +30,7 @@ Examples:
   clic lock minimal --board x86-pc --update                    everything to what the mirror has now
   clic lock minimal --board x86-pc --update openssh-server     only this, and what it needs
   clic build minimal --board x86-pc --locked
+  clic lock clic --board x86-pc --trust-key                    fetch keys of repositories, and confirm them
 
 Keep the lock in version control, beside the recipe.")]
 pub struct Args {
@@ -45,6 +48,10 @@ pub struct Args {
     /// Only say whether the lock fits; exit 1 if not. Opens no socket
     #[arg(long, conflicts_with = "update")]
     check: bool,
+    /// Confirm the keys of repositories whose fingerprints the recipe leaves open: fetch those that are not in the tree, show
+    /// whose they are, and ask. With a fingerprint, nobody is asked: exactly that key is taken
+    #[arg(long, value_name = "FINGERPRINT", num_args = 0..=1, value_parser = trust::fingerprint, conflicts_with = "check")]
+    trust_key: Option<Vec<String>>,
     #[command(flatten)]
     from: MirrorArgs,
 }
@@ -74,6 +81,10 @@ enum Kind {
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let tree = context.tree()?;
+    let confirmed = match &args.trust_key {
+        Some(given) => trust::confirm(&tree, args, given, context)?,
+        None => Vec::new(),
+    };
     let plan = clic_recipe::resolve(
         &tree,
         &args.recipe,
@@ -89,6 +100,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         context.say(&format!("the old lock is not used: {error:#}"));
         None
     });
+    let mut pins = file.pins(before.as_ref(), &open_sources(&plan));
+    for (source, fingerprint) in &confirmed {
+        pins.confirm(source, fingerprint);
+    }
+    pins.check(&plan)?;
     let fits = before.as_ref().is_some_and(|lock| lock.misfits(&plan).is_empty());
     if let Some(lock) = before.as_ref().filter(|_| fits && !args.update) {
         return report(&file, lock, None, &[], 0, context);
@@ -100,7 +116,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         Some(lock) if !args.update || !args.packages.is_empty() => Keep::of(lock, &args.packages),
         _ => Keep::default(),
     };
-    let lock = resolve(args, &plan, keep, &context.progress())?;
+    let lock = resolve(args, &plan, keep, pins, &context.progress())?;
     let (none, no_tools) = (Vec::new(), BTreeMap::new());
     let (packages, tools) = before
         .as_ref()
@@ -177,12 +193,13 @@ fn known(name: &str, lock: Option<&Lock>, file: &LockFile) -> Result<()> {
     })
 }
 
-fn resolve(args: &Args, plan: &Plan, keep: Keep, progress: &Progress) -> Result<Lock> {
+fn resolve(args: &Args, plan: &Plan, keep: Keep, pins: Pins, progress: &Progress) -> Result<Lock> {
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
     let log = crate::build::log(&store, &format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
     let options = ResolveOptions {
         keep,
+        pins,
         ..ResolveOptions::default()
     };
     clic_rootfs::lock(plan, &mirrors, &store, &options, &log, progress)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clic_host::{Log, Progress, UserError};
 use clic_recipe::{Plan, Tree};
-use clic_rootfs::{Lock, Mirrors, Resolution, ResolveOptions, show_date};
+use clic_rootfs::{Lock, Mirrors, Pins, Resolution, ResolveOptions, show_date};
 use clic_store::Store;
 
 /// The lock file of a recipe on a board, whether it is there or not.
@@ -17,6 +17,8 @@ pub struct LockFile {
     pub shown: PathBuf,
     /// What makes it: `clic lock minimal --board x86-pc`.
     pub command: String,
+    /// The recipe's name.
+    recipe: String,
 }
 
 impl LockFile {
@@ -36,6 +38,7 @@ impl LockFile {
             path,
             shown,
             command: format!("clic lock {recipe} --board {board}"),
+            recipe: plan.recipe.name.clone(),
         }
     }
 
@@ -46,18 +49,60 @@ impl LockFile {
 
     /// What the lock is to the plan.
     pub fn state(&self, plan: &Plan) -> Result<State> {
-        Ok(match self.read()? {
-            None => State::Missing,
-            Some(lock) => {
-                let misfits = lock.misfits(plan);
-                if misfits.is_empty() {
-                    State::Fits(Box::new(lock))
-                } else {
-                    State::Misfits(misfits)
+        Ok(State::of(self.read()?, plan))
+    }
+
+    /// The command by which a person confirms the key of a repository.
+    pub fn trust_command(&self) -> String {
+        format!("{} --trust-key", self.command)
+    }
+
+    /// The keys that were confirmed for `sources`: by this lock, whose content is `own`, else by the same recipe's locks for
+    /// other boards. A key is confirmed once.
+    pub fn pins(&self, own: Option<&Lock>, sources: &[&str]) -> Pins {
+        let mut pins = Pins::new(self.trust_command());
+        if let Some(lock) = own {
+            pins.add(lock, &self.shown.display().to_string());
+        }
+        if sources.iter().any(|source| pins.get(source).is_none()) {
+            for (path, shown) in self.siblings() {
+                // What is damaged confirms nothing.
+                let lock = Lock::read(&path, &shown, &self.command).ok().flatten();
+                if let Some(lock) = lock.filter(|lock| lock.inputs.recipe == self.recipe) {
+                    pins.add(&lock, &shown.display().to_string());
                 }
             }
-        })
+        }
+        pins
     }
+
+    /// The locks beside this one that may be of the same recipe, sorted by name: where they are, and their names for people.
+    fn siblings(&self) -> Vec<(PathBuf, PathBuf)> {
+        let dir = match self.path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let start = format!("{}-", self.recipe);
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names
+            .filter(|name| {
+                name.starts_with(&start) && Path::new(name).extension().is_some_and(|end| end == "lock")
+            })
+            .filter(|name| self.path.file_name().is_none_or(|own| own != name.as_str()))
+            .collect();
+        names.sort();
+        names
+            .into_iter()
+            .map(|name| (self.path.with_file_name(&name), self.shown.with_file_name(&name)))
+            .collect()
+    }
+}
+
+/// The plan's sources whose keys people confirm.
+pub fn open_sources(plan: &Plan) -> Vec<&str> {
+    let open = plan.sources.iter().filter(|source| source.open_key().is_some());
+    open.map(|source| source.name.as_str()).collect()
 }
 
 /// What a lock is to a plan.
@@ -71,17 +116,36 @@ pub enum State {
     Misfits(Vec<String>),
 }
 
+impl State {
+    fn of(lock: Option<Lock>, plan: &Plan) -> Self {
+        let Some(lock) = lock else {
+            return Self::Missing;
+        };
+        let misfits = lock.misfits(plan);
+        if misfits.is_empty() {
+            Self::Fits(Box::new(lock))
+        } else {
+            Self::Misfits(misfits)
+        }
+    }
+}
+
 /// Where a build's packages come from.
 #[derive(Debug)]
 pub struct Packages {
     file: LockFile,
     state: State,
+    pins: Pins,
 }
 
 impl Packages {
-    /// Looks at the lock file. With `locked`, anything but a lock that fits is the request's fault. Opens no socket.
+    /// Looks at the lock file, and at the keys that it confirms. With `locked`, anything but a lock that fits is the request's
+    /// fault. Opens no socket.
     pub fn find(file: LockFile, plan: &Plan, locked: bool) -> Result<Self> {
-        let state = file.state(plan)?;
+        let lock = file.read()?;
+        let pins = file.pins(lock.as_ref(), &open_sources(plan));
+        pins.check(plan)?;
+        let state = State::of(lock, plan);
         let refused = |what: String| Err(UserError::new(what).help(file.command.clone()).into());
         match &state {
             State::Missing if locked => refused(format!("--locked: there is no {}", file.shown.display())),
@@ -90,7 +154,7 @@ impl Packages {
                 file.shown.display(),
                 misfits.join("\n    ")
             )),
-            _ => Ok(Self { file, state }),
+            _ => Ok(Self { file, state, pins }),
         }
     }
 
@@ -122,6 +186,7 @@ impl Packages {
         progress: &Progress,
     ) -> Result<Resolution> {
         let mut options = ResolveOptions::from_env()?;
+        options.pins = self.pins.clone();
         match &self.state {
             State::Fits(lock) => {
                 let stage = progress.stage("resolve", "Resolve packages", &fits(&self.file, lock));

@@ -157,7 +157,9 @@ fn the_tree_is_found_from_below_and_by_name() {
 #[test]
 fn the_shipped_tree_is_valid() {
     let (stdout, stderr) = said(&mut clic(&["check"]), 0);
-    assert!(stdout.contains("minimal"), "{stdout}{stderr}");
+    for plan in ["ok  minimal on x86-pc\n", "ok  clic on raspberry-pi\n"] {
+        assert!(stdout.contains(plan), "{stdout}{stderr}");
+    }
 }
 
 #[test]
@@ -251,7 +253,8 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// People copy the pipelines: a board or recipe that they leave out is never built at night.
+/// People copy the pipelines: a board or recipe that they leave out is never built at night. A recipe that waits for somebody to
+/// confirm a key can't be.
 #[test]
 fn the_pipelines_build_all_that_the_tree_ships() {
     let stems = |dir: &str| -> Vec<String> {
@@ -263,6 +266,14 @@ fn the_pipelines_build_all_that_the_tree_ships() {
         toml.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
             .collect()
     };
+    let (stdout, _) = said(&mut clic(&["check", "--json"]), 0);
+    let checked: Value = serde_json::from_str(&stdout).unwrap();
+    let waiting: Vec<&str> = checked["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|key| key["file"].as_str())
+        .collect();
     for pipeline in ["ci/gitlab-ci.yml", "ci/github-actions.yml"] {
         let text = std::fs::read_to_string(root().join(pipeline))
             .unwrap()
@@ -273,6 +284,9 @@ fn the_pipelines_build_all_that_the_tree_ships() {
                 .filter(|line| line.contains(&format!("{key}: [")))
                 .collect();
             for stem in stems(dir) {
+                if waiting.contains(&format!("{dir}/{stem}.toml").as_str()) {
+                    continue;
+                }
                 assert!(
                     lists.iter().any(|list| list.contains(&stem)),
                     "{pipeline} does not build {key} {stem}: {lists:?}"

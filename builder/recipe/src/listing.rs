@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::board::Power;
 use crate::loader::Loader;
 use crate::plan::{Arch, Bundle, Plan};
-use crate::report::{Problem, Report};
+use crate::report::{Problem, ProblemEntry, Report};
 use crate::resolve::{ResolveOptions, plan};
+use crate::sources::AbsentKey;
 use crate::tree::{Kind, Tree};
 
 /// A recipe, for lists.
@@ -132,6 +133,8 @@ pub struct Checked {
     pub files: Vec<PathBuf>,
     /// Plans that were made: recipe and board.
     pub plans: Vec<(String, String)>,
+    /// Keys of repositories that somebody has to confirm before a recipe can be built: that is not wrong.
+    pub keys: Vec<ProblemEntry>,
 }
 
 /// Checks one recipe with each of its boards, or everything that is in the tree, used or not. Everything that is
@@ -182,6 +185,7 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
         }
     }
     let mut plans = Vec::new();
+    let mut keys: Vec<ProblemEntry> = Vec::new();
     for recipe in recipes {
         // A recipe without boards is there for others to extend; its overlays are looked at all the same.
         if recipe.boards.is_empty() {
@@ -198,10 +202,20 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
             };
             let plan: Option<Plan> = plan(&mut loader, &recipe, &board, &ResolveOptions::default());
             plans.extend(plan.map(|plan| (plan.recipe.name, plan.board.name)));
+            // The first board's stand for those of all.
+            let absent = std::mem::take(&mut loader.absent_keys);
+            if recipe
+                .boards
+                .first()
+                .is_some_and(|first| first.value == name.value)
+            {
+                let note = |key: AbsentKey| key.problem(&recipe.named.name, &name.value).entry();
+                keys.extend(absent.into_iter().map(note));
+            }
         }
     }
     loader.problems.into_result()?;
     files.sort();
     files.dedup();
-    Ok(Checked { files, plans })
+    Ok(Checked { files, plans, keys })
 }

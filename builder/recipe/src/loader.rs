@@ -18,12 +18,15 @@ use crate::raw::{RawBoard, RawBundle, RawOverlay, RawRecipe};
 use crate::recipe::{self, Recipe};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
+use crate::sources::AbsentKey;
 use crate::tree::{Kind, Tree, read_text};
 
 /// Everything read so far. `None`: it was tried, and `problems` says what is wrong.
 pub(crate) struct Loader<'t> {
     pub(crate) tree: &'t Tree,
     pub(crate) problems: Problems,
+    /// Keys of repositories that are not in the tree yet: for each plan that was made, those of its recipe.
+    pub(crate) absent_keys: Vec<AbsentKey>,
     recipes: BTreeMap<String, Option<Rc<Recipe>>>,
     boards: BTreeMap<String, Option<Rc<Board>>>,
     overlays: BTreeMap<String, Option<Rc<Overlay>>>,
@@ -41,6 +44,7 @@ impl<'t> Loader<'t> {
         Self {
             tree,
             problems: Problems::default(),
+            absent_keys: Vec::new(),
             recipes: BTreeMap::new(),
             boards: BTreeMap::new(),
             overlays: BTreeMap::new(),

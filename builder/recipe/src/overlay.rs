@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::board::{distinct, packages};
 use crate::debian;
 use crate::nearest::advice;
+use crate::only::Only;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
 use crate::plan::{Arch, UnitChange, UnitState};
@@ -32,6 +33,7 @@ pub(crate) struct Overlay {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) requires: Vec<Sited<String>>,
+    pub(crate) only: Only,
     pub(crate) packages: Vec<Sited<String>>,
     /// Besides them, by the board's architecture.
     pub(crate) packages_on: BTreeMap<Arch, Vec<Sited<String>>>,
@@ -140,6 +142,7 @@ pub(crate) fn check(
         "overlay",
         problems,
     );
+    let only = Only::check(raw.suites.take(), raw.architectures.take(), file, problems);
     let packages = packages(std::mem::take(&mut raw.packages), file, problems);
     let packages_on = std::mem::take(&mut raw.packages_on)
         .into_iter()
@@ -208,6 +211,7 @@ pub(crate) fn check(
             title: raw.title.value,
             description: raw.description.value,
             requires,
+            only,
             packages,
             packages_on,
             preseeds,

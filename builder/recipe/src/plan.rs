@@ -192,8 +192,12 @@ pub enum SourcePlace {
         components: Vec<String>,
         /// The key file.
         key: Content,
-        /// The key's fingerprint: 40 hexadecimal digits, upper case.
-        fingerprint: String,
+        /// Where the key file is in the tree that people edit.
+        #[serde(skip)]
+        key_path: String,
+        /// The key's fingerprint, 40 hexadecimal digits, upper case, if the recipe says it. If not, the lock does: a person
+        /// confirmed it once.
+        fingerprint: Option<String>,
     },
     /// A directory of .deb files in the tree that people edit.
     Directory {

@@ -19,6 +19,7 @@ use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
 use crate::service;
 use crate::source::{Origin, Sited};
+use crate::sources::AbsentKey;
 use crate::template::{self, Source, Surroundings, Values};
 use crate::tree::{Kind, Tree};
 use crate::{debian, disk, size, sources};
@@ -36,6 +37,27 @@ pub struct ResolveOptions {
 pub fn resolve(tree: &Tree, recipe: &str, board: &str, options: &ResolveOptions) -> Result<Plan, Report> {
     let mut loader = Loader::new(tree);
     let plan = asked(&mut loader, recipe, board, options);
+    for key in std::mem::take(&mut loader.absent_keys) {
+        loader.problems.push(key.problem(recipe, board));
+    }
+    finish(loader, plan)
+}
+
+/// The same where the keys of repositories may not be there yet, for who fetches them: those keys, and the plan without the
+/// sources that need them.
+pub fn resolve_without_keys(
+    tree: &Tree,
+    recipe: &str,
+    board: &str,
+    options: &ResolveOptions,
+) -> Result<(Plan, Vec<AbsentKey>), Report> {
+    let mut loader = Loader::new(tree);
+    let plan = asked(&mut loader, recipe, board, options);
+    let absent = std::mem::take(&mut loader.absent_keys);
+    finish(loader, plan).map(|plan| (plan, absent))
+}
+
+fn finish(loader: Loader<'_>, plan: Option<Plan>) -> Result<Plan, Report> {
     loader.problems.into_result()?;
     plan.ok_or_else(|| Problem::request("the plan could not be made, and no reason was noted").into())
 }
@@ -78,7 +100,7 @@ pub(crate) fn plan(
 ) -> Option<Plan> {
     let before = loader.problems.count();
     let suite = suite(recipe, board, &mut loader.problems);
-    let overlays = overlays(loader, recipe);
+    let overlays = overlays(loader, recipe, suite.as_deref(), board);
     let problems = &mut loader.problems;
     let disk = disk(recipe, board, problems);
     let (suite, overlays) = (suite?, overlays?);
@@ -176,7 +198,14 @@ pub(crate) fn plan(
             files.insert(file, EntryPlace::Declared(origin), problems);
         }
     }
-    let (sources, entries) = sources::plan(loader.tree, &recipe.sources, &suite, &board.components, problems);
+    let (sources, entries) = sources::plan(
+        loader.tree,
+        &recipe.sources,
+        &suite,
+        &board.components,
+        &mut loader.absent_keys,
+        problems,
+    );
     for (file, origin) in entries {
         files.insert(file, EntryPlace::Declared(origin), problems);
     }
@@ -238,7 +267,12 @@ fn suite(recipe: &Recipe, board: &Board, problems: &mut Problems) -> Option<Stri
 }
 
 /// The recipe's overlays in its order, each after those that it requires; values only for those that are there.
-fn overlays(loader: &mut Loader<'_>, recipe: &Recipe) -> Option<Vec<Rc<Overlay>>> {
+fn overlays(
+    loader: &mut Loader<'_>,
+    recipe: &Recipe,
+    suite: Option<&str>,
+    board: &Board,
+) -> Option<Vec<Rc<Overlay>>> {
     let before = loader.problems.count();
     let mut complete = true;
     let mut list: Vec<Rc<Overlay>> = Vec::new();
@@ -264,6 +298,9 @@ fn overlays(loader: &mut Loader<'_>, recipe: &Recipe) -> Option<Vec<Rc<Overlay>>
                 );
             }
         }
+        overlay
+            .only
+            .fits(name, recipe, suite, board, &mut loader.problems);
         list.push(overlay);
     }
     for (name, settings) in &recipe.parameters {

@@ -1,5 +1,6 @@
 //! `[[source]]` of recipes: where packages come from beside Debian's own archives.
 
+mod key;
 mod planned;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
 use crate::tree::plain_path;
 
+pub use key::{AbsentKey, MOST_KEY, public_key};
 pub(crate) use planned::plan;
 
 /// Names that sources of Debian's own have.
@@ -36,7 +38,9 @@ enum Place {
         suite: String,
         components: Vec<String>,
         key: Sited<String>,
-        fingerprint: String,
+        /// Where its makers publish the key.
+        key_url: Option<Sited<String>>,
+        fingerprint: Option<String>,
     },
     Directory(Sited<String>),
 }
@@ -125,6 +129,7 @@ fn one(raw: RawSource, file: &Arc<SourceFile>, problems: &mut Problems) -> Optio
             let what = "a directory of packages has no suite, components or key";
             not_with(what, suite.map(|suite| suite.origin), problems);
             not_with(what, given(&raw.key), problems);
+            not_with(what, given(&raw.key_url), problems);
             not_with(what, given(&raw.fingerprint), problems);
             not_with(
                 what,
@@ -136,6 +141,7 @@ fn one(raw: RawSource, file: &Arc<SourceFile>, problems: &mut Problems) -> Optio
         (None, None) => {
             let what = "suites of the Debian mirror are signed with Debian's own keys";
             not_with(what, given(&raw.key), problems);
+            not_with(what, given(&raw.key_url), problems);
             not_with(what, given(&raw.fingerprint), problems);
             let own = if raw.components.is_empty() {
                 Vec::new()
@@ -151,7 +157,7 @@ fn one(raw: RawSource, file: &Arc<SourceFile>, problems: &mut Problems) -> Optio
             suite.map(|suite| Place::Suite(suite, own))
         }
         (Some(url), None) => {
-            let url = address(url.sited(file), problems);
+            let url = address(url.sited(file), "repository", "https://HOST/debian", problems);
             let mut need = |there: bool, key: &str, help: &str| {
                 if !there {
                     problems.push(
@@ -170,13 +176,14 @@ fn one(raw: RawSource, file: &Arc<SourceFile>, problems: &mut Problems) -> Optio
                 "components",
                 "add `components = [\"main\"]`, or what the repository's manual says",
             );
+            let published = raw.key_url.is_some();
             need(
-                raw.key.is_some(),
+                raw.key.is_some() || published,
                 "key",
-                "add `key = \"keys/....asc\"`: the repository's public key, in a file of this tree",
+                "add `key = \"keys/....asc\"`: the repository's public key, in a file of this tree; or `key-url = \"https://...\"`, where its makers publish it",
             );
             need(
-                raw.fingerprint.is_some(),
+                raw.fingerprint.is_some() || published,
                 "fingerprint",
                 "add `fingerprint = \"...\"`: 40 hexadecimal digits from somewhere else than the key; gpg --show-keys FILE shows the key's",
             );
@@ -187,11 +194,20 @@ fn one(raw: RawSource, file: &Arc<SourceFile>, problems: &mut Problems) -> Optio
                     format!("`{}` can't be a component", component.value),
                 ));
             }
-            let key = raw.key.and_then(|key| inside(key.sited(file), problems));
+            let key_url = raw
+                .key_url
+                .and_then(|url| address(url.sited(file), "key", "https://HOST/key.asc", problems));
+            let key = match raw.key {
+                Some(key) => inside(key.sited(file), problems),
+                None => key_url.as_ref().map(|url| Sited {
+                    value: format!("keys/{}.asc", name.value),
+                    origin: url.origin.clone(),
+                }),
+            };
             let fingerprint = raw
                 .fingerprint
                 .and_then(|text| fingerprint(&text.sited(file), problems));
-            repository(url, suite, own, key, fingerprint)
+            repository(url, suite, own, (key, key_url, fingerprint))
         }
     };
     let place = place?;
@@ -211,15 +227,19 @@ fn repository(
     url: Option<Sited<String>>,
     suite: Option<Sited<String>>,
     components: Vec<Sited<String>>,
-    key: Option<Sited<String>>,
-    fingerprint: Option<String>,
+    (key, key_url, fingerprint): (Option<Sited<String>>, Option<Sited<String>>, Option<String>),
 ) -> Option<Place> {
+    let url = url?;
     Some(Place::Repository {
-        url: url?,
+        url: Sited {
+            value: url.value.trim_end_matches('/').to_owned(),
+            origin: url.origin,
+        },
         suite: suite?.value,
         components: components.into_iter().map(|component| component.value).collect(),
         key: key?,
-        fingerprint: fingerprint?,
+        key_url,
+        fingerprint,
     })
 }
 
@@ -242,8 +262,8 @@ fn inside(path: Sited<String>, problems: &mut Problems) -> Option<Sited<String>>
     }
 }
 
-/// An address that apt, a device's sources and we can all use, without its last slashes.
-fn address(url: Sited<String>, problems: &mut Problems) -> Option<Sited<String>> {
+/// An address that apt, a device's sources and we can all use. `of` what, and what one looks like.
+fn address(url: Sited<String>, of: &str, like: &str, problems: &mut Problems) -> Option<Sited<String>> {
     let mut wrong = |why: &str, help: &str| {
         problems.push(Problem::at(&url.origin, format!("`{}` {why}", url.value.escape_debug())).help(help));
         None
@@ -253,7 +273,7 @@ fn address(url: Sited<String>, problems: &mut Problems) -> Option<Sited<String>>
         .find_map(|scheme| url.value.strip_prefix(scheme));
     let Some(rest) = rest else {
         return wrong(
-            "is no address of a repository",
+            &format!("is no address of a {of}"),
             "it begins with https:// or http://",
         );
     };
@@ -268,18 +288,15 @@ fn address(url: Sited<String>, problems: &mut Problems) -> Option<Sited<String>>
     }
     let fits = |c: char| c.is_ascii_graphic() && !"\"'<>[]{}|\\^`?#".contains(c);
     if host.is_empty() || host.starts_with(':') {
-        return wrong("names no host", "it looks like https://HOST/debian");
+        return wrong("names no host", &format!("it looks like {like}"));
     }
     if !rest.chars().all(fits) {
         return wrong(
             "has a character that no address has",
-            "it looks like https://HOST/debian",
+            &format!("it looks like {like}"),
         );
     }
-    Some(Sited {
-        value: url.value.trim_end_matches('/').to_owned(),
-        origin: url.origin,
-    })
+    Some(url)
 }
 
 /// 40 hexadecimal digits, upper case; blanks, as gpg prints them, are left out.

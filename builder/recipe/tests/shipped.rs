@@ -22,6 +22,36 @@ fn the_whole_tree_is_valid() {
             .plans
             .contains(&("minimal".to_owned(), "raspberry-pi".to_owned()))
     );
+    // The only thing that the tree leaves to people.
+    let keys: Vec<&str> = checked.keys.iter().map(|key| key.message.as_str()).collect();
+    assert!(
+        keys.iter()
+            .all(|key| *key == "the key of source `yunohost` is not in this tree"),
+        "{keys:?}"
+    );
+}
+
+/// `YunoHost` 12 is of Debian 12.
+#[test]
+fn yunohost_is_for_bookworm() {
+    let tree = Tree::open(&root()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let recipe = directory.path().join("next.toml");
+    let text = "schema = 1\ntitle = \"Next\"\nextends = \"clic\"\nsuite = \"trixie\"\n";
+    std::fs::write(&recipe, text).unwrap();
+    // A board that could have it.
+    let board = directory.path().join("pi.toml");
+    let text = std::fs::read_to_string(root().join("boards/raspberry-pi.toml")).unwrap();
+    let text = text.replacen("suites = [", "suites = [\"trixie\", ", 1);
+    std::fs::write(&board, text).unwrap();
+    let (recipe, board) = (recipe.to_str().unwrap(), board.to_str().unwrap());
+    let said = resolve(&tree, recipe, board, &ResolveOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains(":4:9: overlay `yunohost` is not for suite `trixie`\n  help: it is for `bookworm`;"),
+        "{said}"
+    );
 }
 
 /// `CLIC_UPDATE_SCHEMAS=1 cargo test -p clic-recipe` writes them anew.

@@ -2,8 +2,8 @@
 
 mod testtree;
 
-use clic_recipe::Plan;
 use clic_recipe::plan::{SourcePlace, TreeFileKind};
+use clic_recipe::{Plan, ResolveOptions, check, resolve_without_keys};
 use testtree::TestTree;
 
 const KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n";
@@ -52,10 +52,10 @@ fn a_source_of_each_kind_and_what_the_device_gets() {
         panic!("{:?}", plan.sources)
     };
     assert_eq!(
-        (url.as_str(), fingerprint.as_str()),
+        (url.as_str(), fingerprint.as_deref()),
         (
             "https://packages.example/debian",
-            "ACE2B9CC88C422F7CC7C1D7B573340AB4157EE2F"
+            Some("ACE2B9CC88C422F7CC7C1D7B573340AB4157EE2F")
         )
     );
     let SourcePlace::Suite { components, .. } = &plan.sources[1].place else {
@@ -229,6 +229,18 @@ fn slips_are_told_with_their_place() {
             "can be forged",
         ),
         (
+            "key = \"keys/them.asc\"",
+            "key-url = \"file:///them.asc\"",
+            "19:11: `file:///them.asc` is no address of a key",
+            "https://",
+        ),
+        (
+            "key = \"keys/them.asc\"",
+            "key-url = \"https://me:secret@packages.example/them.asc\"",
+            "19:11: this address has a login in it",
+            "auth.conf",
+        ),
+        (
             "suite = \"stable\"",
             "suite = \"stable\"\ndirectory = \"debs\"",
             "18:13: a source has either",
@@ -361,4 +373,120 @@ fn sources_that_contradict_each_other_or_debian() {
         "{}",
         tree.complaints()
     );
+}
+
+/// A source whose key somebody has to confirm. The line of `key-url` is line 19 of the recipe.
+const OPEN: &str = r#"
+[[source]]
+name = "theirs"
+url = "https://packages.example/debian"
+suite = "stable"
+components = ["main"]
+key-url = "https://packages.example/key.asc"
+"#;
+
+#[test]
+fn a_key_that_is_not_there_yet_is_told_to_who_needs_it() {
+    let tree = tree();
+    tree.append(RECIPE, OPEN);
+    let told = "recipes/minimal.toml:19:11: the key of source `theirs` is not in this tree";
+    let help = |board: &str| {
+        format!(
+            "\n  help: `clic lock minimal --board {board} --trust-key` fetches it, and shows its fingerprint to be confirmed once"
+        )
+    };
+    let said = tree.resolve("minimal", "pi").unwrap_err().to_string();
+    assert_eq!(said, format!("{told}{}", help("pi")));
+
+    // A recipe that waits for it is not wrong.
+    let checked = check(&tree.tree(), None).unwrap_or_else(|report| panic!("\n{report}"));
+    assert_eq!(checked.plans.len(), 2, "{checked:?}");
+    let [key] = checked.keys.as_slice() else {
+        panic!("one for all boards: {checked:?}")
+    };
+    assert_eq!(
+        (key.line, key.message.as_str()),
+        (Some(19), &told[RECIPE.len() + 8..])
+    );
+
+    let without = || resolve_without_keys(&tree.tree(), "minimal", "pc", &ResolveOptions::default());
+    let (plan, absent) = without().unwrap();
+    assert!(plan.sources.is_empty());
+    let [absent] = absent.as_slice() else {
+        panic!("{absent:?}")
+    };
+    assert_eq!(
+        (absent.source.as_str(), absent.url.as_str(), absent.path.as_str()),
+        ("theirs", "https://packages.example/key.asc", "keys/theirs.asc")
+    );
+    assert_eq!(absent.fingerprint, None);
+
+    // Once it is there, it is a source like any other, but for who knows its fingerprint.
+    tree.write("keys/theirs.asc", KEY);
+    let plan = tree.plan();
+    let (key, path) = plan.sources[0].open_key().unwrap();
+    assert_eq!((key.size, path), (KEY.len() as u64, "keys/theirs.asc"));
+    assert_eq!(text(&plan, "/etc/apt/keyrings/theirs.asc").unwrap(), KEY);
+    assert!(without().unwrap().1.is_empty());
+    let said = check(&tree.tree(), Some("minimal")).unwrap();
+    assert_eq!(said.keys, []);
+}
+
+#[test]
+fn a_key_with_an_address_can_have_a_fingerprint_and_a_path_too() {
+    let tree = tree();
+    let stated = OPEN.replace(
+        "key-url",
+        "key = \"keys/other.asc\"\nfingerprint = \"ACE2B9CC88C422F7CC7C1D7B573340AB4157EE2F\"\nkey-url",
+    );
+    tree.append(RECIPE, &stated);
+    let (_, absent) =
+        resolve_without_keys(&tree.tree(), "minimal", "pc", &ResolveOptions::default()).unwrap();
+    assert_eq!(
+        (absent[0].path.as_str(), absent[0].fingerprint.as_deref()),
+        ("keys/other.asc", Some("ACE2B9CC88C422F7CC7C1D7B573340AB4157EE2F"))
+    );
+    tree.write("keys/other.asc", KEY);
+    assert!(tree.plan().sources[0].open_key().is_none());
+}
+
+#[test]
+fn what_is_in_the_keys_place_and_no_key_is_wrong() {
+    let tree = tree();
+    tree.append(RECIPE, OPEN);
+    std::os::unix::fs::symlink("nowhere", tree.path("keys/theirs.asc")).unwrap();
+    let said = tree.complaints();
+    assert!(
+        said.starts_with(
+            "recipes/minimal.toml:19:11: key file `keys/theirs.asc` is not there, or leads out of the tree"
+        ),
+        "{said}"
+    );
+    // Everything is told at once.
+    std::fs::remove_file(tree.path("keys/theirs.asc")).unwrap();
+    tree.edit(RECIPE, "\"base\"", "\"bass\"");
+    let said = tree.resolve("minimal", "pc").unwrap_err().to_string();
+    assert!(said.contains("unknown overlay `bass`"), "{said}");
+    // Only repositories have keys.
+    for (other, what) in [
+        (
+            "suite = \"bookworm-backports\"",
+            "suites of the Debian mirror are signed with",
+        ),
+        (
+            "directory = \"debs\"",
+            "a directory of packages has no suite, components or key",
+        ),
+    ] {
+        let tree = self::tree();
+        tree.append(
+            RECIPE,
+            &format!("[[source]]\nname = \"x\"\n{other}\nkey-url = \"https://packages.example/key.asc\"\n"),
+        );
+        let said = tree.complaints();
+        assert!(
+            said.contains(&format!("recipes/minimal.toml:16:11: {what}")),
+            "{said}"
+        );
+    }
 }

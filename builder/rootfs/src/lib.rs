@@ -28,6 +28,7 @@ mod deb;
 mod files;
 mod indexes;
 pub mod inside;
+pub mod key;
 mod layers;
 pub mod lock;
 pub mod mirror;
@@ -50,6 +51,7 @@ pub use control::show_date;
 /// The engine's version: what another one made is not taken up.
 pub const ENGINE: &str = env!("CLIC_ENGINE");
 
+pub use key::{Key, Pins};
 pub use layers::Inputs;
 pub use lock::Lock;
 pub use mirror::Mirrors;

@@ -24,6 +24,7 @@ use clic_store::space;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::key::Pins;
 use crate::mirror::{Mirrors, without_login};
 use crate::resolution::{Package, Release, Resolution};
 use crate::resolve::{DEBIAN, ResolveOptions, SECURITY};
@@ -90,7 +91,7 @@ pub struct SourceInput {
     /// Its components.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<String>,
-    /// Fingerprint of its key.
+    /// Fingerprint of its key: the one that the recipe says, or that a person confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// SHA-256 of its key file.
@@ -111,7 +112,7 @@ pub struct SourceInput {
 }
 
 impl Inputs {
-    /// The inputs of a plan.
+    /// The inputs of a plan. A fingerprint that the recipe leaves open is not there.
     pub fn of(plan: &Plan) -> Self {
         let asked = |board_only: bool| {
             plan.packages
@@ -131,6 +132,16 @@ impl Inputs {
             content_packages: content_packages(plan),
             sources: plan.sources.iter().map(SourceInput::of).collect(),
         }
+    }
+
+    /// With the fingerprints that the recipe leaves open, as far as `pinned` knows them.
+    fn with<'a>(mut self, pinned: impl Fn(&str) -> Option<&'a str>) -> Self {
+        for source in &mut self.sources {
+            if source.key_sha256.is_some() && source.fingerprint.is_none() {
+                source.fingerprint = pinned(&source.name).map(str::to_owned);
+            }
+        }
+        self
     }
 
     /// Lower-case hex SHA-256 of all of them.
@@ -226,11 +237,12 @@ impl SourceInput {
                 components,
                 fingerprint,
                 key,
+                ..
             } => Self {
                 address_sha256: Some(sha256(url.as_bytes())),
                 suite: Some(suite.clone()),
                 components: components.clone(),
-                fingerprint: Some(fingerprint.clone()),
+                fingerprint: fingerprint.clone(),
                 key_sha256: Some(key.sha256.clone()),
                 ..input
             },
@@ -312,7 +324,12 @@ impl Lock {
 
     /// Why it does not fit the plan, a line each; empty if it fits.
     pub fn misfits(&self, plan: &Plan) -> Vec<String> {
-        self.inputs.differences(&Inputs::of(plan))
+        // What this lock pins is what counts where the recipe says nothing.
+        let pinned = |name: &str| {
+            let mut sources = self.inputs.sources.iter();
+            sources.find(|source| source.name == name)?.fingerprint.as_deref()
+        };
+        self.inputs.differences(&Inputs::of(plan).with(pinned))
     }
 
     /// The packages for a build of `plan`, which the lock must fit, from these mirrors. `update` is the command that
@@ -363,6 +380,7 @@ impl Lock {
     /// The lock that says what was resolved for the plan. `tools`: for each build host's architecture.
     pub(crate) fn of(
         plan: &Plan,
+        pins: &Pins,
         resolution: Resolution,
         tools: BTreeMap<Arch, Vec<Package>>,
     ) -> Result<Self> {
@@ -373,7 +391,7 @@ impl Lock {
             ..package
         };
         let lock = Self {
-            inputs: Inputs::of(plan),
+            inputs: Inputs::of(plan).with(|source| pins.get(source).map(|(fingerprint, _)| fingerprint)),
             epoch: epoch.context("no Release file was used")?,
             releases: resolution
                 .releases

@@ -11,6 +11,7 @@ use clic_store::{Store, space};
 use crate::accel;
 use crate::apt::{self, Apt, Line, Trust};
 use crate::control;
+use crate::key::Pins;
 use crate::lock::{self, Lock};
 use crate::mirror::{Mirrors, without_login};
 use crate::parts::{Dependencies, Part};
@@ -38,6 +39,8 @@ pub struct ResolveOptions {
     pub why: Option<String>,
     /// What stays as it is, if that is still possible.
     pub keep: Keep,
+    /// Repositories' keys that people have confirmed.
+    pub pins: Pins,
 }
 
 /// Packages that keep their versions.
@@ -127,7 +130,7 @@ pub fn lock(
     progress: &Progress,
 ) -> Result<Lock> {
     let (resolution, tools) = resolve_for(plan, mirrors, store, options, log, progress, &HOSTS)?;
-    Lock::of(plan, resolution, tools)
+    Lock::of(plan, &options.pins, resolution, tools)
 }
 
 /// With the tools for each of these hosts that needs some.
@@ -155,7 +158,7 @@ fn resolve_for(
         options,
         log,
         progress,
-        lines: lines(plan, mirrors, store)?,
+        lines: lines(plan, mirrors, &options.pins)?,
     };
     stage.message("indexes");
     let apt = resolver.open(plan.arch)?;
@@ -448,7 +451,7 @@ fn printed(uris: &str, apt: &Apt, index: &Index<'_>) -> Result<Vec<Package>> {
 }
 
 /// The suites that go into a tree of the plan.
-fn lines(plan: &Plan, mirrors: &Mirrors, store: &Store) -> Result<Vec<Line>> {
+fn lines(plan: &Plan, mirrors: &Mirrors, pins: &Pins) -> Result<Vec<Line>> {
     let suite = &plan.suite;
     let line = |source: &str, url: &str, suite: String, optional| Line {
         source: source.into(),
@@ -466,7 +469,7 @@ fn lines(plan: &Plan, mirrors: &Mirrors, store: &Store) -> Result<Vec<Line>> {
         lines.push(line(SECURITY, security, format!("{suite}-security"), true));
     }
     for source in &plan.sources {
-        lines.push(sources::line(source, mirrors, store)?);
+        lines.push(sources::line(source, mirrors, pins)?);
     }
     Ok(lines)
 }

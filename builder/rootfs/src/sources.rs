@@ -1,4 +1,4 @@
-//! The recipe's own sources, as lines for apt: keys checked against their fingerprints, directories indexed.
+//! The recipe's own sources, as lines for apt: keys that are known, directories indexed.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clic_host::{Cmd, UserError};
 use clic_recipe::plan::{DebFile, PackageSource, SourcePlace};
-use clic_store::Store;
 
 use crate::apt::{Line, Trust};
+use crate::key::Pins;
 use crate::lock;
 use crate::mirror::Mirrors;
 
 /// The line of a source.
 ///
-/// Errors: [`UserError`] for a key that is not the one of the fingerprint, is expired or revoked, for a file that is no
-/// Debian package, and for preferences that apt could not keep apart from the mirror's.
-pub fn line(source: &PackageSource, mirrors: &Mirrors, store: &Store) -> Result<Line> {
+/// Errors: [`UserError`] for a key that is not the one of the fingerprint, that nobody confirmed, or that is expired or revoked,
+/// for a file that is no Debian package, and for preferences that apt could not keep apart from the mirror's.
+pub fn line(source: &PackageSource, mirrors: &Mirrors, pins: &Pins) -> Result<Line> {
     let (url, suite, components, trust) = match &source.place {
         SourcePlace::Suite { suite, components } => (
             mirrors.main.clone(),
@@ -30,6 +30,7 @@ pub fn line(source: &PackageSource, mirrors: &Mirrors, store: &Store) -> Result<
             components,
             key,
             fingerprint,
+            ..
         } => {
             apart(source, url, mirrors)?;
             let bytes = key
@@ -39,8 +40,7 @@ pub fn line(source: &PackageSource, mirrors: &Mirrors, store: &Store) -> Result<
             if clic_store::sha256(&bytes) != key.sha256 {
                 return Err(wrong(source, "its key file changed while we worked").into());
             }
-            let scratch = store.scratch("key")?;
-            check_key(source, &bytes, fingerprint, scratch.path())?;
+            pins.accept(source, fingerprint.as_deref(), &bytes)?;
             let trust = Trust::Key {
                 name: source.key_name(),
                 key: bytes,
@@ -66,7 +66,7 @@ pub fn line(source: &PackageSource, mirrors: &Mirrors, store: &Store) -> Result<
     })
 }
 
-fn wrong(source: &PackageSource, what: &str) -> UserError {
+pub(crate) fn wrong(source: &PackageSource, what: &str) -> UserError {
     UserError::new(format!("{}: source {}: {what}", source.origin, source.name))
 }
 
@@ -91,96 +91,6 @@ fn apart(source: &PackageSource, url: &str, mirrors: &Mirrors) -> Result<()> {
         .into());
     }
     Ok(())
-}
-
-/// The file holds one key, it has this fingerprint, and it is good today.
-fn check_key(source: &PackageSource, key: &[u8], fingerprint: &str, home: &Path) -> Result<()> {
-    if clic_host::process::find("gpg").is_none() {
-        return Err(
-            UserError::new("gpg is not there: it shows the fingerprints of keys")
-                .help("sudo apt-get install gpg")
-                .into(),
-        );
-    }
-    let finished = Cmd::new("gpg")
-        .clean_env()
-        .env("GNUPGHOME", home)
-        .args([
-            "--batch",
-            "--no-options",
-            "--no-keyring",
-            "--with-colons",
-            "--show-keys",
-        ])
-        .stdin(key)
-        .finish()?;
-    let listed = String::from_utf8_lossy(&finished.stdout).into_owned();
-    let keys = primary_keys(&listed);
-    let [one] = keys.as_slice() else {
-        let what = if keys.is_empty() {
-            "its key file holds no key that gpg can read".to_owned()
-        } else {
-            let all: Vec<&str> = keys.iter().map(|key| key.fingerprint.as_str()).collect();
-            format!("its key file holds {} keys: {}", keys.len(), all.join(", "))
-        };
-        return Err(wrong(source, &what)
-            .help(format!(
-                "let it hold the one that signs: gpg --export --armor {fingerprint}"
-            ))
-            .into());
-    };
-    if one.fingerprint != fingerprint {
-        return Err(wrong(
-            source,
-            &format!(
-                "its key has the fingerprint {}, and the recipe says {fingerprint}",
-                one.fingerprint
-            ),
-        )
-        .help("one of the two is not the repository's: compare with what its makers publish")
-        .into());
-    }
-    let state = match one.validity {
-        'e' => "expired",
-        'r' => "revoked",
-        'd' | 'i' => "not valid",
-        _ => return Ok(()),
-    };
-    Err(wrong(source, &format!("its key {fingerprint} is {state}"))
-        .help("get the repository's new key from its makers")
-        .into())
-}
-
-struct Key {
-    validity: char,
-    fingerprint: String,
-}
-
-/// From `gpg --with-colons` (doc/DETAILS of GnuPG): a `pub` line, then the `fpr` line of that key.
-fn primary_keys(listed: &str) -> Vec<Key> {
-    let mut keys: Vec<Key> = Vec::new();
-    let mut of_primary = false;
-    for line in listed.lines() {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields.as_slice() {
-            ["pub", validity, ..] => {
-                of_primary = true;
-                keys.push(Key {
-                    validity: validity.chars().next().unwrap_or('-'),
-                    fingerprint: String::new(),
-                });
-            }
-            ["sub", ..] => of_primary = false,
-            ["fpr", rest @ ..] if of_primary => {
-                if let (Some(key), Some(fingerprint)) = (keys.last_mut(), rest.get(8)) {
-                    (*fingerprint).clone_into(&mut key.fingerprint);
-                }
-                of_primary = false;
-            }
-            _ => {}
-        }
-    }
-    keys
 }
 
 /// The index of a directory of .deb files, as `apt-ftparchive packages` would write it.
@@ -252,26 +162,6 @@ fn stanza(control: &str, file: &DebFile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_and_subkeys_of_gpgs_list() {
-        let listed = "tru::1:1:0:3:1:5\npub:e:255:22:573340AB4157EE2F:1546300800:1577836800::u:::sc:::::ed25519:::0:\n\
-            fpr:::::::::ACE2B9CC88C422F7CC7C1D7B573340AB4157EE2F:\nuid:e::::1546300800::F8::Old <o@example>::::::::::0:\n\
-            sub:e:255:18:AAAA:1:2:::::e:::::cv25519::\nfpr:::::::::1111111111111111111111111111111111111111:\n\
-            pub:-:255:22:BBBB:1:2::u:::sc:::::ed25519:::0:\nfpr:::::::::2222222222222222222222222222222222222222:\n";
-        let keys: Vec<(char, String)> = primary_keys(listed)
-            .into_iter()
-            .map(|key| (key.validity, key.fingerprint))
-            .collect();
-        assert_eq!(
-            keys,
-            [
-                ('e', "ACE2B9CC88C422F7CC7C1D7B573340AB4157EE2F".to_owned()),
-                ('-', "2".repeat(40))
-            ]
-        );
-        assert_eq!(primary_keys("gpg: no valid OpenPGP data found.").len(), 0);
-    }
 
     #[test]
     fn a_package_cannot_write_into_the_index() {

@@ -70,6 +70,29 @@ impl Store {
         Ok(found)
     }
 
+    /// What is at `url` now, in memory: at most `most` bytes. For a small thing that a person looks at; nothing vouches for it.
+    ///
+    /// Errors: [`FetchError`], an address that is none, and more than `most` bytes.
+    pub fn read(&self, url: &str, name: &str, most: u64, stage: &Stage) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.source(url, name, stage)?
+            .take(most + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| unreachable(url, name, error.to_string()))?;
+        cancel::check()?;
+        if bytes.len() as u64 > most {
+            return Err(FetchError::Wrong {
+                name: name.to_owned(),
+                url: url.to_owned(),
+                expected: format!("at most {most} bytes"),
+                got: "more".to_owned(),
+                tries: 1,
+            }
+            .into());
+        }
+        Ok(bytes)
+    }
+
     fn source(&self, url: &str, name: &str, stage: &Stage) -> Result<Box<dyn Read>> {
         if let Some(path) = local_path(url) {
             let file = File::open(&path).map_err(|error| io_error(error, &path))?;
@@ -139,6 +162,17 @@ mod tests {
             (7, crate::sha256(b"bonjour").as_str())
         );
         assert_eq!(std::fs::read(store.path_of(&found.sha256)).unwrap(), b"bonjour");
+        assert_eq!(
+            store.read(&file_url(&path), "greeting", 7, &stage).unwrap(),
+            b"bonjour"
+        );
+        let said = store.read(&file_url(&path), "greeting", 6, &stage).unwrap_err();
+        assert!(
+            said.to_string().starts_with(
+                "greeting has the wrong content: expected at most 6 bytes, got more\n  from file:"
+            ),
+            "{said}"
+        );
         let said = store.learn("ftp://example.org/a", "a", &stage).unwrap_err();
         assert!(
             said.to_string().contains("is no http:, https: or file: address"),

@@ -27,6 +27,10 @@ pub(crate) struct RawOverlay {
     /// Overlays that must be in a recipe before this one.
     #[serde(default)]
     pub(crate) requires: Vec<At<String>>,
+    /// The only Debian suites that it is for. All if left out.
+    pub(crate) suites: Option<At<Vec<At<String>>>>,
+    /// The only architectures of boards that it is for. All if left out.
+    pub(crate) architectures: Option<At<Vec<Arch>>>,
     /// Debian packages.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,

@@ -66,9 +66,14 @@ pub(crate) struct RawSource {
     pub(crate) components: Vec<At<String>>,
     /// Address of a repository: the directory that holds `dists/`.
     pub(crate) url: Option<At<String>>,
-    /// The repository's public key: path of a file in this tree, e.g. `keys/them.asc`. It gets into the image.
+    /// The repository's public key: path of a file in this tree, e.g. `keys/them.asc`. It gets into the image. With `key-url`
+    /// it is `keys/NAME.asc` if left out.
     pub(crate) key: Option<At<String>>,
-    /// The key's fingerprint, 40 hexadecimal digits. Another key in the file is refused.
+    /// Where the repository's makers publish that key: `clic lock --trust-key` fetches it from there when the file is not in
+    /// the tree.
+    pub(crate) key_url: Option<At<String>>,
+    /// The key's fingerprint, 40 hexadecimal digits. Another key in the file is refused. With `key-url` it can be left out: then
+    /// a person confirms the key once, and the lock pins its fingerprint.
     pub(crate) fingerprint: Option<At<String>>,
     /// Path of a directory of .deb files in this tree, e.g. `debs`.
     pub(crate) directory: Option<At<String>>,

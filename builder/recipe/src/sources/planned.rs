@@ -7,9 +7,10 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use crate::merge::content;
-use crate::plan::{DebFile, PackageSource, SourcePlace, TreeFile, TreeFileKind, hex};
+use crate::plan::{Content, DebFile, PackageSource, SourcePlace, TreeFile, TreeFileKind, hex};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited};
+use crate::sources::key::{AbsentKey, absent_key, read_key};
 use crate::sources::{Place, Source, plain};
 use crate::tree::Tree;
 
@@ -17,21 +18,25 @@ use crate::tree::Tree;
 const REST: i16 = 100;
 /// apt's priority for packages that are wanted from a source: above the 500 of everything else.
 const WANTED: i16 = 990;
-/// Largest key file, in bytes.
-const MOST_KEY: u64 = 1 << 20;
 
-/// The sources of a plan, with their files read, and what the device gets of them.
+/// The sources of a plan, with their files read, and what the device gets of them; without those whose keys are not there yet,
+/// which get into `absent`.
 pub(crate) fn plan(
     tree: &Tree,
     sources: &[Source],
     suite: &str,
     components: &[String],
+    absent: &mut Vec<AbsentKey>,
     problems: &mut Problems,
 ) -> (Vec<PackageSource>, Vec<(TreeFile, Origin)>) {
     let mut planned: Vec<PackageSource> = Vec::new();
     let mut files = Vec::new();
     let mut hosts: BTreeMap<String, &Source> = BTreeMap::new();
     for source in sources {
+        if let Some(key) = absent_key(tree, source) {
+            absent.push(key);
+            continue;
+        }
         let Some(place) = place(tree, source, suite, components, problems) else {
             continue;
         };
@@ -103,6 +108,7 @@ fn place(
             suite,
             components,
             key,
+            key_url: _,
             fingerprint,
         } => {
             let bytes = read_key(tree, key, problems)?;
@@ -111,54 +117,12 @@ fn place(
                 suite: suite.clone(),
                 components: components.clone(),
                 key: content(bytes),
+                key_path: key.value.clone(),
                 fingerprint: fingerprint.clone(),
             })
         }
         Place::Directory(path) => directory(tree, path, problems),
     }
-}
-
-/// The key file: public, of reasonable size, and inside of the tree.
-fn read_key(tree: &Tree, key: &Sited<String>, problems: &mut Problems) -> Option<Vec<u8>> {
-    let mut wrong = |why: &str| {
-        problems.push(
-            Problem::at(&key.origin, format!("key file `{}` {why}", key.value))
-                .help("it is the repository's public key, as `gpg --export --armor` writes it, in a file of this tree"),
-        );
-        None
-    };
-    let path = tree.root().join(&key.value);
-    if tree.relative(&path).is_none() {
-        return wrong("is not there, or leads out of the tree");
-    }
-    let meta = std::fs::metadata(&path);
-    if !meta.is_ok_and(|meta| meta.is_file() && (1..=MOST_KEY).contains(&meta.len())) {
-        return wrong("is no file, or has no key's size");
-    }
-    let Ok(bytes) = std::fs::read(&path) else {
-        return wrong("can't be read");
-    };
-    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    if holds("PRIVATE KEY") {
-        return wrong("holds a PRIVATE key, which must never be in a tree that others read");
-    }
-    // The first byte of a packet has its highest bit set (RFC 9580, section 4.2).
-    let binary = bytes.first().is_some_and(|first| first & 0x80 != 0);
-    // Packet tags 5 and 7 are secret keys, in the old and in the new format.
-    let tag = bytes.first().map_or(0, |first| {
-        if first & 0x40 == 0 {
-            (first >> 2) & 0x0f
-        } else {
-            first & 0x3f
-        }
-    });
-    if binary && matches!(tag, 5 | 7) {
-        return wrong("holds a PRIVATE key, which must never be in a tree that others read");
-    }
-    if !binary && !holds("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
-        return wrong("is no OpenPGP key");
-    }
-    Some(bytes)
 }
 
 /// The .deb files of a directory of the tree, hashed.
@@ -255,6 +219,19 @@ impl PackageSource {
             (false, priority) => {
                 stanza(&self.packages.join(" "), priority.unwrap_or(WANTED)) + &stanza("*", REST)
             }
+        }
+    }
+
+    /// The key of a repository, and its path in the tree, if the recipe does not say its fingerprint.
+    pub fn open_key(&self) -> Option<(&Content, &str)> {
+        match &self.place {
+            SourcePlace::Repository {
+                key,
+                key_path,
+                fingerprint: None,
+                ..
+            } => Some((key, key_path)),
+            _ => None,
         }
     }
 

@@ -166,6 +166,17 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             Some(raw.inputs_sha256.span().start),
         ));
     }
+    // A key is never just whatever is there.
+    for source in inputs.sources.iter().filter(|source| source.key_sha256.is_some()) {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
+        let is_whole = |text: &String| text.len() == 40 && text.bytes().all(hex);
+        if !source.fingerprint.as_ref().is_some_and(is_whole) {
+            return Err(wrong(
+                format!("source {} has a key without its whole fingerprint", source.name),
+                Some(raw.inputs_sha256.span().start),
+            ));
+        }
+    }
     let mut sources: BTreeSet<&str> = [DEBIAN, SECURITY].into();
     sources.extend(inputs.sources.iter().map(|source| source.name.as_str()));
     let known = |source: &str, at: usize| {

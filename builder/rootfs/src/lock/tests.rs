@@ -61,7 +61,8 @@ fn with_sources() -> Plan {
             size: 0,
             data: Data::Bytes(Vec::new().into()),
         },
-        fingerprint: "0123456789ABCDEF0123456789ABCDEF01234567".into(),
+        key_path: "keys/theirs.asc".into(),
+        fingerprint: Some("0123456789ABCDEF0123456789ABCDEF01234567".into()),
     };
     let directory = SourcePlace::Directory {
         path: "debs".into(),
@@ -388,6 +389,35 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
     assert!(half.starts_with("recipes/minimal-x86-pc.lock"), "{half}");
     let conflict = said(&text.replacen("[[package]]", "<<<<<<< HEAD\n[[package]]", 1));
     assert!(conflict.contains("this is no lock"), "{conflict}");
+}
+
+#[test]
+fn what_the_recipe_leaves_open_the_lock_says() {
+    let mut plan = with_sources();
+    let lock = lock(&plan);
+    let open = |plan: &mut Plan, says: Option<&str>| {
+        let SourcePlace::Repository { fingerprint, .. } = &mut plan.sources[1].place else {
+            panic!()
+        };
+        *fingerprint = says.map(str::to_owned);
+    };
+    open(&mut plan, None);
+    assert_eq!(lock.misfits(&plan), [""; 0]);
+    open(&mut plan, Some(&"A".repeat(40)));
+    assert_eq!(lock.misfits(&plan), ["source theirs: its fingerprint changed"]);
+    // A lock that says nothing either confirms whatever is there: there is none.
+    for says in [
+        None,
+        Some("0123"),
+        Some("0123456789abcdef0123456789abcdef01234567"),
+    ] {
+        open(&mut plan, says);
+        let said = parse(&self::lock(&plan).text()).unwrap_err().to_string();
+        assert!(
+            said.contains("source theirs has a key without its whole fingerprint"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod world;
 
 use clic_host::{Progress, UserError};
-use clic_rootfs::{Keep, Lock, Package, Part};
+use clic_rootfs::{Keep, Lock, Package, Part, Pins};
 use clic_store::Store;
 use world::{Archive, Signer, World, deb, serve};
 
@@ -259,6 +259,119 @@ fn keys_that_are_not_the_pinned_one_are_refused_before_a_socket_is_opened() {
         );
     }
     assert_eq!(asked.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn a_key_that_a_person_confirmed_is_pinned_by_the_lock() {
+    let mut world = World::new();
+    let signer = Signer::new(world.dir.path(), "theirs", None, "0");
+    let other = Signer::new(world.dir.path(), "other", None, "0");
+    let (mine, theirs_own) = (&signer.fingerprint, &other.fingerprint);
+    let mut archive = Archive::new(world.path("theirs"));
+    archive.add("extra", "1", "");
+    archive.publish("stable", 20, &signer, None);
+    let (url, asked) = serve(&archive.dir);
+    with_key(&world, &signer.public(true));
+    let stated = theirs(&url, mine, "");
+    let open = stated.replace("fingerprint = \"", "key-url = \"https://keys.example/");
+    world.recipe("\"extra\"", &open);
+
+    // Whatever is in the tree is not trusted because it is there.
+    let error = world.refused();
+    assert!(error.is::<UserError>(), "{error:#}");
+    let refused = |what: &str, help: &str| {
+        format!(
+            "recipes/r.toml:7:8: source theirs: {what}\n  help: {help}: clic lock r --board pc --trust-key"
+        )
+    };
+    assert_eq!(
+        error.to_string(),
+        refused(
+            &format!("nobody has confirmed its key `keys/theirs.asc`, with the fingerprint {mine}"),
+            "compare it with somebody who knows it, and confirm it"
+        )
+    );
+    assert_eq!(asked.lock().unwrap().len(), 0);
+
+    world.pins.confirm("theirs", mine);
+    let lock = world.lock(Keep::default());
+    assert!(
+        lock.text()
+            .contains(&format!("fingerprint = \"{mine}\"\nkey-sha256 = "))
+    );
+    let plan = world.plan();
+    assert_eq!(lock.misfits(&plan), [""; 0]);
+    let pinned = || {
+        let mut pins = Pins::new("clic lock r --board pc --trust-key");
+        pins.add(&lock, "recipes/r-pc.lock");
+        pins
+    };
+    world.pins = pinned();
+    world.pins.check(&plan).unwrap();
+    // The recipe says the same: that changes nothing.
+    world.recipe("\"extra\"", &stated);
+    assert_eq!(lock.misfits(&world.plan()), [""; 0]);
+    world.recipe("\"extra\"", &open);
+
+    // Another file with the same key: the lock is made again, and nobody is asked.
+    with_key(&world, &signer.public(false));
+    let changed = ["source theirs: its key file changed"];
+    assert_eq!(lock.misfits(&world.plan()), changed);
+    world.pins.check(&world.plan()).unwrap();
+    world.lock(Keep::default());
+
+    // Another key, by which the repository is signed from now on: not without a person's word.
+    with_key(&world, &other.public(true));
+    archive.publish("stable", 21, &other, None);
+    asked.lock().unwrap().clear();
+    let plan = world.plan();
+    assert_eq!(lock.misfits(&plan), changed);
+    let wanted = refused(
+        &format!(
+            "its key `keys/theirs.asc` has the fingerprint {theirs_own}, and recipes/r-pc.lock pins {mine}"
+        ),
+        "if nobody told you of a new key, take the old file back from version control; else compare the new fingerprint with \
+         somebody who knows it, and confirm it",
+    );
+    assert_eq!(world.pins.check(&plan).unwrap_err().to_string(), wanted);
+    assert_eq!(world.refused().to_string(), wanted);
+    assert_eq!(asked.lock().unwrap().len(), 0);
+    world.pins.confirm("theirs", theirs_own);
+    let next = world.lock(Keep::of(&lock, &[]));
+    assert!(next.text().contains(theirs_own.as_str()) && !next.text().contains(mine.as_str()));
+    // The recipe's own word is one, too.
+    world.pins = pinned();
+    world.recipe("\"extra\"", &theirs(&url, theirs_own, ""));
+    world.pins.check(&world.plan()).unwrap();
+    assert!(world.lock(Keep::default()).text().contains(theirs_own.as_str()));
+}
+
+#[test]
+fn a_repository_without_the_suite_is_named() {
+    let world = World::new();
+    let signer = Signer::new(world.dir.path(), "theirs", None, "0");
+    let mut archive = Archive::new(world.path("theirs"));
+    archive.add("extra", "1", "");
+    archive.publish("unstable", 20, &signer, None);
+    let (url, asked) = serve(&archive.dir);
+    with_key(&world, &signer.public(true));
+    world.recipe("\"extra\"", &theirs(&url, &signer.fingerprint, ""));
+    let said = world.refused().to_string();
+    assert!(
+        said.starts_with(&format!("source theirs has no suite stable for this: {url}\n")),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(&format!(
+            "\n  help: see which suites {url}/dists/ has, and name one of them in this source; or mend its `url` (the directory \
+             that holds dists/ and pool/)"
+        )),
+        "{said}"
+    );
+    // The answer is clear: asking again would not change it.
+    let releases = asked.lock().unwrap();
+    let releases = releases.iter().filter(|path| path.ends_with("/stable/Release"));
+    assert_eq!(releases.count(), 1);
 }
 
 #[test]

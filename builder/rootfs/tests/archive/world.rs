@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use clic_host::{Log, Progress};
 use clic_recipe::{Plan, Tree};
-use clic_rootfs::{Keep, Lock, Mirrors, Resolution, ResolveOptions};
+use clic_rootfs::{Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_store::{Proxy, Store};
 
 const BOARD: &str = r#"schema = 1
@@ -254,6 +254,7 @@ pub struct World {
     pub signer: Signer,
     pub store: Store,
     pub mirrors: Mirrors,
+    pub pins: Pins,
 }
 
 impl World {
@@ -285,6 +286,7 @@ impl World {
             store: Store::open(&path.join("store"))
                 .unwrap()
                 .proxy(false, &Proxy::Direct),
+            pins: Pins::new("clic lock r --board pc --trust-key"),
             debian,
             signer,
             dir,
@@ -317,6 +319,7 @@ impl World {
         ResolveOptions {
             keyring: Some(self.path("debian.gpg")),
             keep,
+            pins: self.pins.clone(),
             ..ResolveOptions::default()
         }
     }
