@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::bake::stages;
-use crate::standin::{COMPONENT, Repository, SUITE, Signer};
-use crate::support::{Said, clic, copy_tree, edit, heavy, image, run, sha256};
+use crate::standin::{KEY, Repository};
+use crate::support::{Said, clic, copy_tree, edit, heavy, image, root, run, sha256, tool};
 
 /// An overlay with what services are made of.
 const THINGS: &str = r#"schema = 1
@@ -60,6 +60,19 @@ port = 8960
 ram = "16M"
 "#;
 
+/// An app that comes last.
+const APP: &str = r#"
+[[service]]
+name = "page"
+kind = "yunohost-app"
+title = { fr = "Une page", en = "A page" }
+description = { fr = "Une application de YunoHost", en = "An app of YunoHost" }
+category = "writing"
+state = "dormant"
+path = "/page"
+directory = "apps/standin_page"
+"#;
+
 const UNIT: &str = "[Service]
 ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv/library 8960
 DynamicUser=yes
@@ -68,7 +81,8 @@ DynamicUser=yes
 WantedBy=multi-user.target
 ";
 
-/// A copy of the tree with the recipe, whose packages come from `repository`.
+/// A copy of the tree with the recipe `clic` as it is shipped, but that its packages come from `repository`, and that it has
+/// services.
 fn tree(dir: &Path, repository: &Repository) -> PathBuf {
     let tree = copy_tree(dir);
     let put = |path: &str, text: &str| {
@@ -78,34 +92,29 @@ fn tree(dir: &Path, repository: &Repository) -> PathBuf {
     };
     put("overlays/things/overlay.toml", THINGS);
     put("overlays/things/files/srv/garden/index.html", "<title>Garden</title>\n");
-    put("overlays/things/files/srv/library/library/index.html", "<title>Library</title>\n");
-    put("overlays/things/files/usr/lib/systemd/system/library.service", UNIT);
-    put("keys/yunohost.asc", &repository.signer.public());
-    let recipe = format!(
-        r#"schema = 1
-title = "CLIC!"
-suite = "bookworm"
-boards = ["x86-pc"]
-overlays = ["base", "hotspot", "portal", "first-boot", "yunohost", "services", "things"]
-
-[image]
-free = "1G"
-
-[parameters.hotspot]
-country = "FR"
-
-[[source]]
-name = "yunohost"
-url = "{}"
-suite = "{SUITE}"
-components = ["{COMPONENT}"]
-key = "keys/yunohost.asc"
-fingerprint = "{}"
-{SERVICES}"#,
-        repository.url, repository.signer.fingerprint
+    put(
+        "overlays/things/files/srv/library/library/index.html",
+        "<title>Library</title>\n",
     );
-    put("recipes/clic.toml", &recipe);
+    put("overlays/things/files/usr/lib/systemd/system/library.service", UNIT);
+    fs::create_dir(tree.join("apps")).unwrap();
+    let app = root().join("tests/standin/apps/standin_page");
+    tool("cp", ["-r".as_ref(), app.as_os_str(), tree.join("apps").as_os_str()]);
+    let recipe = tree.join("recipes/clic.toml");
+    edit(&recipe, "https://forge.yunohost.org/yunohost_bookworm.asc", &format!("{}/{KEY}", repository.url));
+    edit(&recipe, "https://forge.yunohost.org/debian", &repository.url);
+    edit(&recipe, "\"yunohost\"]\nbundles", "\"yunohost\", \"things\"]\nbundles");
+    append(&recipe, SERVICES);
     tree
+}
+
+fn append(path: &Path, more: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text + more).unwrap();
+}
+
+fn lock(tree: &Path, more: &[&str]) -> Said {
+    run(clic(["lock", "clic", "--board", "x86-pc", "--root"]).arg(tree).args(more))
 }
 
 fn build(tree: &Path, out: &Path) -> Said {
@@ -113,6 +122,16 @@ fn build(tree: &Path, out: &Path) -> Said {
         .arg(tree)
         .arg("--out")
         .arg(out))
+}
+
+/// Why each bake of a build was done, or not.
+fn bakes(out: &Path) -> Vec<(String, bool)> {
+    let cached = |why: String| why.starts_with("the store has it");
+    stages(&out.join("clic-x86-pc.manifest.json"))
+        .into_iter()
+        .filter(|(stage, _)| stage.starts_with("bake-") || stage.starts_with("service-"))
+        .map(|(stage, why)| (stage, cached(why)))
+        .collect()
 }
 
 #[test]
@@ -123,26 +142,40 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::new(dir.path());
     let tree = tree(dir.path(), &repository);
+    lock(&tree, &["--trust-key", &repository.signer.fingerprint]).ok();
 
-    let first = dir.path().join("first");
-    build(&tree, &first).ok();
-    let img = "clic-x86-pc.img";
-    let sum = sha256(&first.join(img));
+    let (recipe, out) = (tree.join("recipes/clic.toml"), dir.path().join("out"));
+    build(&tree, &out).ok();
+    assert_eq!(bakes(&out), [("bake-yunohost".to_owned(), false)]);
+
+    // An app whose installation fails: by name, with its last lines, and no image.
+    append(&recipe, APP);
+    let script = tree.join("apps/standin_page/scripts/install");
+    let dies = "ynh_die \"the page is torn\"\nynh_config_add_nginx";
+    edit(&script, "ynh_config_add_nginx", dies);
+    let torn = dir.path().join("torn");
+    build(&tree, &torn).fails(
+        1,
+        &[
+            "step `app standin_page is installed` of service page ended with 1",
+            "the page is torn",
+        ],
+    );
+    assert!(!torn.join("clic-x86-pc.img").exists());
+
+    // One that succeeds: it alone is baked.
+    edit(&script, dies, "ynh_config_add_nginx");
+    build(&tree, &out).ok();
+    let (yunohost, page) = ("bake-yunohost".to_owned(), "service-page".to_owned());
+    assert_eq!(bakes(&out), [(yunohost.clone(), true), (page.clone(), false)]);
 
     // Once more, elsewhere: the same bytes, and no machine is started.
-    let out = dir.path().join("out");
-    build(&tree, &out).ok();
-    assert_eq!(sha256(&out.join(img)), sum);
-    let bakes: Vec<_> = stages(&out.join("clic-x86-pc.manifest.json"))
-        .into_iter()
-        .filter(|(stage, _)| stage.starts_with("bake-"))
-        .collect();
-    assert!(!bakes.is_empty(), "nothing was baked");
-    assert!(
-        bakes.iter().all(|(_, why)| why.starts_with("the store has it")),
-        "{bakes:?}"
-    );
-    fs::remove_dir_all(first).unwrap();
+    let again = dir.path().join("again");
+    build(&tree, &again).ok();
+    assert_eq!(bakes(&again), [(yunohost, true), (page, true)]);
+    let img = "clic-x86-pc.img";
+    assert_eq!(sha256(&again.join(img)), sha256(&out.join(img)));
+    fs::remove_dir_all(again).unwrap();
 
     let report = run(clic(["--json", "test", "--machine", "uefi-x64", "--logs"])
         .arg(dir.path().join("logs"))
@@ -151,7 +184,6 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
     assert_eq!(report["passed"], true, "{report:#}");
     let cases = report["machines"][0]["cases"].as_array().unwrap();
     for wanted in [
-        // In YunoHost's place is what we put there, and says so.
         "YunoHost 12 is there",
         "all of YunoHost runs",
         "people are found in the directory",
@@ -175,28 +207,24 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
 
 #[test]
 fn a_repository_that_is_not_the_one_is_refused() {
-    let _turn = heavy();
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::new(dir.path());
     let tree = tree(dir.path(), &repository);
-    let (recipe, out) = (tree.join("recipes/clic.toml"), dir.path().join("out"));
-    let before = fs::read_to_string(&recipe).unwrap();
+    let out = dir.path().join("out");
 
-    // The key is not the one that the recipe names.
-    let other = Signer::new(dir.path(), "other");
-    edit(&recipe, &repository.signer.fingerprint, &other.fingerprint);
-    build(&tree, &out).fails(
-        2,
-        &["source yunohost", &repository.signer.fingerprint, &other.fingerprint],
+    // Nobody has confirmed its key, and then another one.
+    build(&tree, &out).fails(2, &["the key of source `yunohost` is not in this tree", "--trust-key"]);
+    let other = "0".repeat(40);
+    lock(&tree, &["--trust-key", &other]).fails(2, &[&other, &repository.signer.fingerprint]);
+    assert!(!tree.join("keys").exists(), "a key that nobody trusts is in the tree");
+
+    // It does not have the suite.
+    edit(
+        &tree.join("recipes/clic.toml"),
+        "suite = \"bookworm\"\ncomponents",
+        "suite = \"trixie\"\ncomponents",
     );
-
-    // It is, and the repository is signed by somebody else.
-    fs::write(tree.join("keys/yunohost.asc"), other.public()).unwrap();
-    build(&tree, &out).fails(1, &["NO_PUBKEY"]);
-
-    // The repository does not have the suite.
-    fs::write(tree.join("keys/yunohost.asc"), repository.signer.public()).unwrap();
-    fs::write(&recipe, before.replace("suite = \"bookworm\"\ncomponents", "suite = \"trixie\"\ncomponents")).unwrap();
-    build(&tree, &out).fails(1, &["trixie"]);
+    lock(&tree, &["--trust-key", &repository.signer.fingerprint])
+        .fails(1, &["source yunohost", "has no suite trixie"]);
     assert!(!out.exists(), "something was built");
 }

@@ -15,8 +15,10 @@ use crate::support::{root, sha256, tool};
 /// knows them again.
 const EPOCH: &str = "1735689600";
 /// As in YunoHost's own repository.
-pub const SUITE: &str = "bookworm";
-pub const COMPONENT: &str = "stable";
+const SUITE: &str = "bookworm";
+const COMPONENT: &str = "stable";
+/// Where the key is published.
+pub const KEY: &str = "yunohost.asc";
 
 /// A key to sign with, in a home of its own.
 pub struct Signer {
@@ -25,7 +27,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    pub fn new(dir: &Path, name: &str) -> Self {
+    fn new(dir: &Path, name: &str) -> Self {
         let home = dir.join(format!("gpg-{name}"));
         fs::create_dir(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
@@ -45,7 +47,7 @@ impl Signer {
     }
 
     /// The public key, as text.
-    pub fn public(&self) -> String {
+    fn public(&self) -> String {
         self.gpg(&["--armor", "--export"])
     }
 
@@ -73,6 +75,7 @@ impl Drop for Signer {
 
 /// The repository, served for as long as the tests run.
 pub struct Repository {
+    /// The directory that holds `dists/`.
     pub url: String,
     pub signer: Signer,
 }
@@ -96,8 +99,9 @@ impl Repository {
             .unwrap();
         }
         publish(&repository, &index, &signer);
+        fs::write(repository.join(KEY), signer.public()).unwrap();
         Self {
-            url: format!("{}/", serve(&repository)),
+            url: serve(&repository),
             signer,
         }
     }

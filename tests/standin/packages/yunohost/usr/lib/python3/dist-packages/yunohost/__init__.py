@@ -29,6 +29,7 @@ ACTIONS = {
     "tools regen-conf": (tools.regen_conf, [argument("names", nargs="*"), flag("-f", "--force")]),
     "domain add": (domain.add, [argument("domain"), flag("--ignore-dyndns")]),
     "domain list": (lambda: {"domains": domain.names(), "main": domain.main()}, []),
+    "domain info": (domain.info, [argument("domain")]),
     "domain main-domain": (lambda: {"current_main_domain": domain.main()}, []),
     "domain cert status": (domain.cert_status, [argument("domain_list", nargs="*")]),
     "domain cert renew": (domain.cert_renew, [argument("domain_list", nargs="*"), flag("--email")]),

@@ -22,6 +22,12 @@ def main():
         return file.read().strip()
 
 
+def info(domain):
+    if domain not in names():
+        raise Error(f"The domain {domain} is unknown")
+    return {"certificate": cert_status([domain])["certificates"][domain], "main": domain == main()}
+
+
 def add(domain, ignore_dyndns=False):
     if domain in names():
         raise Error(f"The domain {domain} already exists")
