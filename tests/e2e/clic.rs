@@ -91,19 +91,36 @@ fn tree(dir: &Path, repository: &Repository) -> PathBuf {
         fs::write(path, text).unwrap();
     };
     put("overlays/things/overlay.toml", THINGS);
-    put("overlays/things/files/srv/garden/index.html", "<title>Garden</title>\n");
+    put(
+        "overlays/things/files/srv/garden/index.html",
+        "<title>Garden</title>\n",
+    );
     put(
         "overlays/things/files/srv/library/library/index.html",
         "<title>Library</title>\n",
     );
-    put("overlays/things/files/usr/lib/systemd/system/library.service", UNIT);
+    put(
+        "overlays/things/files/usr/lib/systemd/system/library.service",
+        UNIT,
+    );
     fs::create_dir(tree.join("apps")).unwrap();
     let app = root().join("tests/standin/apps/standin_page");
-    tool("cp", ["-r".as_ref(), app.as_os_str(), tree.join("apps").as_os_str()]);
+    tool(
+        "cp",
+        ["-r".as_ref(), app.as_os_str(), tree.join("apps").as_os_str()],
+    );
     let recipe = tree.join("recipes/clic.toml");
-    edit(&recipe, "https://forge.yunohost.org/yunohost_bookworm.asc", &format!("{}/{KEY}", repository.url));
+    edit(
+        &recipe,
+        "https://forge.yunohost.org/yunohost_bookworm.asc",
+        &format!("{}/{KEY}", repository.url),
+    );
     edit(&recipe, "https://forge.yunohost.org/debian", &repository.url);
-    edit(&recipe, "\"yunohost\"]\nbundles", "\"yunohost\", \"things\"]\nbundles");
+    edit(
+        &recipe,
+        "\"yunohost\"]\nbundles",
+        "\"yunohost\", \"things\"]\nbundles",
+    );
     append(&recipe, SERVICES);
     tree
 }
@@ -114,7 +131,9 @@ fn append(path: &Path, more: &str) {
 }
 
 fn lock(tree: &Path, more: &[&str]) -> Said {
-    run(clic(["lock", "clic", "--board", "x86-pc", "--root"]).arg(tree).args(more))
+    run(clic(["lock", "clic", "--board", "x86-pc", "--root"])
+        .arg(tree)
+        .args(more))
 }
 
 fn build(tree: &Path, out: &Path) -> Said {
@@ -213,10 +232,16 @@ fn a_repository_that_is_not_the_one_is_refused() {
     let out = dir.path().join("out");
 
     // Nobody has confirmed its key, and then another one.
-    build(&tree, &out).fails(2, &["the key of source `yunohost` is not in this tree", "--trust-key"]);
+    build(&tree, &out).fails(
+        2,
+        &["the key of source `yunohost` is not in this tree", "--trust-key"],
+    );
     let other = "0".repeat(40);
     lock(&tree, &["--trust-key", &other]).fails(2, &[&other, &repository.signer.fingerprint]);
-    assert!(!tree.join("keys").exists(), "a key that nobody trusts is in the tree");
+    assert!(
+        !tree.join("keys").exists(),
+        "a key that nobody trusts is in the tree"
+    );
 
     // It does not have the suite.
     edit(

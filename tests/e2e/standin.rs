@@ -53,7 +53,10 @@ impl Signer {
 
     #[track_caller]
     fn gpg(&self, words: &[&str]) -> String {
-        let home = self.home.to_str().expect("a temporary directory has a plain name");
+        let home = self
+            .home
+            .to_str()
+            .expect("a temporary directory has a plain name");
         tool(
             "gpg",
             [&["--batch", "--quiet", "--homedir", home], words].concat(),
@@ -109,7 +112,8 @@ impl Repository {
 
 /// The sources of the packages, in order.
 fn packages() -> Vec<PathBuf> {
-    let entries = fs::read_dir(root().join("tests/standin/packages")).expect("tests/standin/packages is there");
+    let entries =
+        fs::read_dir(root().join("tests/standin/packages")).expect("tests/standin/packages is there");
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     found.sort();
     found
