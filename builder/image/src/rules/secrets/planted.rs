@@ -8,7 +8,7 @@ use crate::rules::{Expected, verify};
 use crate::testimage::TestImage;
 
 /// None of them is told by its content.
-const PLANTED: [&str; 10] = [
+const PLANTED: [&str; 14] = [
     "/etc/dkim/clic.internal.mail.key",
     "/etc/postfix/sni.db",
     "/etc/postsrsd.secret",
@@ -19,10 +19,14 @@ const PLANTED: [&str; 10] = [
     "/etc/yunohost/certs/yunohost.org/key.pem",
     "/etc/yunohost/psql",
     "/usr/share/yunohost/ssl/ca/cakey.pem",
+    "/usr/share/yunohost/ssl/certs/yunohost_key.pem",
+    "/var/cache/yunohost-portal/sessions/a",
+    "/var/cache/yunohost/sessions/a",
+    "/var/lib/postfix/prng_exch",
 ];
 
-#[test]
-fn a_secret_of_each_kind_is_found() {
+/// What is wrong with an image that has the steps, and this in each of the places.
+fn found(secret: &[u8]) -> Vec<String> {
     let image = TestImage::x86();
     let steps = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../overlays/first-boot/files/usr/lib/clic/first-boot.d");
@@ -34,20 +38,19 @@ fn a_secret_of_each_kind_is_found() {
             &std::fs::read(&path).unwrap(),
         );
     }
-    // Empty ones keep a place.
     for path in PLANTED {
-        image.write(path, b"");
+        image.write(path, secret);
     }
-    let found = |image: &TestImage| -> Vec<String> {
-        let disk = DiskImage::open(&image.build()).unwrap();
-        let violations = verify(&disk, &Expected::planned(image.description.clone())).unwrap();
-        violations.into_iter().map(|violation| violation.what).collect()
-    };
-    assert_eq!(found(&image), [""; 0]);
-    for path in PLANTED {
-        image.write(path, b"x");
-    }
-    let found = found(&image);
+    let disk = DiskImage::open(&image.build()).unwrap();
+    let violations = verify(&disk, &Expected::planned(image.description.clone())).unwrap();
+    violations.into_iter().map(|violation| violation.what).collect()
+}
+
+#[test]
+fn a_secret_of_each_kind_is_found() {
+    // Empty files keep a place.
+    assert_eq!(found(b""), [""; 0]);
+    let found = found(b"x");
     for path in PLANTED {
         let told = found
             .iter()
