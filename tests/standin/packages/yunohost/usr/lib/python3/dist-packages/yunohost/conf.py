@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import string
 
 from . import directory, settings
@@ -50,7 +51,7 @@ def _wanted(domains, main):
             plain = "location / { return 301 https://$host$request_uri; }"
         wanted[f"/etc/nginx/conf.d/{domain}.conf"] = server.replace("@PLAIN@", plain).replace("@DOMAIN@", domain)
         if not domain.endswith(".local"):
-            links = "".join(f"interface-name={domain},{link}\n" for link in sorted(os.listdir("/sys/class/net")))
+            links = "".join(f"interface-name={domain},{link}\n" for _, link in socket.if_nameindex())
             wanted[f"/etc/dnsmasq.d/{domain}"] = f"{links}mx-host={domain},{domain},5\n"
     certificates = "".join(f"{domain} /etc/yunohost/certs/{domain}/key.pem /etc/yunohost/certs/{domain}/crt.pem\n"
                            for domain in domains)

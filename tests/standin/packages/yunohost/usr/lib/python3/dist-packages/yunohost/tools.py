@@ -48,6 +48,8 @@ def update(target="all"):
 
 
 def versions():
-    names = ["yunohost", "yunohost-admin", "yunohost-portal", "moulinette", "ssowat"]
-    told = run("dpkg-query", "--show", "--showformat=${Package} ${Version}\n", *names)
-    return {name: {"repo": "stand-in", "version": version} for name, version in map(str.split, told.splitlines())}
+    found = {}
+    for name in ("yunohost", "yunohost-admin", "yunohost-portal", "moulinette", "ssowat"):
+        version = run("dpkg-query", "--show", "--showformat=${Version}", name)
+        found[name] = {"repo": "stand-in", "version": version}
+    return found
