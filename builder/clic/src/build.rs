@@ -35,9 +35,10 @@ use crate::build::bake::Bakery;
 use crate::build::finished::{Earlier, Finished};
 use crate::build::outputs::{Outputs, Written};
 use crate::build::parts::Parts;
+use crate::build::secrets::Secrets;
 use crate::build::timings::Timings;
 use crate::context::Context;
-use crate::failure::is;
+use crate::failure::is_request;
 use crate::fits;
 use crate::mirror::MirrorArgs;
 use crate::output;
@@ -126,7 +127,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         progress,
     };
     let written = build.run(&timings).map_err(|error| {
-        if error.chain().any(is::<UserError>) {
+        if error.chain().any(is_request) {
             return error;
         }
         error.context(format!("{name} was not built (log: {})", log.path().display()))
@@ -226,6 +227,7 @@ impl Build<'_> {
                 return Ok(false);
             }
             let changed = bakery.bake(tree)?;
+            Secrets::remove(tree, &parts.files)?;
             if !changed.is_empty() {
                 files.retain(|file| !changed.contains(file.path.as_str()));
                 let described = ImageDescription::new(plan, epoch, files.iter().copied());

@@ -144,7 +144,7 @@ pub fn is<T: std::error::Error + 'static>(cause: &(dyn std::error::Error + 'stat
     cause.is::<T>()
 }
 
-fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
+pub fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
     is::<UserError>(cause) || is::<Report>(cause)
 }
 

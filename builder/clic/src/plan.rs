@@ -327,10 +327,13 @@ fn services(plan: &Plan, unread: &[&str]) -> Vec<String> {
         let (kind, source) = match &service.place {
             Place::Port(_) => ("debian", String::new()),
             Place::Root(_) => ("static", String::new()),
-            Place::YunoHost(app) => ("YunoHost app", match &app.source {
-                AppSource::Directory { path, .. } => format!(", {path}"),
-                AppSource::Archive { url, .. } => format!(", {url}"),
-            }),
+            Place::YunoHost(app) => (
+                "YunoHost app",
+                match &app.source {
+                    AppSource::Directory { path, .. } => format!(", {path}"),
+                    AppSource::Archive { url, .. } => format!(", {url}"),
+                },
+            ),
         };
         let state = match service.state {
             ServiceState::Enabled => "enabled",

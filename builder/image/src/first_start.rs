@@ -85,7 +85,12 @@ names = ["wiki"]
         let told: Vec<&str> = step.secrets().collect();
         assert_eq!(
             told,
-            ["/etc/wiki/token", "/etc/wiki/tls.key", "/etc/wiki/*.key", "/etc/wiki/old"]
+            [
+                "/etc/wiki/token",
+                "/etc/wiki/tls.key",
+                "/etc/wiki/*.key",
+                "/etc/wiki/old"
+            ]
         );
         assert!(Step::parse("schema = 1\n").unwrap_err().contains("title"));
     }
@@ -95,7 +100,11 @@ names = ["wiki"]
         for (pattern, path, expected) in [
             ("/etc/dkim/*.mail.key", "/etc/dkim/clic.internal.mail.key", true),
             ("/etc/dkim/*.mail.key", "/etc/dkim/old/x.mail.key", false),
-            ("/etc/*-history/*/key.pem", "/etc/x-history/1-selfsigned/key.pem", true),
+            (
+                "/etc/*-history/*/key.pem",
+                "/etc/x-history/1-selfsigned/key.pem",
+                true,
+            ),
             ("/etc/yunohost/psql", "/etc/yunohost/psql", true),
             ("/etc/yunohost/psql", "/etc/yunohost/psql.new", false),
             ("/etc/[", "/etc/[", false),

@@ -39,7 +39,9 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
     let id = match &raw.app {
         Some(id) if !manifest::is_id(&id.value) => {
             let what = format!("`{}` can't be an app's id", id.value.escape_debug());
-            problems.push(Problem::at(&id.origin(file), what).help("as its manifest says it, such as `my_webapp`"));
+            problems.push(
+                Problem::at(&id.origin(file), what).help("as its manifest says it, such as `my_webapp`"),
+            );
             String::new()
         }
         Some(id) => id.value.clone(),
@@ -47,8 +49,11 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
     };
     if let Some(domain) = raw.domain.as_ref().filter(|domain| !is_domain(&domain.value)) {
         problems.push(
-            Problem::at(&domain.origin(file), format!("`{}` is no domain", domain.value.escape_debug()))
-                .help("write one like `pads.clic.internal`"),
+            Problem::at(
+                &domain.origin(file),
+                format!("`{}` is no domain", domain.value.escape_debug()),
+            )
+            .help("write one like `pads.clic.internal`"),
         );
     }
     let mut words = |given: &Option<Vec<At<String>>>, otherwise: &[&str], kind: &str| {
@@ -58,7 +63,8 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
         let words = distinct(sited(given.clone(), file), kind, problems);
         for word in words.iter().filter(|word| !is_word(&word.value)) {
             let what = format!("`{}` can't be a {kind}", word.value.escape_debug());
-            problems.push(Problem::at(&word.origin, what).help("lower case letters, digits, `_`, `-` and `.`"));
+            problems
+                .push(Problem::at(&word.origin, what).help("lower case letters, digits, `_`, `-` and `.`"));
         }
         words.into_iter().map(|word| word.value).collect()
     };
@@ -75,7 +81,10 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
     let source = source?;
     (problems.count() == before).then(|| App {
         id,
-        domain: raw.domain.as_ref().map_or_else(String::new, |domain| domain.value.clone()),
+        domain: raw
+            .domain
+            .as_ref()
+            .map_or_else(String::new, |domain| domain.value.clone()),
         main_domain: false,
         source,
         arguments,
@@ -90,7 +99,10 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
 /// Keys that only an app has, of a service that is none.
 pub(crate) fn not_with(raw: &RawService, kind: &str, file: &Arc<SourceFile>, problems: &mut Problems) {
     let text = |key: &Option<At<String>>| key.as_ref().map(|value| value.origin(file));
-    let list = |key: &Option<Vec<At<String>>>| key.as_ref().map(|list| list.first().unwrap_or(&raw.name).origin(file));
+    let list = |key: &Option<Vec<At<String>>>| {
+        key.as_ref()
+            .map(|list| list.first().unwrap_or(&raw.name).origin(file))
+    };
     let given = [
         ("directory", text(&raw.directory)),
         ("url", text(&raw.url)),
@@ -98,11 +110,17 @@ pub(crate) fn not_with(raw: &RawService, kind: &str, file: &Arc<SourceFile>, pro
         ("size", raw.size.as_ref().map(|value| value.origin(file))),
         ("app", text(&raw.app)),
         ("domain", text(&raw.domain)),
-        ("arguments", raw.arguments.keys().next().map(|name| name.origin(file))),
+        (
+            "arguments",
+            raw.arguments.keys().next().map(|name| name.origin(file)),
+        ),
         ("permissions", list(&raw.permissions)),
         ("groups", list(&raw.groups)),
         ("network", raw.network.as_ref().map(|value| value.origin(file))),
-        ("install-seconds", raw.install_seconds.as_ref().map(|value| value.origin(file))),
+        (
+            "install-seconds",
+            raw.install_seconds.as_ref().map(|value| value.origin(file)),
+        ),
     ];
     for (key, origin) in given {
         if let Some(origin) = origin {
@@ -156,7 +174,12 @@ fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> 
     }
     let Some(sha256) = &raw.sha256 else {
         let help = "add `sha256 = \"...\"`, as `sha256sum FILE` prints it";
-        return wrong(url.origin(file), "this archive does not say its `sha256`", help, problems);
+        return wrong(
+            url.origin(file),
+            "this archive does not say its `sha256`",
+            help,
+            problems,
+        );
     };
     if !is_sha256(&sha256.value) {
         let help = "64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them";
@@ -164,11 +187,21 @@ fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> 
     }
     let Some(size) = &raw.size else {
         let help = "add it, in bytes";
-        return wrong(url.origin(file), "this archive does not say its `size`", help, problems);
+        return wrong(
+            url.origin(file),
+            "this archive does not say its `size`",
+            help,
+            problems,
+        );
     };
     if !(1..=MOST).contains(&size.value) {
         let help = format!("from 1 to {MOST} bytes");
-        return wrong(size.origin(file), "no app's archive has this size", &help, problems);
+        return wrong(
+            size.origin(file),
+            "no app's archive has this size",
+            &help,
+            problems,
+        );
     }
     // The plan counts them before the archive is there.
     for (key, there) in [("ram", raw.ram.is_some()), ("disk", raw.disk.is_some())] {
@@ -187,7 +220,11 @@ fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> 
 }
 
 /// Values as `YunoHost` takes them from a form: text.
-fn arguments(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> BTreeMap<String, Argument> {
+fn arguments(
+    raw: &RawService,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> BTreeMap<String, Argument> {
     let mut found = BTreeMap::new();
     for (name, value) in &raw.arguments {
         let origin = value.origin(file);
@@ -257,8 +294,12 @@ pub(crate) fn complete(
     let mut app = app.clone();
     for name in OVERLAYS {
         if !overlays.iter().any(|overlay| overlay.name == name) {
-            let what = format!("service `{}` is an app of YunoHost and needs the overlay `{name}`", service.name);
-            problems.push(Problem::at(&origin, what).help(format!("add \"{name}\" to the recipe's `overlays`")));
+            let what = format!(
+                "service `{}` is an app of YunoHost and needs the overlay `{name}`",
+                service.name
+            );
+            problems
+                .push(Problem::at(&origin, what).help(format!("add \"{name}\" to the recipe's `overlays`")));
         }
     }
     let yunohost = overlays.iter().find(|overlay| overlay.name == OVERLAYS[0]);
@@ -270,7 +311,10 @@ pub(crate) fn complete(
             app.main_domain = app.domain == *domain;
         }
         Some(_) => {
-            let what = format!("overlay `{}` has no parameter `{DOMAIN}`, which services are on", OVERLAYS[0]);
+            let what = format!(
+                "overlay `{}` has no parameter `{DOMAIN}`, which services are on",
+                OVERLAYS[0]
+            );
             problems.push(Problem::at(&origin, what));
         }
         None => {}
@@ -338,7 +382,10 @@ fn directory(
         }
     }
     if left == 0 {
-        problems.push(Problem::at(origin, format!("{path} has more than {} in it", size::in_words(MOST))));
+        problems.push(Problem::at(
+            origin,
+            format!("{path} has more than {} in it", size::in_words(MOST)),
+        ));
     }
     let relative = Path::new(path).join("manifest.toml");
     let text = match read_text(&tree.root().join(&relative), &relative) {
@@ -350,7 +397,10 @@ fn directory(
     };
     let manifest = manifest::read(&text, problems)?;
     if !files.iter().any(|file| file.path == "scripts/install") {
-        problems.push(Problem::file(path, "has no scripts/install, which installs an app"));
+        problems.push(Problem::file(
+            path,
+            "has no scripts/install, which installs an app",
+        ));
     }
     (problems.count() == before).then_some((files, manifest))
 }
@@ -381,7 +431,10 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
     let mut wrong = |what: String, help: String| problems.push(Problem::at(&service.origin, what).help(help));
     if manifest.id != app.id {
         wrong(
-            format!("the app of service `{name}` is `{}`, not `{}`", manifest.id, app.id),
+            format!(
+                "the app of service `{name}` is `{}`, not `{}`",
+                manifest.id, app.id
+            ),
             format!("add `app = \"{}\"`, or take another archive", manifest.id),
         );
     }
@@ -390,15 +443,24 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
         && !archs.iter().any(|known| known == arch)
     {
         wrong(
-            format!("service `{name}`: app `{}` is not for {arch}, which a {} is", manifest.id, on.board),
+            format!(
+                "service `{name}`: app `{}` is not for {arch}, which a {} is",
+                manifest.id, on.board
+            ),
             format!("it is for {}; leave it out for this board", quoted(archs)),
         );
     }
-    for (key, needed, there) in [("ram", manifest.ram, service.ram), ("disk", manifest.disk, service.disk)] {
+    for (key, needed, there) in [
+        ("ram", manifest.ram, service.ram),
+        ("disk", manifest.disk, service.disk),
+    ] {
         if needed > there {
             let needed = size::in_words(needed);
             wrong(
-                format!("service `{name}`: app `{}` takes {needed} of {key}, more than its `{key}`", manifest.id),
+                format!(
+                    "service `{name}`: app `{}` takes {needed} of {key}, more than its `{key}`",
+                    manifest.id
+                ),
                 format!("write `{key} = \"{needed}\"`"),
             );
         }
@@ -430,7 +492,10 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
         let known = manifest.questions.get(question);
         let (what, help) = match known {
             None | Some(Question::Text) => {
-                let names = manifest.questions.iter().filter(|(_, kind)| **kind != Question::Text);
+                let names = manifest
+                    .questions
+                    .iter()
+                    .filter(|(_, kind)| **kind != Question::Text);
                 let names = names.map(|(name, _)| name.as_str());
                 (
                     format!("app `{}` asks no `{question}`", manifest.id),
@@ -449,9 +514,13 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
     let answered = app.answers(&service.path, manifest);
     for (question, kind) in &manifest.questions {
         if *kind == Question::Open && !answered.iter().any(|(name, _)| name == question) {
-            let what = format!("service `{name}`: app `{}` asks `{question}`, and nobody answers", manifest.id);
+            let what = format!(
+                "service `{name}`: app `{}` asks `{question}`, and nobody answers",
+                manifest.id
+            );
             problems.push(
-                Problem::at(&service.origin, what).help(format!("add `arguments.{question} = ...` to the service")),
+                Problem::at(&service.origin, what)
+                    .help(format!("add `arguments.{question} = ...` to the service")),
             );
         }
     }

@@ -81,14 +81,20 @@ pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Ma
         Ok(raw) => raw,
         Err(error) => {
             let place = error.span().unwrap_or_else(|| file.line_span(1));
-            problems.push(Problem::at(&file.at(place), format!("no manifest of an app: {}", error.message())));
+            problems.push(Problem::at(
+                &file.at(place),
+                format!("no manifest of an app: {}", error.message()),
+            ));
             return None;
         }
     };
     format_two(&raw.packaging_format, file, problems);
     if !is_id(&raw.id.value) {
         let what = format!("`{}` can't be an app's id", raw.id.value.escape_debug());
-        problems.push(Problem::at(&raw.id.origin(file), what).help("lower case letters, digits and `_`, such as `my_webapp`"));
+        problems.push(
+            Problem::at(&raw.id.origin(file), what)
+                .help("lower case letters, digits and `_`, such as `my_webapp`"),
+        );
     }
     let RawIntegration {
         yunohost,
@@ -101,7 +107,9 @@ pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Ma
         text.as_ref().map_or(0, |text| {
             size_of(&text.value).unwrap_or_else(|| {
                 let what = format!("`{}` is not a size", text.value.escape_debug());
-                problems.push(Problem::at(&text.origin(file), what).help("apps write sizes like `50M` or `1.5G`"));
+                problems.push(
+                    Problem::at(&text.origin(file), what).help("apps write sizes like `50M` or `1.5G`"),
+                );
                 0
             })
         })
@@ -113,7 +121,10 @@ pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Ma
         Words::Many(words) => Some(words),
     });
     if raw.install.len() > MOST_QUESTIONS {
-        problems.push(Problem::file(&file.name, format!("asks more than {MOST_QUESTIONS} questions")));
+        problems.push(Problem::file(
+            &file.name,
+            format!("asks more than {MOST_QUESTIONS} questions"),
+        ));
     }
     for name in raw.install.keys() {
         if !is_question(&name.value) {
@@ -145,14 +156,19 @@ fn format_two(raw: &At<Value>, file: &Arc<SourceFile>, problems: &mut Problems) 
     let major = text.split('.').next().unwrap_or_default();
     if major != "2" {
         let what = format!("packaging format {} is not known", text.escape_debug());
-        problems.push(Problem::at(&raw.origin(file), what).help("apps of packaging format 2 can be installed here"));
+        problems.push(
+            Problem::at(&raw.origin(file), what).help("apps of packaging format 2 can be installed here"),
+        );
     }
 }
 
 /// As overlay `services` takes it, too. (`YunoHost` adds `__2` to the id of a second instance.)
 pub(crate) fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    id.len() <= 64 && id.split('_').all(|part| !part.is_empty() && part.bytes().all(plain))
+    id.len() <= 64
+        && id
+            .split('_')
+            .all(|part| !part.is_empty() && part.bytes().all(plain))
 }
 
 /// Names of questions become names of variables.
@@ -164,7 +180,8 @@ fn is_question(name: &str) -> bool {
 /// `>= 11.2.10`: the version.
 fn least(text: &str, origin: &Origin, problems: &mut Problems) -> Option<String> {
     let version = text.trim_start_matches(['>', '=', ' ']).trim();
-    let number = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number =
+        |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
     if version.split('.').all(number) {
         return Some(version.to_owned());
     }
@@ -186,15 +203,18 @@ fn size_of(text: &str) -> Option<u64> {
         _ => return None,
     };
     let number = &text[..text.len() - 1];
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let (whole, fraction) = match number.split_once('.') {
+        Some(("", fraction)) => ("0", fraction),
+        Some(parts) => parts,
+        None => (number, "0"),
+    };
     // Both short enough that nothing below can overflow.
     let digits = |part: &str| {
         let fits = !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
         fits.then(|| part.parse::<u128>().ok()).flatten()
     };
-    let whole = if whole.is_empty() { 0 } else { digits(whole)? };
     let parts = digits(fraction)? * unit / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let bytes = u64::try_from(whole * unit + parts).ok()?;
+    let bytes = u64::try_from(digits(whole)? * unit + parts).ok()?;
     (bytes <= size::MOST).then_some(bytes)
 }
 
@@ -247,7 +267,7 @@ mod tests {
     }
 
     /// With everything that manifests have.
-    const WHOLE: &str = r##"#:schema https://example.org/manifest.v2.schema.json
+    const WHOLE: &str = r#"#:schema https://example.org/manifest.v2.schema.json
 packaging_format = 2
 id = "my_notes"
 name = "My notes"
@@ -337,15 +357,21 @@ alpha-software.en = "young"
     extras.yarn.packages = ["yarn"]
     [resources.database]
     type = "mysql"
-"##;
+"#;
 
     #[test]
     fn a_manifest_says_what_the_app_needs_and_asks() {
         let manifest = read_text(WHOLE).unwrap();
         assert_eq!(manifest.id, "my_notes");
         assert_eq!(manifest.yunohost.as_deref(), Some("11.1.17"));
-        assert_eq!(manifest.architectures.as_deref(), Some(&["amd64".to_owned(), "arm64".to_owned()][..]));
-        assert_eq!((manifest.ram_build, manifest.ram, manifest.disk), (512 << 20, 50 << 20, 50 << 20));
+        assert_eq!(
+            manifest.architectures.as_deref(),
+            Some(&["amd64".to_owned(), "arm64".to_owned()][..])
+        );
+        assert_eq!(
+            (manifest.ram_build, manifest.ram, manifest.disk),
+            (512 << 20, 50 << 20, 50 << 20)
+        );
         let kinds = [
             ("admin", Question::Answered),
             ("domain", Question::Answered),
@@ -387,7 +413,19 @@ alpha-software.en = "young"
         ] {
             assert_eq!(size_of(text), Some(bytes), "{text}");
         }
-        for text in ["", "M", "50", "50MB", "-1M", "1e9G", "99999999T", "999999999999M", "1.M", "½G", "50 M"] {
+        for text in [
+            "",
+            "M",
+            "50",
+            "50MB",
+            "-1M",
+            "1e9G",
+            "99999999T",
+            "999999999999M",
+            "1.M",
+            "½G",
+            "50 M",
+        ] {
             assert_eq!(size_of(text), None, "{text}");
         }
     }
@@ -395,18 +433,50 @@ alpha-software.en = "young"
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (from, to, said) in [
-            ("packaging_format = 2", "packaging_format = 1", "manifest.toml:2:20: packaging format 1 is not known"),
-            ("packaging_format = 2", "packaging_format = []", "packaging format [] is not known"),
+            (
+                "packaging_format = 2",
+                "packaging_format = 1",
+                "manifest.toml:2:20: packaging format 1 is not known",
+            ),
+            (
+                "packaging_format = 2",
+                "packaging_format = []",
+                "packaging format [] is not known",
+            ),
             ("packaging_format = 2\n", "", "missing field `packaging_format`"),
-            ("id = \"my_notes\"", "id = \"../x\"", "manifest.toml:3:6: `../x` can't be an app's id"),
+            (
+                "id = \"my_notes\"",
+                "id = \"../x\"",
+                "manifest.toml:3:6: `../x` can't be an app's id",
+            ),
             ("id = \"my_notes\"", "id = \"a b;c\"", "can't be an app's id"),
             ("id = \"my_notes\"", "id = \"a__2\"", "can't be an app's id"),
-            ("id = \"my_notes\"", "id = 7", "manifest.toml:3:6: no manifest of an app: invalid type: integer"),
-            ("\">= 11.1.17\"", "\"twelve\"", "`twelve` says no version of YunoHost"),
+            (
+                "id = \"my_notes\"",
+                "id = 7",
+                "manifest.toml:3:6: no manifest of an app: invalid type: integer",
+            ),
+            (
+                "\">= 11.1.17\"",
+                "\"twelve\"",
+                "`twelve` says no version of YunoHost",
+            ),
             ("disk = \"50M\"", "disk = \"lots\"", "`lots` is not a size"),
-            ("ram.runtime = \"50M\"", "ram.runtime = \"99999T\"", "`99999T` is not a size"),
-            ("[install.mail]", "[install.\"a&b\"]", "`a&b` can't be the name of a question"),
-            ("id = \"my_notes\"", "id = \"my_notes", "no manifest of an app: invalid"),
+            (
+                "ram.runtime = \"50M\"",
+                "ram.runtime = \"99999T\"",
+                "`99999T` is not a size",
+            ),
+            (
+                "[install.mail]",
+                "[install.\"a&b\"]",
+                "`a&b` can't be the name of a question",
+            ),
+            (
+                "id = \"my_notes\"",
+                "id = \"my_notes",
+                "no manifest of an app: invalid",
+            ),
         ] {
             assert_eq!(WHOLE.matches(from).count(), 1, "{from}");
             let told = read_text(&WHOLE.replace(from, to)).unwrap_err();

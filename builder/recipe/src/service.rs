@@ -130,11 +130,8 @@ fn path(raw: &At<String>, kind: ServiceKind, file: &Arc<SourceFile>, problems: &
         .is_some_and(|rest| rest.split('/').all(part));
     if !fits {
         problems.push(
-            Problem::at(
-                &raw.origin(file),
-                format!("`{}` is no path on {of}", raw.value),
-            )
-            .help("write it like `/pads`: it begins with a slash and does not end with one"),
+            Problem::at(&raw.origin(file), format!("`{}` is no path on {of}", raw.value))
+                .help("write it like `/pads`: it begins with a slash and does not end with one"),
         );
     } else if let Some(taken) = taken.iter().find(|taken| within(&raw.value, taken)) {
         problems.push(
@@ -292,7 +289,10 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
             );
         }
         let id = |service: &Service| service.app().map(|app| app.id.clone());
-        if let Some(other) = earlier.iter().find(|other| id(other).is_some() && id(other) == id(service)) {
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| id(other).is_some() && id(other) == id(service))
+        {
             problems.push(
                 Problem::at(
                     &service.origin,
@@ -303,7 +303,10 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                         id(service).unwrap_or_default()
                     ),
                 )
-                .help(format!("the other one is at {}; leave one of them out", other.origin)),
+                .help(format!(
+                    "the other one is at {}; leave one of them out",
+                    other.origin
+                )),
             );
         }
         let clash = |other: &&Service| {
@@ -346,7 +349,11 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
 
 /// Where a service is, for people.
 fn address(service: &Service) -> String {
-    let path = if service.path.is_empty() { "/" } else { &service.path };
+    let path = if service.path.is_empty() {
+        "/"
+    } else {
+        &service.path
+    };
     match service.app() {
         Some(app) => format!("{}{path}", app.domain),
         None => path.to_owned(),

@@ -83,7 +83,11 @@ fn with_apps() -> TestTree {
         "[parameters.domain]\ntype = \"string\"\ndefault = \"clic.internal\"\ndescription = \"D\"\n",
     );
     tree.overlay("services", "");
-    tree.edit(FILE, "overlays = [\"base\"]", "overlays = [\"base\", \"yunohost\", \"services\"]");
+    tree.edit(
+        FILE,
+        "overlays = [\"base\"]",
+        "overlays = [\"base\", \"yunohost\", \"services\"]",
+    );
     tree.edit(FILE, "boards = [\"pc\", \"pi\"]", "boards = [\"pc\"]");
     tree.append(FILE, SERVICES);
     tree.write(MANIFEST, NOTES);
@@ -105,7 +109,10 @@ fn what_is_right_is_in_the_plan() {
     // Its units are there when it is installed, and not before.
     assert!(!plan.units.iter().any(|unit| unit.name == "notes.service"));
     let app = notes.app().unwrap();
-    assert_eq!((app.id.as_str(), app.domain.as_str(), app.main_domain), ("my_notes", "clic.internal", true));
+    assert_eq!(
+        (app.id.as_str(), app.domain.as_str(), app.main_domain),
+        ("my_notes", "clic.internal", true)
+    );
     let AppSource::Directory { files, .. } = &app.source else {
         panic!("{:?}", app.source);
     };
@@ -124,7 +131,10 @@ fn what_is_right_is_in_the_plan() {
     assert_eq!(answers, wanted);
 
     let app = site.app().unwrap();
-    assert_eq!((site.path.as_str(), site.ram, app.id.as_str()), ("", 10 << 20, "my_site"));
+    assert_eq!(
+        (site.path.as_str(), site.ram, app.id.as_str()),
+        ("", 10 << 20, "my_site")
+    );
     assert!(!app.main_domain && app.manifest.is_none());
     assert_eq!(app.groups, ["all_users"]);
 }
@@ -134,10 +144,16 @@ fn an_app_and_the_portal_can_have_one_path() {
     let tree = with_apps();
     let pages = "root = \"/usr/share/pages\"\nram = \"1M\"";
     let text = SERVICES.split("\n[[service]]").nth(1).unwrap();
-    let text = text.replace("yunohost-app", "static").replace("\"notes\"", "\"pages\"");
+    let text = text
+        .replace("yunohost-app", "static")
+        .replace("\"notes\"", "\"pages\"");
     let text = text
         .lines()
-        .filter(|line| !["directory", "arguments", "units"].iter().any(|key| line.starts_with(key)))
+        .filter(|line| {
+            !["directory", "arguments", "units"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
         .collect::<Vec<_>>()
         .join("\n");
     tree.append(FILE, &format!("\n[[service]]{text}\n{pages}\n"));
@@ -146,22 +162,118 @@ fn an_app_and_the_portal_can_have_one_path() {
 
 /// What is replaced in a file, by what, what is said, and the advice.
 const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
-    (FILE, "directory = \"apps/notes\"\n", "", "where is this app?", "add `directory"),
-    (FILE, "\"apps/notes\"", "\"../notes\"", "`../notes` can't be a path here", "inside of the tree"),
-    (FILE, "\"apps/notes\"", "\"apps/none\"", "there is no directory apps/none", "relative to the tree"),
-    (FILE, "\"apps/notes\"", "\"overlays\"", "overlays/manifest.toml: there is no such file", "packaging format 2"),
-    (FILE, "size = 4000\n", "size = 4000\ndirectory = \"apps/notes\"\n", "an app comes from one place", "leave out"),
-    (FILE, "units = [\"notes.service\"]", "size = 3", "`size` has no meaning for an app in a directory", "remove it"),
-    (FILE, "\"https://example.org", "\"git@example.org", "is no address of an archive", "https://"),
-    (FILE, "sha256 = \"0123456789abcdef", "sha256 = \"X", "this is no SHA-256", "64 hexadecimal"),
-    (FILE, "size = 4000\n", "", "this archive does not say its `size`", "in bytes"),
-    (FILE, "size = 4000", "size = 99999999999", "no app's archive has this size", "from 1 to"),
-    (FILE, "disk = \"5M\"\n", "", "an app in an archive says here what `disk` it takes", "add `disk"),
-    (FILE, "app = \"my_site\"", "app = \"my/site\"", "`my/site` can't be an app's id", "as its manifest says"),
-    (FILE, "app = \"my_site\"", "app = \"my_notes\"", "services `notes` and `site` are both app `my_notes`", "the other one"),
-    (FILE, "\"site.clic.internal\"", "\"site\"", "`site` is no domain", "pads.clic.internal"),
-    (FILE, "groups = [\"all_users\"]", "groups = [\"all users\"]", "`all users` can't be a group", "lower case"),
-    (FILE, "path = \"/notes\"", "path = \"/yunohost/x\"", "`/yunohost` is YunoHost's own", "another path"),
+    (
+        FILE,
+        "directory = \"apps/notes\"\n",
+        "",
+        "where is this app?",
+        "add `directory",
+    ),
+    (
+        FILE,
+        "\"apps/notes\"",
+        "\"../notes\"",
+        "`../notes` can't be a path here",
+        "inside of the tree",
+    ),
+    (
+        FILE,
+        "\"apps/notes\"",
+        "\"apps/none\"",
+        "there is no directory apps/none",
+        "relative to the tree",
+    ),
+    (
+        FILE,
+        "\"apps/notes\"",
+        "\"overlays\"",
+        "overlays/manifest.toml: there is no such file",
+        "packaging format 2",
+    ),
+    (
+        FILE,
+        "size = 4000\n",
+        "size = 4000\ndirectory = \"apps/notes\"\n",
+        "an app comes from one place",
+        "leave out",
+    ),
+    (
+        FILE,
+        "units = [\"notes.service\"]",
+        "size = 3",
+        "`size` has no meaning for an app in a directory",
+        "remove it",
+    ),
+    (
+        FILE,
+        "\"https://example.org",
+        "\"git@example.org",
+        "is no address of an archive",
+        "https://",
+    ),
+    (
+        FILE,
+        "sha256 = \"0123456789abcdef",
+        "sha256 = \"X",
+        "this is no SHA-256",
+        "64 hexadecimal",
+    ),
+    (
+        FILE,
+        "size = 4000\n",
+        "",
+        "this archive does not say its `size`",
+        "in bytes",
+    ),
+    (
+        FILE,
+        "size = 4000",
+        "size = 99999999999",
+        "no app's archive has this size",
+        "from 1 to",
+    ),
+    (
+        FILE,
+        "disk = \"5M\"\n",
+        "",
+        "an app in an archive says here what `disk` it takes",
+        "add `disk",
+    ),
+    (
+        FILE,
+        "app = \"my_site\"",
+        "app = \"my/site\"",
+        "`my/site` can't be an app's id",
+        "as its manifest says",
+    ),
+    (
+        FILE,
+        "app = \"my_site\"",
+        "app = \"my_notes\"",
+        "services `notes` and `site` are both app `my_notes`",
+        "the other one",
+    ),
+    (
+        FILE,
+        "\"site.clic.internal\"",
+        "\"site\"",
+        "`site` is no domain",
+        "pads.clic.internal",
+    ),
+    (
+        FILE,
+        "groups = [\"all_users\"]",
+        "groups = [\"all users\"]",
+        "`all users` can't be a group",
+        "lower case",
+    ),
+    (
+        FILE,
+        "path = \"/notes\"",
+        "path = \"/yunohost/x\"",
+        "`/yunohost` is YunoHost's own",
+        "another path",
+    ),
     (
         FILE,
         "domain = \"site.clic.internal\"\n",
@@ -169,21 +281,111 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         "services `notes` (clic.internal/notes) and `site` (clic.internal/) want one path",
         "the other one is at",
     ),
-    (FILE, "units = [\"notes.service\"]", "port = 80", "`port` has no meaning", "YunoHost leads"),
-    (FILE, "units = [\"notes.service\"]", "install-seconds = 0", "0 seconds is no sensible time", "from 1 to"),
-    (FILE, "mail = \"a@b.example\", ", "", "app `my_notes` asks `mail`, and nobody answers", "add `arguments.mail"),
-    (FILE, "most = 7", "mots = 7", "app `my_notes` asks no `mots`", "did you mean `most`?"),
-    (FILE, "most = 7", "path = \"/\"", "`path` is a key of the service itself", "beside `arguments`"),
-    (FILE, "most = 7", "most = [\"a\"]", "`most` can't be answered with this", "true, false"),
-    (FILE, "most = 7", "password = \"secret\"", "`password` is a password, and none may be in an image", "nobody knows"),
-    (FILE, ", \"services\"]", "]", "needs the overlay `services`", "add \"services\""),
-    (FILE, "\"yunohost\", ", "", "needs the overlay `yunohost`", "add \"yunohost\""),
-    (MANIFEST, "[\"amd64\"]", "[\"armhf\"]", "app `my_notes` is not for amd64, which a pc is", "it is for `armhf`"),
-    (MANIFEST, "ram.runtime = \"50M\"", "ram.runtime = \"50G\"", "take more memory than a pc has: 51200M", "dormant"),
-    (MANIFEST, "ram.build = \"100M\"", "ram.build = \"99G\"", "installing app `my_notes` takes 99G", "leave it out"),
-    (MANIFEST, "disk = \"20M\"", "disk = \"a lot\"", "`a lot` is not a size", "50M"),
-    (MANIFEST, "[install.path]\n", "[install.other]\n", "app `my_notes` takes a whole domain", "`path = \"/\"`"),
-    (MANIFEST, "id = \"my_notes\"", "id = \"my notes\"", "`my notes` can't be an app's id", "lower case"),
+    (
+        FILE,
+        "units = [\"notes.service\"]",
+        "port = 80",
+        "`port` has no meaning",
+        "YunoHost leads",
+    ),
+    (
+        FILE,
+        "units = [\"notes.service\"]",
+        "install-seconds = 0",
+        "0 seconds is no sensible time",
+        "from 1 to",
+    ),
+    (
+        FILE,
+        "mail = \"a@b.example\", ",
+        "",
+        "app `my_notes` asks `mail`, and nobody answers",
+        "add `arguments.mail",
+    ),
+    (
+        FILE,
+        "most = 7",
+        "mots = 7",
+        "app `my_notes` asks no `mots`",
+        "did you mean `most`?",
+    ),
+    (
+        FILE,
+        "most = 7",
+        "path = \"/\"",
+        "`path` is a key of the service itself",
+        "beside `arguments`",
+    ),
+    (
+        FILE,
+        "most = 7",
+        "most = [\"a\"]",
+        "`most` can't be answered with this",
+        "true, false",
+    ),
+    (
+        FILE,
+        "most = 7",
+        "password = \"secret\"",
+        "`password` is a password, and none may be in an image",
+        "nobody knows",
+    ),
+    (
+        FILE,
+        ", \"services\"]",
+        "]",
+        "needs the overlay `services`",
+        "add \"services\"",
+    ),
+    (
+        FILE,
+        "\"yunohost\", ",
+        "",
+        "needs the overlay `yunohost`",
+        "add \"yunohost\"",
+    ),
+    (
+        MANIFEST,
+        "[\"amd64\"]",
+        "[\"armhf\"]",
+        "app `my_notes` is not for amd64, which a pc is",
+        "it is for `armhf`",
+    ),
+    (
+        MANIFEST,
+        "ram.runtime = \"50M\"",
+        "ram.runtime = \"50G\"",
+        "take more memory than a pc has: 50G of 1G",
+        "dormant",
+    ),
+    (
+        MANIFEST,
+        "ram.build = \"100M\"",
+        "ram.build = \"99G\"",
+        "installing app `my_notes` takes 99G",
+        "leave it out",
+    ),
+    (
+        MANIFEST,
+        "disk = \"20M\"",
+        "disk = \"a lot\"",
+        "`a lot` is not a size",
+        "50M",
+    ),
+    (
+        MANIFEST,
+        "[install.path]\n",
+        "[install.other]\n",
+        "app `my_notes` takes a whole domain",
+        "`path = \"/\"`",
+    ),
+    (
+        MANIFEST,
+        "id = \"my_notes\"",
+        "id = \"my notes\"",
+        "`my notes` can't be an app's id",
+        "lower case",
+    ),
 ];
 
 #[test]
@@ -193,9 +395,14 @@ fn slips_are_told_with_their_place() {
         let tree = with_apps();
         tree.edit(file, from, to);
         let said = tree.complaints();
-        let placed = said.lines().any(|line| line.contains(".toml:") && line.contains(message));
+        let placed = said
+            .lines()
+            .any(|line| line.contains(".toml:") && line.contains(message));
         if !placed || !said.contains(help) {
-            let _ = writeln!(wrong, "\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}");
+            let _ = writeln!(
+                wrong,
+                "\nslip:   {to}\nwanted: {message}\n  help: {help}\nsaid:   {said}"
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -220,7 +427,10 @@ fn keys_of_apps_are_for_apps() {
         tree.append(FILE, &text);
         let key = line.split(' ').next().unwrap();
         let said = tree.complaints();
-        assert!(said.contains(&format!("`{key}` has no meaning for a service of kind `static`")), "{said}");
+        assert!(
+            said.contains(&format!("`{key}` has no meaning for a service of kind `static`")),
+            "{said}"
+        );
     }
 }
 
@@ -236,18 +446,49 @@ fn an_app_without_a_script_that_installs_it_is_none() {
 fn what_is_in_an_archive_has_to_be_what_the_recipe_says() {
     let plan = with_apps().plan();
     let site = &plan.services[1];
-    let manifest = NOTES.replace("my_notes", "my_site").replace("[install.mail]\ntype = \"email\"\n", "");
-    let manifest = manifest.replace("50M", "10M").replace("20M", "5M").replace("[install.path]", "[install.p]");
+    let manifest = NOTES
+        .replace("my_notes", "my_site")
+        .replace("[install.mail]\ntype = \"email\"\n", "");
+    let manifest = manifest
+        .replace("50M", "10M")
+        .replace("20M", "5M")
+        .replace("[install.path]", "[install.p]");
     assert_eq!(manifest_of(&plan, site, &manifest).unwrap().id, "my_site");
     for (from, to, wanted) in [
-        ("my_site", "your_site", "the app of service `site` is `your_site`, not `my_site`\n  help: add `app = \"your_site\"`"),
-        ("\"10M\"", "\"11M\"", "app `my_site` takes 11M of ram, more than its `ram`\n  help: write `ram = \"11M\"`"),
-        ("disk = \"5M\"", "disk = \"6M\"", "app `my_site` takes 6M of disk, more than its `disk`"),
-        ("[\"amd64\"]", "[\"arm64\", \"i386\"]", "app `my_site` is not for amd64"),
-        ("[install.tidy]", "[install.extra]\ntype = \"string\"\n[install.tidy]", "asks `extra`, and nobody answers"),
-        ("packaging_format = 2", "packaging_format = 1", "manifest.toml of service site:1:20: packaging format 1 is not known"),
+        (
+            "my_site",
+            "your_site",
+            "the app of service `site` is `your_site`, not `my_site`\n  help: add `app = \"your_site\"`",
+        ),
+        (
+            "\"10M\"",
+            "\"11M\"",
+            "app `my_site` takes 11M of ram, more than its `ram`\n  help: write `ram = \"11M\"`",
+        ),
+        (
+            "disk = \"5M\"",
+            "disk = \"6M\"",
+            "app `my_site` takes 6M of disk, more than its `disk`",
+        ),
+        (
+            "[\"amd64\"]",
+            "[\"arm64\", \"i386\"]",
+            "app `my_site` is not for amd64",
+        ),
+        (
+            "[install.tidy]",
+            "[install.extra]\ntype = \"string\"\n[install.tidy]",
+            "asks `extra`, and nobody answers",
+        ),
+        (
+            "packaging_format = 2",
+            "packaging_format = 1",
+            "manifest.toml of service site:1:20: packaging format 1 is not known",
+        ),
     ] {
-        let said = manifest_of(&plan, site, &manifest.replace(from, to)).unwrap_err().to_string();
+        let said = manifest_of(&plan, site, &manifest.replace(from, to))
+            .unwrap_err()
+            .to_string();
         assert!(said.contains(wanted), "wanted: {wanted}\nsaid: {said}");
     }
 }

@@ -39,11 +39,15 @@ pub fn unpacked(archive: &Path, store: &Store) -> Result<TarTree> {
 
 /// `my_webapp_ynh-0123abc/` if everything is below that, else nothing.
 fn around(tree: &TarTree) -> Vec<u8> {
-    let mut tops = tree.paths().map(|path| path.split(|byte| *byte == b'/').next().unwrap_or_default());
+    let mut tops = tree
+        .paths()
+        .map(|path| path.split(|byte| *byte == b'/').next().unwrap_or_default());
     let Some(first) = tops.next() else {
         return Vec::new();
     };
-    let directory = tree.entries().any(|(path, entry)| path == first && entry.kind == Kind::Directory);
+    let directory = tree
+        .entries()
+        .any(|(path, entry)| path == first && entry.kind == Kind::Directory);
     if directory && tops.all(|top| top == first) {
         [first, b"/"].concat()
     } else {
@@ -56,7 +60,11 @@ pub fn files(all: &[AppFile]) -> Result<TarTree> {
     let mut tree = TarTree::default();
     for file in all {
         let path = &file.path;
-        let bytes = file.content.data.read().with_context(|| format!("{path} cannot be read"))?;
+        let bytes = file
+            .content
+            .data
+            .read()
+            .with_context(|| format!("{path} cannot be read"))?;
         ensure!(
             sha256(&bytes) == file.content.sha256,
             "{path} has changed while the build was running: start it again"
@@ -64,15 +72,20 @@ pub fn files(all: &[AppFile]) -> Result<TarTree> {
         if let Some((parent, _)) = path.rsplit_once('/') {
             directories(&mut tree, parent)?;
         }
-        put(&mut tree, path, bytes.to_vec(), if file.executable { 0o755 } else { 0o644 });
+        put(
+            &mut tree,
+            path,
+            bytes.to_vec(),
+            if file.executable { 0o755 } else { 0o644 },
+        );
     }
     Ok(tree)
 }
 
 fn put(tree: &mut TarTree, path: &str, bytes: Vec<u8>, mode: u32) {
     tree.write_file(path, bytes);
-    let made = tree.get(path).cloned();
-    if let Some(mut entry) = made {
+    let written = tree.get(path).cloned();
+    if let Some(mut entry) = written {
         entry.mode = mode;
         tree.insert(path.as_bytes().to_vec(), entry);
     }
@@ -93,12 +106,13 @@ mod tests {
     /// An archive as forges make them: path, mode, link's target.
     fn archive(dir: &Path, entries: &[(&str, u32, Option<&str>)]) -> std::path::PathBuf {
         let path = dir.join("app.tar.gz");
-        let out = flate2::write::GzEncoder::new(std::fs::File::create(&path).unwrap(), flate2::Compression::fast());
+        let out =
+            flate2::write::GzEncoder::new(std::fs::File::create(&path).unwrap(), flate2::Compression::fast());
         let mut builder = tar::Builder::new(out);
         for (name, mode, link) in entries {
             let mut header = Header::new_gnu();
             header.set_mode(*mode);
-            header.set_size(if name.ends_with('/') || link.is_some() { 0 } else { 1 });
+            header.set_size(u64::from(!name.ends_with('/') && link.is_none()));
             // The builder refuses what leads out; the archive of somebody else's builder does not.
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             if let Some(link) = link {
@@ -116,7 +130,9 @@ mod tests {
     }
 
     fn paths(tree: &TarTree) -> Vec<String> {
-        tree.paths().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+        tree.paths()
+            .map(|path| String::from_utf8_lossy(path).into_owned())
+            .collect()
     }
 
     #[test]
@@ -140,8 +156,13 @@ mod tests {
 
         let mut root = TarTree::default();
         lay(&mut root, "notes", tree).unwrap();
-        assert!(root.get("usr/share/clic/yunohost-apps/notes/scripts/install").is_some());
-        let again = lay(&mut root, "notes", TarTree::default()).unwrap_err().to_string();
+        assert!(
+            root.get("usr/share/clic/yunohost-apps/notes/scripts/install")
+                .is_some()
+        );
+        let again = lay(&mut root, "notes", TarTree::default())
+            .unwrap_err()
+            .to_string();
         assert!(again.contains("is in the image already"), "{again}");
     }
 
@@ -152,7 +173,11 @@ mod tests {
         for (name, link, said) in [
             ("x/../../etc/passwd", None, "leads out of it"),
             ("/etc/passwd", None, "leads out of it"),
-            ("x/scripts/install", Some("/bin/sh"), "is neither a file nor a directory"),
+            (
+                "x/scripts/install",
+                Some("/bin/sh"),
+                "is neither a file nor a directory",
+            ),
         ] {
             let path = archive(dir.path(), &[(name, 0o644, link)]);
             let error = format!("{:#}", unpacked(&path, &store).unwrap_err());
@@ -177,6 +202,9 @@ mod tests {
         let tree = files(&[file(b"new", b"new")]).unwrap();
         assert_eq!(paths(&tree), ["scripts", "scripts/install"]);
         let error = files(&[file(b"new", b"old")]).unwrap_err().to_string();
-        assert!(error.contains("scripts/install has changed while the build was running"), "{error}");
+        assert!(
+            error.contains("scripts/install has changed while the build was running"),
+            "{error}"
+        );
     }
 }

@@ -11,7 +11,7 @@ use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, Servic
 use clic_recipe::{Plan, manifest_of};
 use clic_rootfs::tarball::TarTree;
 use clic_rootfs::{Resolution, app};
-use clic_store::{Download, Store};
+use clic_store::{Download, NoSpace, Store};
 
 /// Seconds for each step that tells `YunoHost` something: it starts in 10 on an emulated processor, and makes its directory and its
 /// single sign-on's settings anew.
@@ -54,7 +54,9 @@ pub fn ready<'a>(
         let Some(app) = service.app() else { continue };
         let of = || format!("{}: service `{}`", service.origin, service.name);
         let (files, identity) = match &app.source {
-            AppSource::Directory { files, .. } => (app::files(files).with_context(of)?, serde_json::to_string(files)?),
+            AppSource::Directory { files, .. } => {
+                (app::files(files).with_context(of)?, serde_json::to_string(files)?)
+            }
             AppSource::Archive { sha256, .. } => (unpacked(service, sha256, store)?, sha256.clone()),
         };
         let read;
@@ -108,10 +110,11 @@ fn download(service: &Service) -> Option<Download> {
 
 /// The folder in an archive that the store has.
 fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<TarTree> {
-    let path = store.verified(sha256)?.context("the archive has left the store")?;
+    let path = store
+        .verified(sha256)?
+        .context("the archive has left the store")?;
     app::unpacked(&path, store).map_err(|error| {
-        let damage = error.chain().any(|cause| cause.is::<std::io::Error>());
-        if error.is::<clic_host::Cancelled>() || (damage && !path.exists()) {
+        if error.is::<clic_host::Cancelled>() || error.is::<NoSpace>() {
             return error;
         }
         UserError::new(format!(
@@ -124,14 +127,24 @@ fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<TarTree> {
 }
 
 fn manifest(plan: &Plan, service: &Service, files: &TarTree) -> Result<Manifest> {
-    let text = files.content("manifest.toml")?.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = files
+        .content("manifest.toml")?
+        .and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.ok_or_else(|| {
-        let what = format!("{}: the archive of service `{}` has no manifest.toml", service.origin, service.name);
+        let what = format!(
+            "{}: the archive of service `{}` has no manifest.toml",
+            service.origin, service.name
+        );
         UserError::new(what).help("apps of packaging format 2 have one at their top")
     })?;
     if files.get("scripts/install").is_none() {
-        let what = format!("{}: the archive of service `{}` has no scripts/install", service.origin, service.name);
-        return Err(UserError::new(what).help("take the archive of an app of YunoHost").into());
+        let what = format!(
+            "{}: the archive of service `{}` has no scripts/install",
+            service.origin, service.name
+        );
+        return Err(UserError::new(what)
+            .help("take the archive of an app of YunoHost")
+            .into());
     }
     Ok(manifest_of(plan, service, &text)?)
 }
@@ -172,10 +185,15 @@ fn suits(service: &Service, manifest: &Manifest, resolution: &Resolution) -> Res
             "{origin}: service `{name}`: app `{}` needs YunoHost {needed}, and this image has {there}",
             manifest.id
         );
-        return Err(UserError::new(what).help("take an older archive of the app, or a newer YunoHost").into());
+        return Err(UserError::new(what)
+            .help("take an older archive of the app, or a newer YunoHost")
+            .into());
     }
     let network = service.app().is_some_and(|app| app.network);
-    let missing = manifest.packages.iter().find(|package| resolution.get(package).is_none());
+    let missing = manifest
+        .packages
+        .iter()
+        .find(|package| resolution.get(package).is_none());
     if let (Some(package), false) = (missing, network) {
         let what = format!(
             "{origin}: service `{name}`: app `{}` needs the package {package}, which the image does not have",
@@ -231,12 +249,22 @@ fn steps(service: &Service, app: &plan::App, manifest: &Manifest, language: &str
     ));
     let on = service.state == ServiceState::Enabled;
     if !app.permissions.is_empty() {
-        steps.push(tell(if on { "people may use it" } else { "nobody may use it yet" }, permissions(app, on)));
+        steps.push(tell(
+            if on {
+                "people may use it"
+            } else {
+                "nobody may use it yet"
+            },
+            permissions(app, on),
+        ));
     }
     if !service.units.is_empty() {
         let units = service.units.join(" ");
         steps.push(if on {
-            tell("its units run", format!("systemctl enable {units} && systemctl is-active {units}"))
+            tell(
+                "its units run",
+                format!("systemctl enable {units} && systemctl is-active {units}"),
+            )
         } else {
             tell("its units are off", format!("systemctl disable --now {units}"))
         });
@@ -245,12 +273,19 @@ fn steps(service: &Service, app: &plan::App, manifest: &Manifest, language: &str
 }
 
 fn title<'a>(texts: &'a Texts, language: &str) -> &'a str {
-    texts.get(language).or_else(|| texts.values().next()).map_or("", String::as_str)
+    texts
+        .get(language)
+        .or_else(|| texts.values().next())
+        .map_or("", String::as_str)
 }
 
 /// As `clic-service` has them: what is on has its groups and a tile, and what is off has neither.
 fn permissions(app: &plan::App, on: bool) -> String {
-    let names: Vec<String> = app.permissions.iter().map(|name| format!("{}.{name}", app.id)).collect();
+    let names: Vec<String> = app
+        .permissions
+        .iter()
+        .map(|name| format!("{}.{name}", app.id))
+        .collect();
     let groups: &[String] = if on { &app.groups } else { &[] };
     let (tile, off) = if on { ("True", "False") } else { ("False", "True") };
     // Both lists are of plain words, which JSON and Python write alike.
@@ -368,8 +403,15 @@ disk = "20M"
     fn an_app_is_installed_then_let_in_then_run() {
         let steps = steps_of(&plan("enabled", ""));
         let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-        assert_eq!(names, ["app my_notes is installed", "people may use it", "its units run"]);
-        assert!(steps.iter().all(|step| step.from == "service notes" && !step.network));
+        assert_eq!(
+            names,
+            ["app my_notes is installed", "people may use it", "its units run"]
+        );
+        assert!(
+            steps
+                .iter()
+                .all(|step| step.from == "service notes" && !step.network)
+        );
         assert_eq!(
             steps[0].command,
             r"yunohost app install /usr/share/clic/yunohost-apps/notes --force --label 'Carnet d'\''ici' \
@@ -377,9 +419,21 @@ disk = "20M"
                 .replace("\\\n              ", "")
                 + "\"$(od -An -N24 -tx1 /dev/urandom | tr -d ' \\n')\"'&path=%2Fnotes''&tidy=0'"
         );
-        assert!(steps[1].command.contains(r#"for name in ["my_notes.main"]:"#), "{}", steps[1].command);
-        assert!(steps[1].command.contains(r#"in ["visitors", "all_users"] if"#), "{}", steps[1].command);
-        assert!(steps[1].command.contains("if False and allowed"), "{}", steps[1].command);
+        assert!(
+            steps[1].command.contains(r#"for name in ["my_notes.main"]:"#),
+            "{}",
+            steps[1].command
+        );
+        assert!(
+            steps[1].command.contains(r#"in ["visitors", "all_users"] if"#),
+            "{}",
+            steps[1].command
+        );
+        assert!(
+            steps[1].command.contains("if False and allowed"),
+            "{}",
+            steps[1].command
+        );
         assert!(steps[2].command.starts_with("systemctl enable notes.service"));
     }
 
@@ -387,23 +441,40 @@ disk = "20M"
     fn a_dormant_app_is_nobodys_and_does_not_run() {
         let steps = steps_of(&plan("dormant", "domain = \"notes.clic.internal\""));
         let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-        let wanted = ["YunoHost knows its domain", "app my_notes is installed", "nobody may use it yet", "its units are off"];
+        let wanted = [
+            "YunoHost knows its domain",
+            "app my_notes is installed",
+            "nobody may use it yet",
+            "its units are off",
+        ];
         assert_eq!(names, wanted);
-        assert!(steps[0].command.ends_with("|| yunohost domain add notes.clic.internal"));
-        assert!(steps[2].command.contains(r#""--show_tile", "False")"#) && steps[2].command.contains("if True and allowed"));
+        assert!(
+            steps[0]
+                .command
+                .ends_with("|| yunohost domain add notes.clic.internal")
+        );
+        assert!(
+            steps[2].command.contains(r#""--show_tile", "False")"#)
+                && steps[2].command.contains("if True and allowed")
+        );
         assert_eq!(steps[3].command, "systemctl disable --now notes.service");
     }
 
     #[test]
     fn the_device_and_the_portal_know_where_it_is() {
         let text = |file: &plan::TreeFile| match &file.kind {
-            plan::TreeFileKind::File(content) => String::from_utf8(content.data.read().unwrap().to_vec()).unwrap(),
+            plan::TreeFileKind::File(content) => {
+                String::from_utf8(content.data.read().unwrap().to_vec()).unwrap()
+            }
             other => panic!("{other:?}"),
         };
         let plan = plan("enabled", "");
         let files = services::files(&plan).unwrap();
         let told = text(&files[0]);
-        assert!(told.starts_with("schema = 1\nkind = \"yunohost-app\"\nstate = \"enabled\"\n"), "{told}");
+        assert!(
+            told.starts_with("schema = 1\nkind = \"yunohost-app\"\nstate = \"enabled\"\n"),
+            "{told}"
+        );
         for line in [
             "path = \"/notes\"\ndomain = \"clic.internal\"\n",
             "[yunohost]\napp = \"my_notes\"\npermissions = [\"main\"]\ngroups = [\"visitors\", \"all_users\"]\n",
@@ -413,7 +484,10 @@ disk = "20M"
         }
         assert!(!told.contains("nginx"), "{told}");
         let pages = portal::files(&plan).unwrap();
-        let home = pages.iter().find(|file| file.path.ends_with("/en/index.html")).unwrap();
+        let home = pages
+            .iter()
+            .find(|file| file.path.ends_with("/en/index.html"))
+            .unwrap();
         assert!(text(home).contains("https://clic.internal/notes/"));
     }
 
@@ -455,8 +529,14 @@ disk = "20M"
         let said = with(&[("nginx", "1"), ("sqlite3", "3"), ("yunohost", "12.0.9")]).unwrap_err();
         let said = format!("{said:#}");
         assert!(said.contains("apps.toml:12:8: service `notes`: app `my_notes` needs YunoHost 12.1, and this image has 12.0.9"), "{said}");
-        let said = format!("{:#}", with(&[("nginx", "1"), ("yunohost", "12.1.25")]).unwrap_err());
-        assert!(said.contains("needs the package sqlite3, which the image does not have"), "{said}");
+        let said = format!(
+            "{:#}",
+            with(&[("nginx", "1"), ("yunohost", "12.1.25")]).unwrap_err()
+        );
+        assert!(
+            said.contains("needs the package sqlite3, which the image does not have"),
+            "{said}"
+        );
         assert!(said.contains(r#"packages = ["sqlite3"]"#), "{said}");
     }
 }

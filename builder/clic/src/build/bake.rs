@@ -203,8 +203,17 @@ fn roomy(plan: &Plan, least: u64) -> Plan {
 
 /// Takes out of a bake's changes what a device makes at its first start.
 fn leave_out_services(changes: &mut Changes) {
-    let theirs = |path: &[u8]| OF_SERVICES.iter().any(|directory| path.starts_with(directory.as_bytes()));
-    let paths: Vec<Vec<u8>> = changes.tree.paths().filter(|path| theirs(path)).map(<[u8]>::to_vec).collect();
+    let theirs = |path: &[u8]| {
+        OF_SERVICES
+            .iter()
+            .any(|directory| path.starts_with(directory.as_bytes()))
+    };
+    let paths: Vec<Vec<u8>> = changes
+        .tree
+        .paths()
+        .filter(|path| theirs(path))
+        .map(<[u8]>::to_vec)
+        .collect();
     for path in paths {
         changes.tree.remove(&path);
     }
@@ -266,7 +275,13 @@ mod tests {
         // An empty one keeps its place.
         before.write_file("/etc/pads/a.key", Vec::new());
         let mut after = TarTree::default();
-        for path in ["/etc/new", "/var/log/new", "/etc/machine-id", "/etc/pads/a.key", "/etc/pads/b.key"] {
+        for path in [
+            "/etc/new",
+            "/var/log/new",
+            "/etc/machine-id",
+            "/etc/pads/a.key",
+            "/etc/pads/b.key",
+        ] {
             after.write_file(path, b"new".to_vec());
         }
         after.write(&tar, 7).unwrap();
@@ -279,10 +294,9 @@ mod tests {
         let changes = changes(&before, &tar, &paths).unwrap();
         let new: Vec<&[u8]> = changes.tree.paths().collect();
         assert!(new.contains(&&b"etc/new"[..]), "{new:?}");
-        assert!(
-            !new.iter()
-                .any(|path| path.starts_with(b"var/log/new") || path.ends_with(b".key") || *path == b"etc/machine-id")
-        );
+        assert!(!new.iter().any(|path| path.starts_with(b"var/log/new")
+            || path.ends_with(b".key")
+            || *path == b"etc/machine-id"));
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
     }
 

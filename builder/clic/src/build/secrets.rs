@@ -1,9 +1,10 @@
 //! Secrets that each device makes. While an image is baked, its first start makes throw-away ones, so that what needs them
-//! runs; they do not come out.
+//! runs; they do not come out. What packages made of them when they were installed goes in the end.
 
 use anyhow::Result;
 use clic_image::first_start::{STEPS, Step, like};
-use clic_rootfs::tarball::TarTree;
+use clic_recipe::plan::TreeFile;
+use clic_rootfs::tarball::{Kind, TarTree};
 
 /// Where the secrets are.
 #[derive(Debug)]
@@ -26,6 +27,25 @@ impl Secrets {
         Ok(Self(patterns))
     }
 
+    /// Takes the declared ones out of `tree`, but for what is asked for in `files`: if that is no empty file, the image is refused
+    /// for it.
+    pub fn remove(tree: &mut TarTree, files: &[TreeFile]) -> Result<()> {
+        let secrets = Self::declared([&*tree])?;
+        let asked_for = |path: &str| files.iter().any(|file| file.path.trim_matches('/') == path);
+        let made = tree
+            .entries()
+            .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
+        let paths: Vec<String> = made
+            .map(|(path, _)| String::from_utf8_lossy(path).into_owned())
+            .collect();
+        for path in paths {
+            if secrets.has(&path) && !asked_for(&path) && tree.size(&path) != Some(0) {
+                tree.remove(path.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a path of a tree, without a slash at either end, is one of them.
     pub fn has(&self, path: &str) -> bool {
         let path = format!("/{path}");
@@ -35,6 +55,8 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
+    use clic_recipe::plan::TreeFileKind;
+
     use super::*;
 
     #[test]
@@ -49,5 +71,30 @@ mod tests {
         assert!(secrets.has("etc/wiki.key"));
         assert!(!secrets.has("etc/certs/clic.internal/crt.pem"));
         assert!(!secrets.has("etc/wiki.conf"));
+    }
+    #[test]
+    fn what_packages_made_goes_and_what_somebody_asks_for_stays() {
+        let mut tree = TarTree::default();
+        let step = "title = 'x'\nnever-in-image = ['/root/.rnd', '/etc/*.key', '/etc/asked']\n";
+        tree.write_file(&format!("{STEPS}/40-yunohost.toml"), step.into());
+        for (path, bytes) in [
+            ("/root/.rnd", "x"),
+            ("/etc/a.key", ""),
+            ("/etc/b", "x"),
+            ("/etc/asked", "x"),
+        ] {
+            tree.write_file(path, bytes.into());
+        }
+        let asked = TreeFile {
+            path: "/etc/asked".into(),
+            from: "wiki".into(),
+            kind: TreeFileKind::Directory,
+            mode: 0o644,
+            owner: "root".into(),
+            group: "root".into(),
+        };
+        Secrets::remove(&mut tree, &[asked]).unwrap();
+        let there = ["root/.rnd", "etc/a.key", "etc/b", "etc/asked"].map(|path| tree.get(path).is_some());
+        assert_eq!(there, [false, true, true, true]);
     }
 }

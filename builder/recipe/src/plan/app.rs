@@ -127,9 +127,10 @@ impl App {
     /// The answers that are given to `manifest`'s questions, of an app at `path`, by question.
     pub fn answers<'a>(&'a self, path: &'a str, manifest: &'a Manifest) -> Vec<(&'a str, Answer<'a>)> {
         let own = |name: &str, question: Question| match (name, question) {
-            (name, _) if self.arguments.contains_key(name) => {
-                self.arguments.get(name).map(|argument| Answer::Text(&argument.value))
-            }
+            (name, _) if self.arguments.contains_key(name) => self
+                .arguments
+                .get(name)
+                .map(|argument| Answer::Text(&argument.value)),
             ("domain", _) => Some(Answer::Text(&self.domain)),
             ("path", _) => Some(Answer::Text(if path.is_empty() { "/" } else { path })),
             // Of several groups, the widest. YunoHost gives what is for visitors to its own people as well.

@@ -28,7 +28,7 @@ pub(crate) struct RawService {
     /// Whether it runs from the start. `dormant`: it is there, and `clic-service enable` switches it on, with no internet.
     #[serde(default)]
     pub(crate) state: ServiceState,
-    /// Where it is on the portal: `/pads`. Of a YunoHost app: on its `domain`, where it can be `/`.
+    /// Where it is on the portal: `/pads`. Of a `YunoHost` app: on its `domain`, where it can be `/`.
     pub(crate) path: At<String>,
     /// Debian packages that it is.
     #[serde(default)]
@@ -51,7 +51,7 @@ pub(crate) struct RawService {
     pub(crate) size: Option<At<u64>>,
     /// With `url`: the app's id, as its manifest says it. `name` if left out.
     pub(crate) app: Option<At<String>>,
-    /// Of kind `yunohost-app`: the domain of YunoHost that it is on. That of the overlay `yunohost` if left out.
+    /// Of kind `yunohost-app`: the domain of `YunoHost` that it is on. That of the overlay `yunohost` if left out.
     pub(crate) domain: Option<At<String>>,
     /// Of kind `yunohost-app`: answers to the questions of the app's installation, beside `domain` and `path`.
     #[serde(default)]
@@ -59,16 +59,16 @@ pub(crate) struct RawService {
     pub(crate) arguments: BTreeMap<At<String>, At<RawValue>>,
     /// Of kind `yunohost-app`: its permissions that are given while it is on. `["main"]` if left out.
     pub(crate) permissions: Option<Vec<At<String>>>,
-    /// Of kind `yunohost-app`: groups of YunoHost that get them. `["visitors", "all_users"]`, which is everybody, if left out.
+    /// Of kind `yunohost-app`: groups of `YunoHost` that get them. `["visitors", "all_users"]`, which is everybody, if left out.
     pub(crate) groups: Option<Vec<At<String>>>,
     /// Of kind `yunohost-app`: whether its installation, while the image is built, may reach the internet. If not, the Debian
     /// packages that its manifest names are installed and locked with all others.
     pub(crate) network: Option<At<bool>>,
     /// Of kind `yunohost-app`: seconds that its installation may take, on an emulated processor. 3600 if left out.
     pub(crate) install_seconds: Option<At<u64>>,
-    /// Memory that it takes while it runs, e.g. `64M`. Of a YunoHost app in a directory: what its manifest says, if that is more.
+    /// Memory that it takes while it runs, e.g. `64M`. Of a `YunoHost` app in a directory: what its manifest says, if that is more.
     pub(crate) ram: Option<At<String>>,
-    /// Room that it needs on the disk to begin, e.g. `20M`, beside its packages. As `ram`, of a YunoHost app.
+    /// Room that it needs on the disk to begin, e.g. `20M`, beside its packages. As `ram`, of a `YunoHost` app.
     pub(crate) disk: Option<At<String>>,
     /// Seconds that it may take to start. 60 if left out.
     pub(crate) start_seconds: Option<At<u64>>,

@@ -95,8 +95,13 @@ impl Files {
         );
         self.left -= size;
         let number = self.tree.add_host_file(to, size);
-        let mode = if self.programs && mode & 0o100 != 0 { 0o755 } else { 0o644 };
-        self.tree.insert(path.into_bytes(), entry(Kind::File(number), mode));
+        let mode = if self.programs && mode & 0o100 != 0 {
+            0o755
+        } else {
+            0o644
+        };
+        self.tree
+            .insert(path.into_bytes(), entry(Kind::File(number), mode));
         Ok(())
     }
 

@@ -122,10 +122,7 @@ fn archives_are_taken_however_they_are_compressed() {
 #[test]
 fn nothing_leaves_the_bundle() {
     for name in ["../hit", "/etc/hit", "a/../../hit", "a//b", "./", "a/./b"] {
-        refused(
-            from_tar(&[file(name, b"x", 0o644)], "", 9),
-            "leads out of it",
-        );
+        refused(from_tar(&[file(name, b"x", 0o644)], "", 9), "leads out of it");
         if !name.ends_with('/') {
             refused(from_zip(&[(name.as_bytes(), b"x", 0)]), "leads out of it");
         }
