@@ -70,7 +70,7 @@ command = "grep -q baked /etc/dough.conf && cp /srv/bread/loaf /srv/bread/butter
 }
 
 /// Stages of a build: name and why.
-fn stages(manifest: &Path) -> Vec<(String, String)> {
+pub fn stages(manifest: &Path) -> Vec<(String, String)> {
     let manifest: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     manifest["build"]["stages"]

@@ -499,7 +499,7 @@ impl<'a> Index<'a> {
             if control::field(stanza, "Priority") == Some("required") {
                 index.base.push(name);
             }
-            for provided in control::field(stanza, "Provides")
+            for provided in control::value(stanza, "Provides")
                 .into_iter()
                 .flat_map(|list| list.split(','))
             {

@@ -1,6 +1,8 @@
 //! Nothing in an image may be secret: all devices made from it would share it (invariant 5).
 
 mod declared;
+#[cfg(test)]
+mod planted;
 
 use anyhow::Result;
 

@@ -1,0 +1,255 @@
+//! The recipe `clic`: YunoHost set up while the image is built, services in it, and everything on the box's own wifi, with no
+//! internet anywhere.
+//!
+//! YunoHost's repository is out of CI's reach. What is installed here is a **stand-in** of ours (`tests/standin/README.md`): it
+//! proves our side, and the real one is proven by hand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::bake::stages;
+use crate::standin::{KEY, Repository};
+use crate::support::{Said, clic, copy_tree, edit, heavy, image, root, run, sha256, tool};
+
+/// An overlay with what services are made of.
+const THINGS: &str = r#"schema = 1
+title = "Things"
+description = "What the services of a test are made of"
+
+[[file]]
+path = "/srv/garden/index.html"
+
+[[file]]
+path = "/srv/library/library/index.html"
+
+[[file]]
+path = "/usr/lib/systemd/system/library.service"
+
+[[check]]
+name = "a domain that comes later has a certificate of this device's own authority"
+command = """
+set -e
+yunohost domain add later.clic.internal
+openssl verify -CAfile /usr/share/yunohost/ssl/ca/cacert.pem /etc/yunohost/certs/later.clic.internal/crt.pem
+grep -x later.clic.internal /etc/clic/names.d/yunohost-later.clic.internal
+"""
+timeout-seconds = 300
+"#;
+
+const SERVICES: &str = r#"
+[[service]]
+name = "garden"
+kind = "static"
+title = { fr = "Jardin", en = "Garden" }
+description = { fr = "Des pages", en = "Pages" }
+category = "learning"
+state = "dormant"
+path = "/garden"
+root = "/srv/garden"
+ram = "1M"
+
+[[service]]
+name = "library"
+kind = "debian"
+title = { fr = "Bibliothèque", en = "Library" }
+description = { fr = "Un programme derrière le portail", en = "A program behind the portal" }
+category = "files"
+path = "/library"
+units = ["library.service"]
+port = 8960
+ram = "16M"
+"#;
+
+/// An app that comes last.
+const APP: &str = r#"
+[[service]]
+name = "page"
+kind = "yunohost-app"
+title = { fr = "Une page", en = "A page" }
+description = { fr = "Une application de YunoHost", en = "An app of YunoHost" }
+category = "writing"
+state = "dormant"
+path = "/page"
+directory = "apps/standin_page"
+"#;
+
+const UNIT: &str = "[Service]
+ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv/library 8960
+DynamicUser=yes
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// A copy of the tree with the recipe `clic` as it is shipped, but that its packages come from `repository`, and that it has
+/// services.
+fn tree(dir: &Path, repository: &Repository) -> PathBuf {
+    let tree = copy_tree(dir);
+    let put = |path: &str, text: &str| {
+        let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("overlays/things/overlay.toml", THINGS);
+    put(
+        "overlays/things/files/srv/garden/index.html",
+        "<title>Garden</title>\n",
+    );
+    put(
+        "overlays/things/files/srv/library/library/index.html",
+        "<title>Library</title>\n",
+    );
+    put(
+        "overlays/things/files/usr/lib/systemd/system/library.service",
+        UNIT,
+    );
+    fs::create_dir(tree.join("apps")).unwrap();
+    let app = root().join("tests/standin/apps/standin_page");
+    tool(
+        "cp",
+        ["-r".as_ref(), app.as_os_str(), tree.join("apps").as_os_str()],
+    );
+    let recipe = tree.join("recipes/clic.toml");
+    edit(
+        &recipe,
+        "https://forge.yunohost.org/yunohost_bookworm.asc",
+        &format!("{}/{KEY}", repository.url),
+    );
+    edit(&recipe, "https://forge.yunohost.org/debian", &repository.url);
+    edit(
+        &recipe,
+        "\"yunohost\"]\nbundles",
+        "\"yunohost\", \"things\"]\nbundles",
+    );
+    append(&recipe, SERVICES);
+    tree
+}
+
+fn append(path: &Path, more: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text + more).unwrap();
+}
+
+fn lock(tree: &Path, more: &[&str]) -> Said {
+    run(clic(["lock", "clic", "--board", "x86-pc", "--root"])
+        .arg(tree)
+        .args(more))
+}
+
+fn build(tree: &Path, out: &Path) -> Said {
+    run(clic(["build", "clic", "--board", "x86-pc", "--root"])
+        .arg(tree)
+        .arg("--out")
+        .arg(out))
+}
+
+/// Why each bake of a build was done, or not.
+fn bakes(out: &Path) -> Vec<(String, bool)> {
+    let cached = |why: String| why.starts_with("the store has it");
+    stages(&out.join("clic-x86-pc.manifest.json"))
+        .into_iter()
+        .filter(|(stage, _)| stage.starts_with("bake-") || stage.starts_with("service-"))
+        .map(|(stage, why)| (stage, cached(why)))
+        .collect()
+}
+
+#[test]
+fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
+    // Most of its packages are there then.
+    let _downloads = image("x86-pc");
+    let _turn = heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::new(dir.path());
+    let tree = tree(dir.path(), &repository);
+    lock(&tree, &["--trust-key", &repository.signer.fingerprint]).ok();
+
+    let (recipe, out) = (tree.join("recipes/clic.toml"), dir.path().join("out"));
+    build(&tree, &out).ok();
+    assert_eq!(bakes(&out), [("bake-yunohost".to_owned(), false)]);
+
+    // An app whose installation fails: by name, with its last lines, and no image.
+    append(&recipe, APP);
+    let script = tree.join("apps/standin_page/scripts/install");
+    let dies = "ynh_die \"the page is torn\"\nynh_config_add_nginx";
+    edit(&script, "ynh_config_add_nginx", dies);
+    let torn = dir.path().join("torn");
+    build(&tree, &torn).fails(
+        1,
+        &[
+            "step `app standin_page is installed` of service page ended with 1",
+            "the page is torn",
+        ],
+    );
+    assert!(!torn.join("clic-x86-pc.img").exists());
+
+    // One that succeeds: it alone is baked.
+    edit(&script, dies, "ynh_config_add_nginx");
+    build(&tree, &out).ok();
+    let (yunohost, page) = ("bake-yunohost".to_owned(), "service-page".to_owned());
+    assert_eq!(bakes(&out), [(yunohost.clone(), true), (page.clone(), false)]);
+
+    // Once more, elsewhere: the same bytes, and no machine is started.
+    let again = dir.path().join("again");
+    build(&tree, &again).ok();
+    assert_eq!(bakes(&again), [(yunohost, true), (page, true)]);
+    let img = "clic-x86-pc.img";
+    assert_eq!(sha256(&again.join(img)), sha256(&out.join(img)));
+    fs::remove_dir_all(again).unwrap();
+
+    let report = run(clic(["--json", "test", "--machine", "uefi-x64", "--logs"])
+        .arg(dir.path().join("logs"))
+        .arg(out.join(img)))
+    .last_json();
+    assert_eq!(report["passed"], true, "{report:#}");
+    let cases = report["machines"][0]["cases"].as_array().unwrap();
+    for wanted in [
+        "YunoHost 12 is there",
+        "all of YunoHost runs",
+        "people are found in the directory",
+        "nobody has a password",
+        "the administration is the setup page until the box is set up, and itself afterwards",
+        "guests do not reach the administration, on whatever domain",
+        "guests open YunoHost's portal at https://clic.internal/yunohost/sso/ over the hotspot",
+        "YunoHost asks nothing of the internet by itself",
+        "first boot is over, and says so",
+        "no secret is as the image had it",
+        "services that this image carries are used over the hotspot, dormant ones after they are switched on",
+        "a domain that comes later has a certificate of this device's own authority",
+        "the hotspot comes up when a radio does",
+        "two guests join and get addresses",
+    ] {
+        let case = cases.iter().find(|case| case["name"] == wanted);
+        let status = case.map(|case| &case["status"]);
+        assert_eq!(status, Some(&"passed".into()), "{wanted}: {cases:#?}");
+    }
+}
+
+#[test]
+fn a_repository_that_is_not_the_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::new(dir.path());
+    let tree = tree(dir.path(), &repository);
+    let out = dir.path().join("out");
+
+    // Nobody has confirmed its key, and then another one.
+    build(&tree, &out).fails(
+        2,
+        &["the key of source `yunohost` is not in this tree", "--trust-key"],
+    );
+    let other = "0".repeat(40);
+    lock(&tree, &["--trust-key", &other]).fails(2, &[&other, &repository.signer.fingerprint]);
+    assert!(
+        !tree.join("keys").exists(),
+        "a key that nobody trusts is in the tree"
+    );
+
+    // It does not have the suite.
+    edit(
+        &tree.join("recipes/clic.toml"),
+        "suite = \"bookworm\"\ncomponents",
+        "suite = \"trixie\"\ncomponents",
+    );
+    lock(&tree, &["--trust-key", &repository.signer.fingerprint])
+        .fails(1, &["source yunohost", "has no suite trixie"]);
+    assert!(!out.exists(), "something was built");
+}
