@@ -1,4 +1,4 @@
-//! YunoHost's repository for tests without internet: packages of ours in place of YunoHost's (`tests/standin/`), signed with a
+//! `YunoHost`'s repository for tests without internet: packages of ours in place of `YunoHost`'s (`tests/standin/`), signed with a
 //! key that is made for one test.
 
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::support::{root, sha256, tool};
 /// Nothing in a package is newer than this, in seconds since 1970: 2025-01-01. Each test makes the same packages, and the store
 /// knows them again.
 const EPOCH: &str = "1735689600";
-/// As in YunoHost's own repository.
+/// As in `YunoHost`'s own repository.
 const SUITE: &str = "bookworm";
 const COMPONENT: &str = "stable";
 /// Where the key is published.
