@@ -92,9 +92,9 @@ impl Repository {
         }
         let plain = self.dir.join("Release");
         fs::write(&plain, release).unwrap();
-        let signed = self.dir.join("dists/stable/InRelease");
-        let (plain, signed) = (plain.to_str().unwrap(), signed.to_str().unwrap());
-        signer.gpg(&["--yes", "--clearsign", "--output", signed, plain]);
+        let release = self.dir.join("dists/stable/InRelease");
+        let (plain, release) = (plain.to_str().unwrap(), release.to_str().unwrap());
+        signer.gpg(&["--yes", "--clearsign", "--output", release, plain]);
         fs::write(self.dir.join("key.asc"), signer.public()).unwrap();
     }
 

@@ -349,6 +349,8 @@ fn a_key_that_a_person_confirmed_is_pinned_by_the_lock() {
 #[test]
 fn a_repository_without_the_suite_is_named() {
     let world = World::new();
+    // So that nothing else is missing: without an optional suite, everything is asked for once more.
+    world.debian.publish("bookworm-updates", 10, &world.signer, None);
     let signer = Signer::new(world.dir.path(), "theirs", None, "0");
     let mut archive = Archive::new(world.path("theirs"));
     archive.add("extra", "1", "");
