@@ -144,15 +144,7 @@ impl Bakery<'_> {
 
     /// Does one, in a machine of its own.
     fn one(&self, work: &Work<'_>, before: &TarTree, stage: &Stage) -> Result<Changes> {
-        let online = work.steps.iter().find(|step| step.network);
-        if let (Some(step), true) = (online, self.store.is_offline()) {
-            return Err(UserError::new(format!(
-                "`{}` of {} needs the internet, --offline keeps it away, and the store has no result of it",
-                step.name, step.from
-            ))
-            .help("build once without --offline: what did not change is not done again")
-            .into());
-        }
+        may_run(&work.steps, self.store.is_offline())?;
         let scratch = self.store.scratch("bake")?;
         let path = scratch.path().join("image.img");
         let file = std::fs::File::options()
@@ -184,6 +176,19 @@ impl Bakery<'_> {
         leave_out_services(&mut changes);
         Ok(changes)
     }
+}
+
+/// Refuses steps that need the internet where that is not to be asked. Results of theirs that the store has are taken up before that.
+fn may_run(steps: &[&Bake], offline: bool) -> Result<()> {
+    let Some(step) = steps.iter().find(|step| step.network && offline) else {
+        return Ok(());
+    };
+    Err(UserError::new(format!(
+        "`{}` of {} needs the internet, --offline keeps it away, and the store has no result of it",
+        step.name, step.from
+    ))
+    .help("build once without --offline: what did not change is not done again")
+    .into())
 }
 
 /// The plan with at least this much free space on the disk, which only the bake sees: as large as it needs to be, whatever the
@@ -298,6 +303,44 @@ mod tests {
             || path.ends_with(b".key")
             || *path == b"etc/machine-id"));
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
+    }
+
+    #[test]
+    fn only_what_has_to_be_made_with_internet_is_refused_offline() {
+        let step = |network| Bake {
+            name: "app wiki is installed".to_owned(),
+            from: "service wiki".to_owned(),
+            command: "true".to_owned(),
+            timeout: 1,
+            network,
+        };
+        let (near, far) = (step(false), step(true));
+        may_run(&[&near], true).unwrap();
+        may_run(&[&near, &far], false).unwrap();
+        let said = may_run(&[&near, &far], true).unwrap_err().to_string();
+        assert!(
+            said.starts_with(
+                "`app wiki is installed` of service wiki needs the internet, --offline keeps it away"
+            ),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_clic_service_makes_of_services_does_not_come_out() {
+        let mut tree = TarTree::default();
+        for path in [
+            "/etc/nginx/clic.d/services/wiki.conf",
+            "/var/lib/clic/services/portal.json",
+            "/etc/wiki",
+        ] {
+            tree.write_file(path, b"x".to_vec());
+        }
+        let removed = vec![b"var/lib/clic/services/old.json".to_vec(), b"etc/old".to_vec()];
+        let mut changes = Changes { tree, removed };
+        leave_out_services(&mut changes);
+        assert_eq!(changes.tree.paths().collect::<Vec<_>>(), [b"etc/wiki"]);
+        assert_eq!(changes.removed, [b"etc/old".to_vec()]);
     }
 
     #[test]
