@@ -1,8 +1,8 @@
-//! The recipe `clic`: YunoHost set up while the image is built, services in it, and everything on the box's own wifi, with no
-//! internet anywhere.
+//! The recipe `clic`: `YunoHost` set up while the image is built, services in it, and everything on the box's own wifi, with
+//! no internet anywhere.
 //!
-//! YunoHost's repository is out of CI's reach. What is installed here is a **stand-in** of ours (`tests/standin/README.md`): it
-//! proves our side, and the real one is proven by hand.
+//! `YunoHost`'s repository is out of CI's reach. What is installed here is a **stand-in** of ours
+//! (`tests/standin/README.md`): it proves our side, and the real one is proven by hand.
 
 use std::fs;
 use std::path::{Path, PathBuf};

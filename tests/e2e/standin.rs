@@ -1,5 +1,5 @@
-//! YunoHost's repository for tests without internet: packages of ours in place of YunoHost's (`tests/standin/`), signed with a
-//! key that is made for one test.
+//! `YunoHost`'s repository for tests without internet: packages of ours in place of its own (`tests/standin/`), signed
+//! with a key that is made for one test.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 
 use crate::support::{root, sha256, tool};
 
-/// Nothing in a package is newer than this, in seconds since 1970: 2025-01-01. Each test makes the same packages, and the store
-/// knows them again.
+/// Nothing in a package is newer than this, in seconds since 1970: 2025-01-01. Each test makes the same packages, and the
+/// store knows them again.
 const EPOCH: &str = "1735689600";
-/// As in YunoHost's own repository.
+/// As in `YunoHost`'s own repository.
 const SUITE: &str = "bookworm";
 const COMPONENT: &str = "stable";
 /// Where the key is published.
@@ -177,8 +177,8 @@ fn publish(repository: &Path, index: &str, signer: &Signer) {
         ),
     )
     .unwrap();
-    let (signed, release) = (dists.join("InRelease"), release.to_str().unwrap().to_owned());
-    signer.gpg(&["--clearsign", "--output", signed.to_str().unwrap(), &release]);
+    let (inline, release) = (dists.join("InRelease"), release.to_str().unwrap().to_owned());
+    signer.gpg(&["--clearsign", "--output", inline.to_str().unwrap(), &release]);
     fs::remove_file(release).unwrap();
 }
 
