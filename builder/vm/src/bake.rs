@@ -33,6 +33,9 @@ const CLOCK: &str = "/usr/lib/clock-epoch";
 const RESULT: &str = "/.clic-bake";
 /// Memory of the guest in MiB, where the machine lets us choose: setting up takes more than running.
 const MEMORY: u32 = 2048;
+/// How much longer than in a test a system may take to start: it is no verdict on it that the host has more to do, and one that
+/// hangs is seen by what it does not print.
+const PATIENCE: u64 = 4;
 /// How long services may take to end: systemd's own limit for one is 90 s.
 const ENDING: u64 = 300;
 /// How long finding and packing what changed may take, on an emulated processor and a large disk.
@@ -127,7 +130,7 @@ pub fn bake(
         firmware: None,
         raspi: raspi.as_ref(),
     };
-    let timeout = Duration::from_secs(description.emulate.timeout);
+    let timeout = Duration::from_secs(description.emulate.timeout.saturating_mul(PATIENCE));
     let result = work(&setup, dir, timeout, steps, options.epoch, log, stage);
     if let Err(error) = result {
         if error.is::<clic_host::Cancelled>() {
