@@ -227,7 +227,11 @@ fn steps(service: &Service, app: &plan::App, manifest: &Manifest, language: &str
         network,
     };
     let tell = |name: &str, command: String| step(name.to_owned(), command, TELLING, false);
-    let mut steps = Vec::new();
+    // It asks for its web server and others before it installs anything.
+    let mut steps = vec![tell(
+        "all of YunoHost runs",
+        "/usr/lib/clic/yunohost/all-up".to_owned(),
+    )];
     if !app.main_domain {
         let domain = &app.domain;
         steps.push(tell(
@@ -405,7 +409,12 @@ disk = "20M"
         let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(
             names,
-            ["app my_notes is installed", "people may use it", "its units run"]
+            [
+                "all of YunoHost runs",
+                "app my_notes is installed",
+                "people may use it",
+                "its units run"
+            ]
         );
         assert!(
             steps
@@ -413,28 +422,28 @@ disk = "20M"
                 .all(|step| step.from == "service notes" && !step.network)
         );
         assert_eq!(
-            steps[0].command,
+            steps[1].command,
             r"yunohost app install /usr/share/clic/yunohost-apps/notes --force --label 'Carnet d'\''ici' \
               --args 'domain=clic.internal''&greeting=l%27%C3%A9t%C3%A9%20%26%20co''&password=Aa1-'"
                 .replace("\\\n              ", "")
                 + "\"$(od -An -N24 -tx1 /dev/urandom | tr -d ' \\n')\"'&path=%2Fnotes''&tidy=0'"
         );
         assert!(
-            steps[1].command.contains(r#"for name in ["my_notes.main"]:"#),
+            steps[2].command.contains(r#"for name in ["my_notes.main"]:"#),
             "{}",
-            steps[1].command
+            steps[2].command
         );
         assert!(
-            steps[1].command.contains(r#"in ["visitors", "all_users"] if"#),
+            steps[2].command.contains(r#"in ["visitors", "all_users"] if"#),
             "{}",
-            steps[1].command
+            steps[2].command
         );
         assert!(
-            steps[1].command.contains("if False and allowed"),
+            steps[2].command.contains("if False and allowed"),
             "{}",
-            steps[1].command
+            steps[2].command
         );
-        assert!(steps[2].command.starts_with("systemctl enable notes.service"));
+        assert!(steps[3].command.starts_with("systemctl enable notes.service"));
     }
 
     #[test]
@@ -442,6 +451,7 @@ disk = "20M"
         let steps = steps_of(&plan("dormant", "domain = \"notes.clic.internal\""));
         let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
         let wanted = [
+            "all of YunoHost runs",
             "YunoHost knows its domain",
             "app my_notes is installed",
             "nobody may use it yet",
@@ -449,15 +459,15 @@ disk = "20M"
         ];
         assert_eq!(names, wanted);
         assert!(
-            steps[0]
+            steps[1]
                 .command
                 .ends_with("|| yunohost domain add notes.clic.internal")
         );
         assert!(
-            steps[2].command.contains(r#""--show_tile", "False")"#)
-                && steps[2].command.contains("if True and allowed")
+            steps[3].command.contains(r#""--show_tile", "False")"#)
+                && steps[3].command.contains("if True and allowed")
         );
-        assert_eq!(steps[3].command, "systemctl disable --now notes.service");
+        assert_eq!(steps[4].command, "systemctl disable --now notes.service");
     }
 
     #[test]
