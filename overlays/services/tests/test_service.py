@@ -4,6 +4,7 @@ import signal
 import string
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 from unittest import mock
@@ -11,6 +12,7 @@ from unittest import mock
 from common import BOOKS, MAIN, PADS, WIKI, box
 
 import change
+import machine
 import needs
 import words
 
@@ -79,6 +81,38 @@ class Switching(unittest.TestCase):
             part = b.read("/etc/nginx/clic.d/services/books.conf")
             self.assertIn("location /books/ {\n    alias /srv/books/;", part)
             self.assertEqual(b.fake()["calls"], [])
+
+
+class Reloading(unittest.TestCase):
+    """nginx answers as before for a while after it was told: whoever is told "on" must find it on."""
+
+    def proc(self, directory, **titles):
+        os.makedirs(f"{directory}/7/task/7", exist_ok=True)
+        with open(f"{directory}/7/task/7/children", "w", encoding="ascii") as file:
+            file.write(" ".join(titles).replace("p", "") + " 99 ")
+        for name, title in titles.items():
+            os.makedirs(f"{directory}/{name[1:]}", exist_ok=True)
+            with open(f"{directory}/{name[1:]}/cmdline", "w", encoding="ascii") as file:
+                file.write(f"nginx: {title}\0")
+
+    def test_workers_are_those_that_take_requests(self):
+        with tempfile.TemporaryDirectory() as directory, \
+                mock.patch.object(machine, "_show", lambda *_: {"MainPID": "7"}):
+            self.proc(directory, p8="worker process", p9="worker process", p10="cache manager process")
+            self.assertEqual(machine._workers(directory), {"8", "9"})
+            self.proc(directory, p8="worker process is shutting down", p11="worker process")
+            self.assertEqual(machine._workers(directory), {"11"})
+        with mock.patch.object(machine, "_show", lambda *_: {"MainPID": "0"}):
+            self.assertEqual(machine._workers(), set())
+
+    def test_it_waits_for_the_old_ones(self):
+        seen = [{"8"}, {"8"}, {"8", "9"}, {"9"}]
+        with mock.patch.object(machine, "run"), mock.patch.object(machine, "_workers", lambda: seen.pop(0)):
+            machine.reload_nginx()
+        self.assertEqual(seen, [])
+        with mock.patch.object(machine, "run"), mock.patch.object(machine, "_workers", lambda: {"8"}), \
+                mock.patch.object(machine, "NGINX_SECONDS", 0):
+            self.assertRaisesRegex(machine.Failed, "nginx", machine.reload_nginx)
 
 
 class Failing(unittest.TestCase):

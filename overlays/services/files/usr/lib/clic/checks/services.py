@@ -167,6 +167,7 @@ def recovers():
 
 def carried():
     """What this image carries, used by a guest of the hotspot: what is on, and what is dormant, switched on for that."""
+    clean()
     hotspot.radios()
     hotspot.join()
     used = []
@@ -188,4 +189,6 @@ def carried():
 
 
 if __name__ == "__main__":
+    # When its time is up, it puts away what it made.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{sys.argv[1]}: ended from outside"))
     {"switches": switches, "refuses": refuses, "recovers": recovers, "carried": carried}[sys.argv[1]]()

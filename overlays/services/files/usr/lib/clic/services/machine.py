@@ -189,5 +189,32 @@ def unplace(root, service):
 
 def reload_nginx():
     run("nginx", "-t", seconds=NGINX_SECONDS)
+    before = _workers()
     # Only if it runs: else it reads everything when it starts.
     run("systemctl", "try-reload-or-restart", "nginx.service", seconds=NGINX_SECONDS)
+    # It is told, and reads for a while: so long people get the old answers.
+    end = time.monotonic() + NGINX_SECONDS
+    while before & _workers():
+        if time.monotonic() > end:
+            raise Failed(say("too-slow", what="nginx", seconds=NGINX_SECONDS))
+        time.sleep(0.1)
+
+
+def _workers(proc="/proc"):
+    """nginx's processes that take requests. One that ends its last ones says so in its title."""
+    main = _show("nginx.service", "MainPID").get("MainPID", "0")
+    try:
+        with open(f"{proc}/{main}/task/{main}/children", encoding="ascii") as file:
+            children = file.read().split()
+    except FileNotFoundError:
+        return set()
+    found = set()
+    for child in children:
+        try:
+            with open(f"{proc}/{child}/cmdline", "rb") as file:
+                title = file.read().rstrip(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if title == b"nginx: worker process":
+            found.add(child)
+    return found
