@@ -1,6 +1,7 @@
 //! `YunoHost`'s repository for tests without internet: packages of ours in place of its own (`tests/standin/`), signed
 //! with a key that is made for one test.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
@@ -124,6 +125,16 @@ fn build(source: &Path, scratch: &Path, pool: &Path) -> PathBuf {
     let name = source.file_name().unwrap().to_str().unwrap();
     let copy = scratch.join(format!("package-{name}"));
     copy_plain(source, &copy);
+    // dpkg finds a package without it in a bad state, as YunoHost does before it installs an app.
+    let sums = "cd \"$1\" && find * -path DEBIAN -prune -o -type f -print0 | LC_ALL=C sort --zero-terminated |\n\
+                xargs --null --no-run-if-empty md5sum >DEBIAN/md5sums && chmod 644 DEBIAN/md5sums";
+    tool(
+        "sh",
+        ["-ec", sums, "sh"]
+            .map(OsStr::new)
+            .into_iter()
+            .chain([copy.as_os_str()]),
+    );
     let deb = pool.join(format!("{name}_standin_all.deb"));
     tool(
         "env",
