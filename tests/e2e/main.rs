@@ -14,6 +14,7 @@ mod interrupted;
 mod nomad;
 mod reproducible;
 mod scripts;
+mod signed;
 mod standin;
 mod support;
 mod trust;

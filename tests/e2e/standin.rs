@@ -4,12 +4,10 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use crate::signed::{Signer, serve};
 use crate::support::{root, sha256, tool};
 
 /// Nothing in a package is newer than this, in seconds since 1970: 2025-01-01. Each test makes the same packages, and the
@@ -20,62 +18,6 @@ const SUITE: &str = "bookworm";
 const COMPONENT: &str = "stable";
 /// Where the key is published.
 pub const KEY: &str = "yunohost.asc";
-
-/// A key to sign with, in a home of its own.
-pub struct Signer {
-    home: PathBuf,
-    pub fingerprint: String,
-}
-
-impl Signer {
-    fn new(dir: &Path, name: &str) -> Self {
-        let home = dir.join(format!("gpg-{name}"));
-        fs::create_dir(&home).unwrap();
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut signer = Self {
-            home,
-            fingerprint: String::new(),
-        };
-        let id = format!("{name} <{name}@example.org>");
-        signer.gpg(&["--passphrase", "", "--quick-gen-key", &id, "ed25519", "sign", "0"]);
-        let listed = signer.gpg(&["--with-colons", "--list-keys"]);
-        let line = listed.lines().find(|line| line.starts_with("fpr:"));
-        let fingerprint = line.and_then(|line| line.split(':').nth(9));
-        fingerprint
-            .expect("gpg lists the key's fingerprint")
-            .clone_into(&mut signer.fingerprint);
-        signer
-    }
-
-    /// The public key, as text.
-    fn public(&self) -> String {
-        self.gpg(&["--armor", "--export"])
-    }
-
-    #[track_caller]
-    fn gpg(&self, words: &[&str]) -> String {
-        let home = self
-            .home
-            .to_str()
-            .expect("a temporary directory has a plain name");
-        tool(
-            "gpg",
-            [&["--batch", "--quiet", "--homedir", home], words].concat(),
-        )
-    }
-}
-
-impl Drop for Signer {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .arg("--homedir")
-            .arg(&self.home)
-            .args(["--kill", "gpg-agent"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-    }
-}
 
 /// The repository, served for as long as the tests run.
 pub struct Repository {
@@ -191,29 +133,4 @@ fn publish(repository: &Path, index: &str, signer: &Signer) {
     let (inline, release) = (dists.join("InRelease"), release.to_str().unwrap().to_owned());
     signer.gpg(&["--clearsign", "--output", inline.to_str().unwrap(), &release]);
     fs::remove_file(release).unwrap();
-}
-
-/// A directory over HTTP.
-fn serve(dir: &Path) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let dir = dir.to_owned();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut head = String::new();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            while reader.read_line(&mut head).unwrap_or(0) > 0 && !head.ends_with("\r\n\r\n") {}
-            let path = head.split(' ').nth(1).unwrap_or("/").trim_start_matches('/');
-            let (status, body) = match fs::read(dir.join(path)) {
-                Ok(body) => ("200 OK", body),
-                Err(_) => ("404 Not Found", Vec::new()),
-            };
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-            let _ = stream
-                .write_all(head.as_bytes())
-                .and_then(|()| stream.write_all(&body));
-        }
-    });
-    url
 }

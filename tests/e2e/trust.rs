@@ -2,53 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::signed::{Signer, serve};
 use crate::support::{clic, copy_tree, edit, run, sha256, tool};
-
-/// Somebody who signs a repository.
-struct Signer {
-    home: String,
-    fingerprint: String,
-}
-
-impl Signer {
-    fn new(dir: &Path, name: &str) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
-        let home = dir.join(name);
-        fs::create_dir(&home).unwrap();
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut signer = Self {
-            home: home.to_str().unwrap().to_owned(),
-            fingerprint: String::new(),
-        };
-        let id = format!("{name} <{name}@example.org>");
-        signer.gpg(&["--passphrase", "", "--quick-gen-key", &id, "ed25519", "sign", "0"]);
-        let listed = signer.gpg(&["--with-colons", "--list-keys"]);
-        let line = listed.lines().find(|line| line.starts_with("fpr:")).unwrap();
-        line.split(':')
-            .nth(9)
-            .unwrap()
-            .clone_into(&mut signer.fingerprint);
-        signer
-    }
-
-    fn gpg(&self, args: &[&str]) -> String {
-        let fixed = ["--batch", "--quiet", "--homedir", &self.home];
-        tool("gpg", [&fixed[..], args].concat())
-    }
-
-    fn public(&self) -> String {
-        self.gpg(&["--armor", "--export"])
-    }
-}
-
-impl Drop for Signer {
-    fn drop(&mut self) {
-        tool("gpgconf", ["--homedir", &self.home, "--kill", "gpg-agent"]);
-    }
-}
 
 /// A repository with one package, and the key that it is signed with.
 struct Repository {
@@ -97,33 +54,6 @@ impl Repository {
         signer.gpg(&["--yes", "--clearsign", "--output", release, plain]);
         fs::write(self.dir.join("key.asc"), signer.public()).unwrap();
     }
-
-    /// Over HTTP, for as long as the test runs; its address.
-    fn serve(&self) -> String {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let dir = self.dir.clone();
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let mut head = String::new();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while reader.read_line(&mut head).unwrap_or(0) > 0 && !head.ends_with("\r\n\r\n") {}
-                let path = head.split(' ').nth(1).unwrap_or("/").trim_start_matches('/');
-                let (status, body) = match fs::read(dir.join(path)) {
-                    Ok(body) => ("200 OK", body),
-                    Err(_) => ("404 Not Found", Vec::new()),
-                };
-                let length = body.len();
-                let head =
-                    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-                // A client that went away has what it wanted.
-                let _ = stream
-                    .write_all(head.as_bytes())
-                    .and_then(|()| stream.write_all(&body));
-            }
-        });
-        url
-    }
 }
 
 #[test]
@@ -135,7 +65,7 @@ fn a_key_is_confirmed_once_and_pinned() {
     );
     let repository = Repository::new(dir.path());
     repository.publish(&first);
-    let url = repository.serve();
+    let url = serve(&repository.dir);
     let tree = copy_tree(dir.path());
     let recipe = tree.join("recipes/minimal.toml");
     edit(
