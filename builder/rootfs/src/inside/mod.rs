@@ -18,6 +18,7 @@ mod packages;
 pub(crate) mod restore;
 mod root;
 pub(crate) mod say;
+mod sums;
 mod trace;
 mod unpack;
 mod unsynced;

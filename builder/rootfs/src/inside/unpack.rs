@@ -11,12 +11,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use md5::Md5;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use tar::EntryType;
 
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
+use super::sums::{self, Summed, Sums};
 use crate::deb::{self, Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
@@ -229,6 +231,8 @@ struct One<'a> {
     /// The directory that was used last.
     above: Option<(Vec<u8>, OwnedFd)>,
     left: u64,
+    /// Of a package that brings no sums of its files.
+    sums: Option<Sums>,
 }
 
 impl<'a> One<'a> {
@@ -241,6 +245,7 @@ impl<'a> One<'a> {
             directories: Vec::new(),
             above: None,
             left: deb::most(unit.installed_size),
+            sums: None,
         }
     }
 
@@ -253,8 +258,10 @@ impl<'a> One<'a> {
             "{} says that it is {said:?}",
             self.unit.deb.display()
         );
-        let control = deb.control.clone();
+        let mut control = deb.control.clone();
         let conffiles = conffiles(&control)?;
+        self.sums = control.file(sums::NAME).is_none().then(Sums::default);
+        let mut newest = 0;
         let mut paths = Vec::new();
         let allowed = Cell::new(0);
         let mut archive = tar::Archive::new(deb.data(&allowed)?);
@@ -276,7 +283,11 @@ impl<'a> One<'a> {
             }
             // What is left of it is not a header's.
             std::io::copy(&mut entry, &mut std::io::sink()).context("its data.tar is damaged")?;
+            newest = newest.max(entry.header().mtime()?);
             paths.push(path);
+        }
+        if let Some(sums) = self.sums.take() {
+            control.files.push(sums.file(&paths, newest));
         }
         Ok(Unpacked { control, paths })
     }
@@ -321,6 +332,9 @@ impl<'a> One<'a> {
                         start_of(&shown)
                     )
                 })?;
+                if let Some(sums) = &mut self.sums {
+                    sums.link(path, &target);
+                }
                 let target = self.place(&target, conffiles);
                 let (above, name) = split(&target);
                 Some((
@@ -341,10 +355,18 @@ impl<'a> One<'a> {
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(looks.mode);
                 let fd = once_more(dir, name, || rustix::fs::openat(dir, name, flags, mode))?;
-                let mut file = std::fs::File::from(fd);
+                let hash = self.sums.as_ref().map(|_| Md5::default());
+                let mut file = Summed {
+                    inner: std::fs::File::from(fd),
+                    hash,
+                };
                 let copied = std::io::copy(entry, &mut file)?;
                 ensure!(copied == size, "its data.tar ends early");
                 file.flush()?;
+                if let (Some(sums), Some(hash)) = (&mut self.sums, file.hash) {
+                    sums.note(path, hash);
+                }
+                let file = file.inner;
                 // chown takes set-id bits away, so that the mode comes after it.
                 if (looks.uid, looks.gid) != (0, 0) {
                     rustix::fs::fchown(

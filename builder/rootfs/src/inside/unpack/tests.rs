@@ -381,3 +381,38 @@ fn dpkgs_database_is_the_trees_wherever_symlinks_lead_on_the_host() {
         assert!(error.contains("var/lib/dpkg"), "{part}: {error}");
     }
 }
+
+#[test]
+fn a_package_without_sums_gets_those_that_dpkg_writes() {
+    let world = World::new();
+    let entries = [
+        file("./etc/mdt.conf", b"a\n", 0o644),
+        file("./usr/share/b", b"b\n", 0o644),
+        file("./usr/share/a", b"", 0o644),
+        hard_link("./usr/share/hard", "./usr/share/b"),
+        symlink("./usr/share/l", "b"),
+    ];
+    let conffiles = ("conffiles", "/etc/mdt.conf\n");
+    let its_own = ("md5sums", "its own\n");
+    world
+        .install(&[
+            ("mdt", deb("mdt", &[conffiles], &entries)),
+            (
+                "other",
+                deb("other", &[its_own], &[file("./usr/o", b"o", 0o644)]),
+            ),
+        ])
+        .unwrap();
+    let sums = |name: &str| {
+        std::fs::read_to_string(world.at(&format!("tree/var/lib/dpkg/info/{name}.md5sums"))).unwrap()
+    };
+    // As dpkg 1.21 wrote them for such a package.
+    assert_eq!(
+        sums("mdt"),
+        "60b725f10c9c85c70d97880dfe8191b3  etc/mdt.conf\n\
+         3b5d5c3712955042212316173ccf37be  usr/share/b\n\
+         d41d8cd98f00b204e9800998ecf8427e  usr/share/a\n\
+         3b5d5c3712955042212316173ccf37be  usr/share/hard\n"
+    );
+    assert_eq!(sums("other"), "its own\n");
+}
