@@ -26,6 +26,11 @@ path = "/srv/library/library/index.html"
 path = "/usr/lib/systemd/system/library.service"
 
 [[check]]
+name = "the library's token is of this device"
+command = "clic-first-boot secrets --json | python3 -c 'import json, sys; print([s[\"state\"] for s in json.load(sys.stdin)[\"secrets\"] if s[\"secret\"] == \"/etc/library/token\"])'; stat --format=%a /etc/library/token"
+contains = "['own']"
+
+[[check]]
 name = "a domain that comes later has a certificate of this device's own authority"
 command = """
 set -e
@@ -58,6 +63,20 @@ path = "/library"
 units = ["library.service"]
 port = 8960
 ram = "16M"
+first-boot = "steps/library.toml"
+"#;
+
+/// What makes the library's secret on each device.
+const STEP: &str = r#"schema = 1
+title = "the library's token"
+before = ["library.service"]
+
+[[value]]
+name = "token"
+
+[[file]]
+path = "/etc/library/token"
+text = "@token@\n"
 "#;
 
 /// An app that comes last.
@@ -103,6 +122,7 @@ fn tree(dir: &Path, repository: &Repository) -> PathBuf {
         "overlays/things/files/usr/lib/systemd/system/library.service",
         UNIT,
     );
+    put("steps/library.toml", STEP);
     fs::create_dir(tree.join("apps")).unwrap();
     let app = root().join("tests/standin/apps/standin_page");
     tool(
@@ -215,6 +235,7 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
         "first boot is over, and says so",
         "no secret is as the image had it",
         "services that this image carries are used over the hotspot, dormant ones after they are switched on",
+        "the library's token is of this device",
         "a domain that comes later has a certificate of this device's own authority",
         "the hotspot comes up when a radio does",
         "two guests join and get addresses",

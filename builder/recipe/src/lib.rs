@@ -14,6 +14,7 @@ mod bundle_files;
 mod debian;
 mod disk;
 mod document;
+mod first_boot;
 mod keys;
 mod listing;
 mod loader;

@@ -15,7 +15,7 @@ use crate::source::Origin;
 
 pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
-pub use service::{Category, Place, Service, ServiceKind, ServiceState};
+pub use service::{Category, FirstBoot, Place, Service, ServiceKind, ServiceState};
 
 /// A recipe for one board, with every name looked up and every value checked.
 ///

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::app;
 use crate::board::Board;
+use crate::first_boot;
 use crate::keys::{self, AuthorizedKeys};
 use crate::loader::Loader;
 use crate::merge::{Files, Preseeds, add_unit};
@@ -210,6 +211,9 @@ pub(crate) fn plan(
         files.insert(file, EntryPlace::Declared(origin), problems);
     }
     let files = files.finish(problems);
+    for service in &mut services {
+        first_boot::complete(loader.tree, service, &planned, &files, problems);
+    }
     let bundles = bundles(loader, recipe);
     let packages = packages(recipe, board, &overlays, &services);
     if loader.problems.count() > before {

@@ -8,6 +8,7 @@ use crate::app;
 use crate::board::{distinct, packages};
 use crate::bundle::texts;
 use crate::debian;
+use crate::first_boot;
 use crate::nearest::advice;
 use crate::plan::{Place, Service, ServiceKind, ServiceState};
 use crate::raw::{At, RawService, sited};
@@ -75,6 +76,7 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
     let values = |list: Vec<Sited<String>>| list.into_iter().map(|element| element.value).collect();
     let needs = values(distinct(sited(raw.needs, file), "service", problems));
     let conflicts = values(distinct(sited(raw.conflicts, file), "service", problems));
+    let first_boot = first_boot::check(raw.first_boot.as_ref(), file, problems);
     let place = place?;
     (problems.count() == before).then_some(Service {
         name: raw.name.value,
@@ -92,6 +94,7 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
         start_seconds,
         needs,
         conflicts,
+        first_boot,
         origin,
     })
 }

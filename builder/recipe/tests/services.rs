@@ -214,3 +214,87 @@ fn slips_are_told_with_their_place() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+const STEP: &str = "schema = 1\ntitle = \"the pads' token\"\nbefore = [\"pads.service\"]\n";
+
+/// Pads with a step of first boot.
+fn with_step() -> TestTree {
+    let tree = with_services();
+    tree.edit(
+        FILE,
+        "port = 9001",
+        "port = 9001\nfirst-boot = \"steps/pads.toml\"",
+    );
+    tree.edit(
+        FILE,
+        "overlays = [\"base\"]",
+        "overlays = [\"base\", \"first-boot\"]",
+    );
+    tree.write("steps/pads.toml", STEP);
+    tree.overlay("first-boot", "");
+    tree
+}
+
+#[test]
+fn a_service_brings_a_step_of_first_boot() {
+    let plan = with_step().plan();
+    let step = plan.services[0].first_boot.as_ref().unwrap();
+    assert_eq!(step.path, "/usr/lib/clic/first-boot.d/70-pads.toml");
+    let text = step.content.as_ref().unwrap().data.read().unwrap();
+    assert_eq!(&*text, STEP.as_bytes());
+    assert!(plan.services[1].first_boot.is_none());
+}
+
+#[test]
+fn a_step_that_cannot_be_is_told_with_its_place() {
+    let step = "steps/pads.toml";
+    let slips: [(&dyn Fn(&TestTree), &[&str]); 7] = [
+        (
+            &|tree| tree.write(step, "schema = 1\ntitle = \"x\nbefore = []\n"),
+            &["steps/pads.toml:2:", "not valid TOML"],
+        ),
+        (
+            &|tree| tree.write(step, "schema = 1\n"),
+            &["steps/pads.toml:1:", "the key `title` is missing"],
+        ),
+        (
+            &|tree| tree.write(step, "schema = 2\ntitle = \"x\"\n"),
+            &["steps/pads.toml:1:", "this clic reads schema 1"],
+        ),
+        (
+            &|tree| std::fs::remove_file(tree.path(step)).unwrap(),
+            &[FILE, "there is no file steps/pads.toml"],
+        ),
+        (
+            &|tree| tree.edit(FILE, step, "../pads.toml"),
+            &[FILE, "`../pads.toml`"],
+        ),
+        (
+            &|tree| tree.edit(FILE, ", \"first-boot\"", ""),
+            &[
+                FILE,
+                "service `pads` has a step of first boot and needs the overlay `first-boot`",
+            ],
+        ),
+        (
+            &|tree| {
+                tree.write(
+                    "overlays/first-boot/files/usr/lib/clic/first-boot.d/70-pads.toml",
+                    STEP,
+                )
+            },
+            &[
+                FILE,
+                "overlay `first-boot` brings /usr/lib/clic/first-boot.d/70-pads.toml already",
+            ],
+        ),
+    ];
+    for (slip, wanted) in slips {
+        let tree = with_step();
+        slip(&tree);
+        let said = tree.complaints();
+        for part in wanted {
+            assert!(said.contains(part), "{part:?} in:\n{said}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! Services as the device knows them: a file for each in `/usr/share/clic/services.d` (the overlay `services` says what they
-//! mean).
+//! mean), and what makes their secrets anew on each device.
 
 use anyhow::{Context as _, Result};
 use clic_host::UserError;
@@ -15,7 +15,7 @@ const OVERLAY: &str = "services";
 /// Where they are on the device.
 const DIRECTORY: &str = "/usr/share/clic/services.d";
 
-/// The files, one for each service of the recipe.
+/// The files, one for each service of the recipe, and its step of first boot.
 ///
 /// Errors: [`UserError`] if nothing on the device would read them.
 pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
@@ -31,24 +31,38 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
             .help(format!("add \"{OVERLAY}\" to the recipe's `overlays`"))
             .into());
     }
-    plan.services.iter().map(file).collect()
-}
-
-fn file(service: &Service) -> Result<TreeFile> {
-    let text = toml::to_string(&File::of(service)).context("writing a service's file")?;
-    let bytes = text.into_bytes();
-    Ok(TreeFile {
-        path: format!("{DIRECTORY}/{}.toml", service.name),
-        from: OVERLAY.to_owned(),
-        kind: TreeFileKind::File(Content {
+    let mut files = Vec::new();
+    for service in &plan.services {
+        let text = toml::to_string(&File::of(service)).context("writing a service's file")?;
+        let bytes = text.into_bytes();
+        let content = Content {
             sha256: sha256(&bytes),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
-        }),
+        };
+        files.push(file(
+            format!("{DIRECTORY}/{}.toml", service.name),
+            OVERLAY,
+            content,
+        ));
+        // Not before the bakes: what they make is thrown away anyway, and a placeholder is for the device.
+        if let Some(step) = &service.first_boot {
+            let content = step.content.clone().context("a step without its text")?;
+            files.push(file(step.path.clone(), &service.name, content));
+        }
+    }
+    Ok(files)
+}
+
+fn file(path: String, from: &str, content: Content) -> TreeFile {
+    TreeFile {
+        path,
+        from: from.to_owned(),
+        kind: TreeFileKind::File(content),
         mode: 0o644,
         owner: "root".to_owned(),
         group: "root".to_owned(),
-    })
+    }
 }
 
 /// What the device's `clic-service` reads.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{App, Texts};
+use super::{App, Content, Texts};
 use crate::source::Origin;
 
 /// Something that a person uses, with a tile on the portal.
@@ -38,7 +38,24 @@ pub struct Service {
     pub needs: Vec<String>,
     /// Services that can't run beside it.
     pub conflicts: Vec<String>,
+    /// What makes its secrets anew on each device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_boot: Option<FirstBoot>,
     /// Where it is written.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// A step of a device's first boot that a [`Service`] brings.
+#[derive(Clone, Debug, Serialize)]
+pub struct FirstBoot {
+    /// The file, relative to the tree.
+    pub source: String,
+    /// Its absolute path in the image.
+    pub path: String,
+    /// What is in it; a complete plan has that.
+    pub content: Option<Content>,
+    /// Where the recipe names it.
     #[serde(skip)]
     pub origin: Origin,
 }

@@ -397,10 +397,7 @@ fn a_package_without_sums_gets_those_that_dpkg_writes() {
     world
         .install(&[
             ("mdt", deb("mdt", &[conffiles], &entries)),
-            (
-                "other",
-                deb("other", &[its_own], &[file("./usr/o", b"o", 0o644)]),
-            ),
+            ("other", deb("other", &[its_own], &[file("./usr/o", b"o", 0o644)])),
         ])
         .unwrap();
     let sums = |name: &str| {

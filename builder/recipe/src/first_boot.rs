@@ -1,0 +1,89 @@
+//! Steps of a device's first boot that services bring: what makes a service's secrets anew on each device.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::document;
+use crate::merge::content;
+use crate::plan::{FirstBoot, PlannedOverlay, Service, TreeFile};
+use crate::raw::At;
+use crate::report::{Problem, Problems};
+use crate::source::SourceFile;
+use crate::tree::{Tree, plain_path};
+
+/// The overlay that runs steps, and where it finds them.
+const OVERLAY: &str = "first-boot";
+const DIRECTORY: &str = "/usr/lib/clic/first-boot.d";
+/// Where services' steps stand among all: after those of the machine and of `YunoHost`.
+const NUMBER: u8 = 70;
+
+/// A step, as far as it is looked at here. The rest is for the device's own program, which a boot test has check it.
+#[derive(Deserialize)]
+struct Step {
+    #[expect(dead_code, reason = "a step without one is refused")]
+    title: String,
+}
+
+/// What a recipe says: the path of a file in the tree.
+pub(crate) fn check(
+    raw: Option<&At<String>>,
+    file: &Arc<SourceFile>,
+    problems: &mut Problems,
+) -> Option<FirstBoot> {
+    let raw = raw?;
+    let origin = raw.origin(file);
+    if let Err(why) = plain_path(&raw.value) {
+        problems.push(Problem::at(&origin, why).help("a file of this tree, such as `steps/pads.toml`"));
+        return None;
+    }
+    Some(FirstBoot {
+        source: raw.value.clone(),
+        path: String::new(),
+        content: None,
+        origin,
+    })
+}
+
+/// Reads a service's step. `files` are those that the image has besides.
+pub(crate) fn complete(
+    tree: &Tree,
+    service: &mut Service,
+    overlays: &[PlannedOverlay],
+    files: &[TreeFile],
+    problems: &mut Problems,
+) {
+    let Some(step) = &mut service.first_boot else {
+        return;
+    };
+    if !overlays.iter().any(|overlay| overlay.name == OVERLAY) {
+        let what = format!(
+            "service `{}` has a step of first boot and needs the overlay `{OVERLAY}`",
+            service.name
+        );
+        problems.push(
+            Problem::at(&step.origin, what).help(format!("add \"{OVERLAY}\" to the recipe's `overlays`")),
+        );
+    }
+    step.path = format!("{DIRECTORY}/{NUMBER}-{}.toml", service.name);
+    if let Some(other) = files.iter().find(|other| other.path == step.path) {
+        let what = format!("overlay `{}` brings {} already", other.from, step.path);
+        problems.push(
+            Problem::at(&step.origin, what).help("give the service another name, or leave one of them out"),
+        );
+    }
+    let name = Path::new(&step.source);
+    if !tree.root().join(name).exists() {
+        let help = "`first-boot` is relative to the tree: a file as the overlay `first-boot` reads them";
+        problems.push(Problem::at(&step.origin, format!("there is no file {}", step.source)).help(help));
+        return;
+    }
+    let text = match tree.read(name) {
+        Ok(text) => text,
+        Err(problem) => return problems.push(problem),
+    };
+    if document::parse::<Step>(&text, problems).is_some() {
+        step.content = Some(content(text.text.clone().into_bytes()));
+    }
+}
