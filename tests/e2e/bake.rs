@@ -1,11 +1,15 @@
 //! Bakes: steps in the running system while an image is built, kept as layers.
 
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{clic, copy_tree, edit, heavy, image, run};
+use crate::interrupted::final_names;
+use crate::support::{cache_dir, clic, copy_tree, edit, heavy, image, run};
 
 /// Two overlays with steps: the first changes, makes and removes files, and starts a unit of its own; the second sees it.
 fn tree(dir: &Path) -> std::path::PathBuf {
@@ -81,6 +85,56 @@ pub fn stages(manifest: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
+/// `kill -9` in the middle of the first bake: no machine runs on, and nothing is there that somebody would take for an image.
+/// That the store is as it was, the next build shows.
+fn killed_while_the_machine_runs(tree: &Path, out: &Path) {
+    let mut command = clic(["--json", "build", "minimal", "--board", "x86-pc", "--root"]);
+    command.arg(tree).arg("--out").arg(out);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // Open until the end: who writes to nobody stops by itself.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines.by_ref() {
+        let event: Value = serde_json::from_str(&line.unwrap()).expect("JSON lines");
+        assert_ne!(event["stage"], "bake-butter", "the first bake was not seen");
+        if event["event"] == "start" && event["stage"] == "bake-dough" {
+            break;
+        }
+    }
+    until(|| !machines().is_empty(), "no machine was started");
+    // Until its system comes up.
+    std::thread::sleep(Duration::from_secs(10));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    child.wait().unwrap();
+    until(|| machines().is_empty(), "the machine runs on");
+    assert_eq!(final_names(out), Vec::<String>::new());
+}
+
+/// Machines that run in the store's scratch, where each has its own directory.
+fn machines() -> Vec<PathBuf> {
+    let scratch = cache_dir().join("tmp");
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes
+        .filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&scratch)))
+        .filter(|process| {
+            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+            name.starts_with("qemu-system")
+        })
+        .collect()
+}
+
+/// Waits at most two minutes.
+fn until(there: impl Fn() -> bool, otherwise: &str) {
+    for _ in 0..240 {
+        if there() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    panic!("{otherwise}");
+}
+
 #[test]
 fn an_image_is_baked_once_and_boots_as_baked() {
     let _downloads = image("x86-pc");
@@ -94,6 +148,7 @@ fn an_image_is_baked_once_and_boots_as_baked() {
             .arg(out))
     };
     let out = dir.path().join("out");
+    killed_while_the_machine_runs(&tree, &out);
     build(&out).ok();
     let img = out.join("minimal-x86-pc.img");
     // Nothing of the way in is left, nor of the run.

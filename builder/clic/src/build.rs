@@ -9,6 +9,7 @@ mod portal;
 mod secrets;
 mod services;
 mod timings;
+pub mod works;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,11 +151,22 @@ fn authorized_keys(path: &Path) -> Result<AuthorizedKeys> {
     })
 }
 
-/// A new log in the store. The one before of that name goes; who still writes to it may go on.
+/// A new log in the store, in place of the last one of that name: `NAME.log`, or `NAME-2.log` while somebody writes to that.
 pub fn log(store: &Store, name: &str) -> Result<Log> {
-    let path = store.room("logs")?.join(format!("{name}.log"));
-    let _ = std::fs::remove_file(&path);
-    Log::create(&path).map_err(|error| clic_store::space::io_error(error, &path))
+    let room = store.room("logs")?;
+    let mut number = 1;
+    loop {
+        let file = match number {
+            1 => format!("{name}.log"),
+            _ => format!("{name}-{number}.log"),
+        };
+        let path = room.join(file);
+        let log = Log::claim(&path).map_err(|error| clic_store::space::io_error(error, &path))?;
+        if let Some(log) = log {
+            return Ok(log);
+        }
+        number += 1;
+    }
 }
 
 struct Build<'a> {

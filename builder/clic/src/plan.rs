@@ -11,13 +11,14 @@ use clic_recipe::plan::{
     TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
-use clic_rootfs::{Forecast, Resolution, forecast};
+use clic_rootfs::{Forecast, Resolution, bake, forecast};
 use clic_store::Store;
 use serde::Serialize;
 
 use crate::build::apps;
 use crate::build::finished::{self, Earlier, Finished};
 use crate::build::parts::Parts;
+use crate::build::works::works;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
@@ -147,13 +148,31 @@ impl Exact {
         let mut stages = forecast(&parts.spec(1, false, true), store)?;
         let name = format!("{}-{}", plan.recipe.name, plan.board.name);
         let inputs = finished::inputs(plan, &resolution)?;
+        let apps = apps::there(plan, &resolution, store)?;
+        for work in works(plan, &parts, &resolution, &apps)? {
+            stages.push(bake::forecast(&work.looked_up(&name, &resolution, false), store)?);
+        }
+        let known = |service: &&Service| !apps.iter().any(|app| app.service.name == service.name);
+        for service in plan
+            .services
+            .iter()
+            .filter(|service| service.app().is_some())
+            .filter(known)
+        {
+            stages.push(Forecast {
+                stage: format!("service-{}", service.name),
+                title: format!("Service {}", service.name),
+                cached: false,
+                why: "an app's archive is not in the store".to_owned(),
+            });
+        }
         let (cached, why) = match Finished::of(store, &name, out)?.look(&inputs, &[]) {
             Earlier::Same(_) => (true, finished::SAME.to_owned()),
             Earlier::Different(why) => (false, why),
         };
         stages.push(Forecast {
-            stage: "image",
-            title: "Write the image",
+            stage: "image".to_owned(),
+            title: "Write the image".to_owned(),
             cached,
             why,
         });
@@ -179,7 +198,7 @@ fn show_stages(exact: Result<&Exact, &String>, context: &Context) -> String {
     ]];
     rows.extend(exact.stages.iter().map(|stage| {
         let cached = if stage.cached { "has it" } else { "to do" };
-        vec![stage.title.to_owned(), cached.to_owned(), stage.why.clone()]
+        vec![stage.title.clone(), cached.to_owned(), stage.why.clone()]
     }));
     format!("\n{}", output::table(&rows))
 }

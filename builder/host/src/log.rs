@@ -1,6 +1,6 @@
 //! The log of one run: everything that the tools we drive print, in one file that errors can name.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -25,6 +25,24 @@ impl Log {
         })
     }
 
+    /// The same, unless somebody writes to it, who has then come by it like this, too: `None`.
+    pub fn claim(path: &Path) -> io::Result<Option<Self>> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let file = File::options().create(true).append(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        file.set_len(0)?;
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file: Arc::new(Mutex::new(file)),
+        }))
+    }
+
     /// Where the log is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -37,5 +55,24 @@ impl Log {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = writeln!(file, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_writes_to_a_log_has_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("logs/clic-x86-pc.log");
+        let log = Log::claim(&path).unwrap().unwrap();
+        log.line("first");
+        assert!(Log::claim(&path).unwrap().is_none());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\n");
+        drop(log);
+        let log = Log::claim(&path).unwrap().unwrap();
+        log.line("second");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
     }
 }

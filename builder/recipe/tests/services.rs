@@ -215,6 +215,9 @@ fn slips_are_told_with_their_place() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// What somebody gets wrong in a tree.
+type Slip<'a> = &'a dyn Fn(&TestTree);
+
 const STEP: &str = "schema = 1\ntitle = \"the pads' token\"\nbefore = [\"pads.service\"]\n";
 
 /// Pads with a step of first boot.
@@ -248,7 +251,7 @@ fn a_service_brings_a_step_of_first_boot() {
 #[test]
 fn a_step_that_cannot_be_is_told_with_its_place() {
     let step = "steps/pads.toml";
-    let slips: [(&dyn Fn(&TestTree), &[&str]); 7] = [
+    let slips: [(Slip<'_>, &[&str]); 7] = [
         (
             &|tree| tree.write(step, "schema = 1\ntitle = \"x\nbefore = []\n"),
             &["steps/pads.toml:2:", "not valid TOML"],
@@ -281,7 +284,7 @@ fn a_step_that_cannot_be_is_told_with_its_place() {
                 tree.write(
                     "overlays/first-boot/files/usr/lib/clic/first-boot.d/70-pads.toml",
                     STEP,
-                )
+                );
             },
             &[
                 FILE,

@@ -7,7 +7,11 @@ use clic_store::Store;
 use crate::Inputs;
 use crate::inside::job::Done;
 use crate::layers::Layers;
+use crate::stages::Forecast;
 use crate::tarball::TarTree;
+
+/// Why a bake is not done again.
+const UNCHANGED: &str = "the store has it: nothing that shapes it changed";
 
 /// What is different from the tree before.
 #[derive(Debug)]
@@ -60,9 +64,7 @@ pub fn lay(
         layers.get(&key, &mut damaged)?
     };
     let layer = if let Some(layer) = found {
-        progress
-            .stage(id, title, "the store has it: nothing that shapes it changed")
-            .finish();
+        progress.stage(id, title, UNCHANGED).finish();
         layer
     } else {
         let why = if bake.rebuild {
@@ -91,6 +93,24 @@ pub fn lay(
     Ok(())
 }
 
+/// What [`lay`] would find in the store. Only sizes are looked at, not contents.
+pub fn forecast(bake: &Bake<'_>, store: &Store) -> Result<Forecast> {
+    let layers = Layers::unverified(store);
+    let mut damaged = false;
+    let cached = !bake.rebuild && layers.get(&bake.inputs.key()?, &mut damaged)?.is_some();
+    let why = match (cached, bake.rebuild) {
+        (true, _) => UNCHANGED.to_owned(),
+        (false, true) => "--rebuild".to_owned(),
+        (false, false) => Layers::why(&layers.last(bake.name)?, bake.id, bake.inputs, damaged),
+    };
+    Ok(Forecast {
+        stage: bake.id.to_owned(),
+        title: bake.title.to_owned(),
+        cached,
+        why,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +132,8 @@ mod tests {
                 rebuild,
                 epoch: 7,
             };
+            let there = forecast(&bake, &store).unwrap();
+            assert_eq!(there.cached, count > 0 && !rebuild, "{there:?}");
             let mut tree = TarTree::default();
             tree.write_file("/old", b"x".to_vec());
             lay(&bake, &mut tree, &store, &progress, |before, _| {

@@ -238,9 +238,9 @@ impl<'a> Stages<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Forecast {
     /// Short name: `base`.
-    pub stage: &'static str,
+    pub stage: String,
     /// For people.
-    pub title: &'static str,
+    pub title: String,
     /// Whether its result is in the store.
     pub cached: bool,
     /// Why, or why not.
@@ -258,8 +258,8 @@ pub fn forecast(spec: &TreeSpec<'_>, store: &Store) -> Result<Vec<Forecast>> {
             Found::Nothing { why } => (false, why),
         };
         Ok(Forecast {
-            stage: step.id,
-            title: step.title,
+            stage: step.id.to_owned(),
+            title: step.title.to_owned(),
             cached,
             why,
         })

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clic_host::{Progress, UserError};
 use clic_image::read::dpkg::compare_versions;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
@@ -48,6 +48,16 @@ pub fn ready<'a>(
     progress: &Progress,
 ) -> Result<Vec<App<'a>>> {
     fetch(plan, store, progress)?;
+    let apps = there(plan, resolution, store)?;
+    let wanted = plan.services.iter().filter(|service| service.app().is_some());
+    ensure!(apps.len() == wanted.count(), "an archive has left the store");
+    Ok(apps)
+}
+
+/// The same without fetching: apps up to the first whose archive the store does not have.
+///
+/// Errors: as [`ready`].
+pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Result<Vec<App<'a>>> {
     let language = language(plan);
     let mut apps = Vec::new();
     for service in &plan.services {
@@ -57,7 +67,12 @@ pub fn ready<'a>(
             AppSource::Directory { files, .. } => {
                 (app::files(files).with_context(of)?, serde_json::to_string(files)?)
             }
-            AppSource::Archive { sha256, .. } => (unpacked(service, sha256, store)?, sha256.clone()),
+            AppSource::Archive { sha256, .. } => {
+                if store.whole(sha256)?.is_none() {
+                    break;
+                }
+                (unpacked(service, sha256, store)?, sha256.clone())
+            }
         };
         let read;
         let manifest = if let Some(manifest) = &app.manifest {

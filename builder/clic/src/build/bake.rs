@@ -14,13 +14,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clic_host::{Log, Progress, Stage, UserError};
 use clic_image::assemble::assemble;
-use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_image::tree::Tree;
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, PartitionSize};
 use clic_rootfs::bake::{self, Changes};
 use clic_rootfs::tarball::{Entry, Kind, TarTree};
-use clic_rootfs::{Inputs, Resolution, app};
+use clic_rootfs::{Resolution, app};
 use clic_store::Store;
 use clic_store::space::io_error;
 use clic_vm::AccelChoice;
@@ -29,6 +28,7 @@ use clic_vm::bake::{self as machine, seal};
 use crate::build::apps::App;
 use crate::build::parts::Parts;
 use crate::build::secrets::Secrets;
+use crate::build::works::{Work, works};
 
 /// Directories in which `clic-service` puts, at a device's first start, what follows from the services' files.
 const OF_SERVICES: [&str; 2] = ["etc/nginx/clic.d/services/", "var/lib/clic/services/"];
@@ -50,46 +50,19 @@ pub struct Bakery<'a> {
     pub keep: Option<PathBuf>,
 }
 
-/// One bake.
-struct Work<'a> {
-    id: String,
-    title: String,
-    steps: Vec<&'a Bake>,
-    /// Least memory in bytes of the machine.
-    memory: u64,
-    /// Free space in bytes of its disk, if the board's is not enough.
-    free: u64,
-}
-
 impl Bakery<'_> {
     /// Does them all, one after the other. Returns the image's own files that are others since, or gone: what a step has made of a
     /// file is the step's.
     pub fn bake(&self, tree: &mut TarTree) -> Result<BTreeSet<&str>> {
         let raw = tree.clone();
-        let mut inputs = self.inputs()?;
-        for steps in self.plan.bakes.chunk_by(|one, other| one.from == other.from) {
-            let from = &steps[0].from;
-            let work = Work {
-                id: format!("bake-{from}"),
-                title: format!("Bake {from}"),
-                steps: steps.iter().collect(),
-                memory: 0,
-                free: 0,
-            };
-            self.lay(&work, &mut inputs, tree)?;
-        }
-        for app in &self.apps {
-            let name = &app.service.name;
-            app::lay(tree, name, app.files.clone())?;
-            inputs.add(format!("app of service {name}"), &app.identity);
-            let work = Work {
-                id: format!("service-{name}"),
-                title: format!("Service {name}"),
-                steps: app.steps.iter().collect(),
-                memory: app.memory,
-                free: app.free,
-            };
-            self.lay(&work, &mut inputs, tree)?;
+        for work in works(self.plan, self.parts, self.resolution, &self.apps)? {
+            if let Some(app) = work.app {
+                app::lay(tree, &app.service.name, app.files.clone())?;
+            }
+            let bake = work.looked_up(self.name, self.resolution, self.rebuild);
+            bake::lay(&bake, tree, self.store, self.progress, |before, stage| {
+                self.one(&work, before, stage)
+            })?;
         }
         let mut changed = BTreeSet::new();
         for file in &self.parts.files {
@@ -98,48 +71,6 @@ impl Bakery<'_> {
             }
         }
         Ok(changed)
-    }
-
-    /// Lays over the tree what one bake changes. Its inputs are also those of whatever comes after it.
-    fn lay(&self, work: &Work<'_>, inputs: &mut Inputs, tree: &mut TarTree) -> Result<()> {
-        for step in &work.steps {
-            inputs.add(
-                format!("step {} of {}", step.name, step.from),
-                serde_json::to_string(step)?,
-            );
-        }
-        let bake = bake::Bake {
-            name: self.name,
-            id: &work.id,
-            title: &work.title,
-            inputs,
-            rebuild: self.rebuild,
-            epoch: self.resolution.epoch,
-        };
-        bake::lay(&bake, tree, self.store, self.progress, |before, stage| {
-            self.one(work, before, stage)
-        })
-    }
-
-    /// What shapes every bake: the tree, and who bakes.
-    fn inputs(&self) -> Result<Inputs> {
-        let mut inputs = Inputs::default();
-        inputs.add("clic's engine", clic_rootfs::ENGINE);
-        inputs.add("clic's seal", seal::VERSION.to_string());
-        inputs.add("date of the archive", self.resolution.epoch.to_string());
-        for package in &self.resolution.packages {
-            inputs.add_package(package);
-        }
-        let described = |path: &str| path == IMAGE_DESCRIPTION_PATH;
-        for file in self.parts.files.iter().filter(|file| !described(&file.path)) {
-            inputs.add(format!("file {}", file.path), serde_json::to_string(file)?);
-        }
-        inputs.add("units", serde_json::to_string(&self.plan.units)?);
-        inputs.add(
-            "answers to packages' questions",
-            serde_json::to_string(&self.plan.preseeds)?,
-        );
-        Ok(inputs)
     }
 
     /// Does one, in a machine of its own.
