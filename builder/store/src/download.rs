@@ -45,7 +45,7 @@ pub enum FetchError {
         missing: Vec<String>,
     },
     /// The server cannot be reached, or the connection broke.
-    #[error("cannot download {name}: {why}\n  from {url}, tried {tries} times")]
+    #[error("cannot download {name}: {why}\n  from {url}, tried {}", times(*.tries))]
     Unreachable {
         /// What people call the file.
         name: String,
@@ -57,8 +57,7 @@ pub enum FetchError {
         tries: u32,
     },
     /// The server answered, but not with the file.
-    #[error("cannot download {name}: the server answered {status}\n  from {url}, tried {tries} {}",
-        if *.tries == 1 { "time" } else { "times" })]
+    #[error("cannot download {name}: the server answered {status}\n  from {url}, tried {}", times(*.tries))]
     Status {
         /// What people call the file.
         name: String,
@@ -71,7 +70,8 @@ pub enum FetchError {
     },
     /// The server sent something else.
     #[error(
-        "{name} has the wrong content: expected {expected}, got {got}\n  from {url}, tried {tries} times; what was received is discarded"
+        "{name} has the wrong content: expected {expected}, got {got}\n  from {url}, tried {}; what was received is discarded",
+        times(*.tries)
     )]
     Wrong {
         /// What people call the file.
@@ -85,6 +85,14 @@ pub enum FetchError {
         /// How often it was tried.
         tries: u32,
     },
+}
+
+/// How often, in words.
+fn times(tries: u32) -> String {
+    match tries {
+        1 => "once".to_owned(),
+        _ => format!("{tries} times"),
+    }
 }
 
 fn list(names: &[String]) -> String {

@@ -3,6 +3,7 @@ import importlib
 import os
 import re
 import sys
+import tempfile
 import threading
 import tomllib
 import unittest
@@ -49,6 +50,14 @@ class Internet(unittest.TestCase):
                 found = internet.addresses()
             self.assertEqual(len(found), 4, found)
             self.assertIn("10.9.9.9", found)
+
+    def test_name_servers_that_the_box_has_of_its_own_are_in_it(self):
+        internet = PROGRAMS["internet"]
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write("# some\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n\noptions rotate\n")
+            file.flush()
+            self.assertEqual(internet.name_servers(file.name), {"192.0.2.53"})
+        self.assertEqual(internet.name_servers(file.name), set())
 
 
 if __name__ == "__main__":

@@ -290,7 +290,8 @@ fn a_missing_file_is_not_asked_for_again() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.starts_with("cannot download thing 1.0: the server answered 404\n"),
+        error.starts_with("cannot download thing 1.0: the server answered 404\n")
+            && error.ends_with(", tried once"),
         "{error}"
     );
     assert_eq!(server.heads.lock().unwrap().len(), 1);

@@ -29,6 +29,8 @@ ROUTER = "100.64.77.1"
 PLACE = f"{ROUTER}/24"
 # Others in networks of the place, one of each private range (RFC 1918).
 NEIGHBOURS = ("10.213.77.9", "172.30.77.9", "192.168.213.9")
+# Name servers that the box asks, whatever a place offers: as resolv.conf(5) has them, from the overlay that has it do so.
+RESOLVERS = "/usr/lib/clic/checks/resolv.conf"
 # Whatever is asked for in the internet: TEST-NET-3 (RFC 5737).
 SOMEWHERE = "203.0.113.80"
 
@@ -91,9 +93,20 @@ def take_away():
         h.run("ip", "netns", "delete", INTERNET)
 
 
+def name_servers(path=RESOLVERS):
+    """IPv4 addresses of name servers that are asked besides the place's own."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.split() for line in file]
+    except FileNotFoundError:
+        return set()
+    given = [words[1] for words in lines if len(words) == 2 and words[0] == "nameserver"]
+    return {address for address in given if ipaddress.ip_address(address).version == 4}
+
+
 def addresses():
     """What is somewhere in that internet. Guests' own network is not: the box would look for it on the wifi."""
-    found = {SOMEWHERE, *NEIGHBOURS}
+    found = {SOMEWHERE, *NEIGHBOURS, *name_servers()}
     with contextlib.suppress(ValueError):
         found.add(str(ipaddress.ip_address(urllib.parse.urlsplit(h.SETTINGS.uplink_check).hostname or "")))
     return [address for address in sorted(found) if not local(address)]
