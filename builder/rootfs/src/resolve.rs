@@ -1,23 +1,30 @@
 //! From names to exact packages: versions, addresses, hashes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+mod index;
+mod options;
+mod releases;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Log, Progress, UserError};
 use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
-use clic_store::{Store, space};
+use clic_store::Store;
 
 use crate::accel;
 use crate::apt::{self, Apt, Line, Trust};
-use crate::control;
 use crate::key::Pins;
-use crate::lock::{self, Lock};
-use crate::mirror::{Mirrors, without_login};
+use crate::lock::Lock;
+use crate::mirror::Mirrors;
 use crate::parts::{Dependencies, Part};
-use crate::resolution::{Package, Release, Resolution};
+use crate::resolution::{Package, Resolution};
 use crate::tools::{HOSTS, host_arch};
 use crate::{content, sources, unknown};
+
+pub(crate) use index::Index;
+use index::{choose, printed};
+pub use options::{Keep, ResolveOptions};
+use releases::releases;
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
@@ -26,73 +33,6 @@ const MERGED_USR: &str = "usr-is-merged";
 pub const DEBIAN: &str = "debian";
 /// The security archive's name among the sources.
 pub const SECURITY: &str = "debian-security";
-
-/// How to resolve.
-#[derive(Clone, Debug, Default)]
-pub struct ResolveOptions {
-    /// Keys that sign the archives, instead of Debian's.
-    pub keyring: Option<PathBuf>,
-    /// The time that files are clamped to, in seconds since 1970, instead of the archive's own date
-    /// (`SOURCE_DATE_EPOCH`).
-    pub epoch: Option<u64>,
-    /// Why there is something to resolve, if not because the mirror decides.
-    pub why: Option<String>,
-    /// What stays as it is, if that is still possible.
-    pub keep: Keep,
-    /// Repositories' keys that people have confirmed.
-    pub pins: Pins,
-}
-
-/// Packages that keep their versions.
-#[derive(Clone, Debug, Default)]
-pub struct Keep {
-    /// The image's: name and version.
-    packages: BTreeMap<String, String>,
-    /// The tools', by the build host's architecture.
-    tools: BTreeMap<String, BTreeMap<String, String>>,
-    /// Those of what content is taken out of.
-    content: BTreeMap<String, String>,
-}
-
-impl Keep {
-    /// All that the lock has, except for the packages named.
-    pub fn of(lock: &Lock, except: &[String]) -> Self {
-        let versions = |packages: &[Package]| {
-            packages
-                .iter()
-                .filter(|package| !except.contains(&package.name))
-                .map(|package| (package.name.clone(), package.version.clone()))
-                .collect()
-        };
-        Self {
-            packages: versions(&lock.packages),
-            content: versions(&lock.content),
-            tools: lock
-                .tools
-                .iter()
-                .map(|(host, tools)| (host.clone(), versions(tools)))
-                .collect(),
-        }
-    }
-}
-
-impl ResolveOptions {
-    /// With `SOURCE_DATE_EPOCH`, if that is set.
-    pub fn from_env() -> Result<Self> {
-        let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
-            Ok(text) if !text.is_empty() => Some(text.parse().map_err(|_| {
-                UserError::new(format!(
-                    "SOURCE_DATE_EPOCH is {text:?}, which is no number of seconds since 1970"
-                ))
-            })?),
-            _ => None,
-        };
-        Ok(Self {
-            epoch,
-            ..Self::default()
-        })
-    }
-}
 
 /// The store with the host's own ways to mirrors: its apt's proxies.
 #[must_use]
@@ -426,30 +366,6 @@ impl Resolver<'_> {
     }
 }
 
-/// What apt would install on an empty system to have `names`, sorted by name. `Err(text)` is apt's explanation of why
-/// it cannot.
-fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Package>, String>> {
-    let uris = match apt.install_uris(names)? {
-        Ok(uris) => uris,
-        Err(said) => return Ok(Err(said)),
-    };
-    printed(&uris, apt, index).map(Ok)
-}
-
-/// The packages of lines that apt printed, sorted by name.
-fn printed(uris: &str, apt: &Apt, index: &Index<'_>) -> Result<Vec<Package>> {
-    let mut packages = Vec::new();
-    for line in uris.lines().filter(|line| line.starts_with('\'')) {
-        let printed = apt::printed_uri(line)?;
-        let stanza = index.stanzas.get(printed.name).copied();
-        let stanza =
-            stanza.with_context(|| format!("apt chose {}, which its index does not have", printed.name))?;
-        packages.push(package(&printed, stanza, apt.lines())?);
-    }
-    packages.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(packages)
-}
-
 /// The suites that go into a tree of the plan.
 fn lines(plan: &Plan, mirrors: &Mirrors, pins: &Pins) -> Result<Vec<Line>> {
     let suite = &plan.suite;
@@ -474,209 +390,11 @@ fn lines(plan: &Plan, mirrors: &Mirrors, pins: &Pins) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// The candidates of every package.
-pub(crate) struct Index<'a> {
-    pub stanzas: HashMap<&'a str, &'a str>,
-    /// Packages of priority required, which all of Debian's essential ones are. That another repository calls a package
-    /// essential (`YunoHost` does) means that it is hard to remove, not that every system begins with it.
-    base: Vec<&'a str>,
-    /// Virtual packages and who provides them.
-    pub provided: HashMap<&'a str, Vec<&'a str>>,
-}
-
-impl<'a> Index<'a> {
-    fn new(text: &'a str) -> Self {
-        let mut index = Self {
-            stanzas: HashMap::new(),
-            base: Vec::new(),
-            provided: HashMap::new(),
-        };
-        for stanza in control::stanzas(text) {
-            let Some(name) = control::field(stanza, "Package") else {
-                continue;
-            };
-            index.stanzas.insert(name, stanza);
-            if control::field(stanza, "Priority") == Some("required") {
-                index.base.push(name);
-            }
-            for provided in control::value(stanza, "Provides")
-                .into_iter()
-                .flat_map(|list| list.split(','))
-            {
-                if let Some(provided) = provided.split_whitespace().next() {
-                    index.provided.entry(provided).or_default().push(name);
-                }
-            }
-        }
-        index
-    }
-}
-
-/// What the index says of a package that apt chose. Who asked for it is not known here.
-fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Result<Package> {
-    let get = |field: &str| {
-        control::field(stanza, field)
-            .with_context(|| format!("the index's entry of {} has no {field}", printed.name))
-    };
-    if get("Version")? != printed.version {
-        bail!(
-            "apt chose {} {}, but its index has {}",
-            printed.name,
-            printed.version,
-            get("Version")?
-        );
-    }
-    let number = |field: &str| -> Result<u64> {
-        get(field)?
-            .parse()
-            .with_context(|| format!("{field} of {} is no number", printed.name))
-    };
-    // Suites of one mirror share its address, and its first name is the mirror's own.
-    let line = lines
-        .iter()
-        .rev()
-        .filter(|line| printed.is_of(&line.url))
-        .max_by_key(|line| line.url.len())
-        .with_context(|| {
-            format!(
-                "apt chose {} from {}, which is none of its sources",
-                printed.name,
-                without_login(printed.uri)
-            )
-        })?;
-    let filename = get("Filename")?;
-    let filename = filename.strip_prefix("./").unwrap_or(filename);
-    Ok(Package {
-        uri: lock::uri(line.files(), filename),
-        name: printed.name.into(),
-        version: printed.version.clone(),
-        arch: printed.arch.into(),
-        source: line.source.clone(),
-        filename: filename.into(),
-        sha256: get("SHA256")?.to_ascii_lowercase(),
-        size: number("Size")?,
-        // In KiB, and left out by a few packages.
-        installed_size: number("Installed-Size").unwrap_or(0).saturating_mul(1024),
-        automatic: false,
-        part: Part::Base,
-        stanza: stanza.trim_end().to_owned(),
-    })
-}
-
-/// The Release files that the indexes came by.
-fn releases(apt: &Apt) -> Result<Vec<Release>> {
-    let lists = apt.lists()?;
-    let mut releases = Vec::new();
-    // A directory has no state but that of its files.
-    let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
-    for line in apt.lines().iter().filter(archives) {
-        let ends = [
-            format!("dists_{}_InRelease", line.suite),
-            format!("dists_{}_Release", line.suite),
-        ];
-        let start = list_name(&line.url);
-        let path = lists.iter().find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            ends.iter().any(|end| {
-                name.strip_prefix(&start)
-                    .is_some_and(|rest| rest.trim_start_matches('_') == end)
-            })
-        });
-        let path =
-            path.with_context(|| format!("apt kept no Release file of {} {}", line.url, line.suite))?;
-        releases.push(release(path, line)?);
-    }
-    Ok(releases)
-}
-
-/// How apt begins the file names of what it got from `url`: without scheme and login, slashes as underscores.
-fn list_name(url: &str) -> String {
-    let url = without_login(url);
-    let rest = url.split_once(':').map_or(url.as_str(), |(_, rest)| rest);
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    rest.replace('_', "%5f").replace('/', "_")
-}
-
-fn release(path: &Path, line: &Line) -> Result<Release> {
-    let sha256 = clic_store::sha256_of(path).map_err(|error| space::io_error(error, path))?;
-    let text = std::fs::read(path).map_err(|error| space::io_error(error, path))?;
-    let text = String::from_utf8_lossy(&text);
-    let date = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Date:"))
-        .and_then(|date| control::date(date.trim()));
-    let date =
-        date.with_context(|| format!("the Release file of {} {} has no date", line.url, line.suite))?;
-    Ok(Release {
-        source: line.source.clone(),
-        url: without_login(&line.url),
-        suite: line.suite.clone(),
-        components: line.components.clone(),
-        date,
-        sha256,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-
-    const INDEX: &str = "Package: bash\nEssential: yes\nPriority: required\nVersion: 5.2\nFilename: pool/bash.deb\n\
-        Size: 10\nInstalled-Size: 3\nSHA256: AB\n\nPackage: nginx-light\nProvides: httpd, nginx (= 1)\nPriority: optional\n\n\
-        Package: mount\nPriority: required\n\nPackage: openssh-server\n\nPackage: openssh-client\n\n\
-        Package: yunohost\nEssential: yes\nPriority: optional\n";
-
-    #[test]
-    fn the_base_and_what_is_provided() {
-        let index = Index::new(INDEX);
-        assert_eq!(index.base, ["bash", "mount"]);
-        assert_eq!(index.provided["nginx"], ["nginx-light"]);
-    }
-
-    #[test]
-    fn a_package_is_what_the_index_says() {
-        let index = Index::new(INDEX);
-        let lines = ["http://h", "http://h/security"].map(|url| Line {
-            source: url.into(),
-            url: url.into(),
-            suite: "bookworm".into(),
-            components: Vec::new(),
-            optional: false,
-            trust: Trust::Debian,
-        });
-        let line = "'http://h/security/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
-        let found = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], &lines).unwrap();
-        assert_eq!(
-            (found.source.as_str(), found.filename.as_str()),
-            ("http://h/security", "pool/bash.deb")
-        );
-        assert_eq!(
-            (found.sha256.as_str(), found.size, found.installed_size),
-            ("ab", 10, 3072)
-        );
-        let line = line.replace("5.2", "5.3");
-        let error = package(&apt::printed_uri(&line).unwrap(), index.stanzas["bash"], &lines).unwrap_err();
-        assert_eq!(error.to_string(), "apt chose bash 5.3, but its index has 5.2");
-        let line = "'http://h/x.deb' mount_1_amd64.deb 10 MD5Sum:x";
-        let error = package(&apt::printed_uri(line).unwrap(), index.stanzas["mount"], &lines).unwrap_err();
-        assert_eq!(error.to_string(), "the index's entry of mount has no Version");
-        let line = "'http://other/pool/bash.deb' bash_5.2_amd64.deb 10 MD5Sum:x";
-        let error = package(&apt::printed_uri(line).unwrap(), index.stanzas["bash"], &lines).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "apt chose bash from http://other/pool/bash.deb, which is none of its sources"
-        );
-    }
-
-    #[test]
-    fn names_of_apts_lists() {
-        assert_eq!(
-            list_name("http://me:pw@mirror.example/debian"),
-            "mirror.example_debian"
-        );
-        assert_eq!(list_name("file:/srv/a_b"), "_srv_a%5fb");
-        assert_eq!(list_name("file:///srv/debian"), "_srv_debian");
-    }
 
     /// What resolving `minimal` against this mirror says.
     fn refused(mirror: &Path) -> String {
