@@ -1,3 +1,6 @@
+use sha2::{Digest, Sha256};
+use tar::{EntryType, Header};
+
 use super::*;
 
 /// A tar file made by hand, in no particular order.
@@ -118,22 +121,5 @@ fn garbage_and_escapes_are_errors() {
         if let Ok(tree) = tree {
             tree.write(&dir.path().join("out.tar"), 1).unwrap_err();
         }
-    }
-    assert!(clean_path(b"./a/../../b").is_err());
-    assert_eq!(clean_path(b"./a//b/./c/").unwrap(), b"a/b/c");
-}
-
-#[test]
-fn record_lengths_count_themselves() {
-    for size in [1, 80, 90, 91, 92, 93, 980, 990, 9990] {
-        let mut records = Vec::new();
-        record(&mut records, "path", &vec![b'v'; size]);
-        let length: usize = String::from_utf8_lossy(&records)
-            .split(' ')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert_eq!(length, records.len());
     }
 }
