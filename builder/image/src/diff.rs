@@ -1,27 +1,23 @@
 //! What changed between two images.
 
 mod bytes;
+mod files;
+mod text;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::read::{DiskImage, Entry, EntryKind, Package, Partition, Root, dpkg, human};
+use crate::read::{DiskImage, Package, Partition, dpkg};
 
+use bytes::SHOWN;
 pub use bytes::{Bytes, ContentChange};
-use bytes::{SHOWN, begin, content};
-
-/// Lines of one section that the text shows; JSON has them all.
-const MAX_LINES: usize = 200;
+use files::files;
 
 /// Bytes compared at once.
 const CHUNK: usize = 1 << 20;
-
-/// Largest file of a FAT file system whose bytes are compared one by one, in bytes: more than any kernel or initramfs.
-const MAX_FAT_FILE: u64 = 512 << 20;
 
 /// What changed from one image to another.
 #[derive(Clone, Debug, Serialize)]
@@ -135,15 +131,6 @@ pub struct Detail {
     pub from: String,
     /// After.
     pub to: String,
-}
-
-/// A file of either kind of file system.
-struct Item {
-    size: u64,
-    /// Everything but the content, in the order in which it is told.
-    facts: Vec<(&'static str, String)>,
-    file: bool,
-    mtime: i64,
 }
 
 /// Compares two images: first their bytes; when these differ, what is in them.
@@ -324,283 +311,6 @@ fn packages(a: &[Package], b: &[Package]) -> Vec<PackageChange> {
     }
     changes.sort_by(|a, b| a.name.cmp(&b.name));
     changes
-}
-
-fn files(a: &DiskImage, b: &DiskImage, difference: &mut Difference) -> Result<()> {
-    for old in a.partitions().iter().filter(|partition| partition.holds("fat")) {
-        let Some(new) = b.partition(&old.name).filter(|partition| partition.holds("fat")) else {
-            continue;
-        };
-        let (x, y) = (a.fat(old)?, b.fat(new)?);
-        let items = |fat: &crate::read::Fat| -> Result<BTreeMap<Vec<u8>, Item>> {
-            Ok(fat
-                .walk()?
-                .into_iter()
-                .map(|entry| {
-                    let kind = if entry.directory {
-                        EntryKind::Directory
-                    } else {
-                        EntryKind::File
-                    };
-                    let facts = vec![("type", kind.to_string())];
-                    (
-                        entry.path.into_bytes(),
-                        Item {
-                            size: entry.size,
-                            facts,
-                            file: !entry.directory,
-                            mtime: 0,
-                        },
-                    )
-                })
-                .collect())
-        };
-        let differs = |path: &[u8]| {
-            let path = String::from_utf8_lossy(path);
-            if x.sha256(&path)? == y.sha256(&path)? {
-                return Ok(None);
-            }
-            let (old, new) = (x.read(&path, MAX_FAT_FILE)?, y.read(&path, MAX_FAT_FILE)?);
-            Ok(Some(begin(0, &old, &new)))
-        };
-        compare(&old.name, &items(&x)?, &items(&y)?, differs, difference)?;
-    }
-    if let (Some(old), Some(_)) = (a.root_partition(), b.root_partition()) {
-        let (x, y) = (a.root()?, b.root()?);
-        compare(
-            &old.name,
-            &root_items(x)?,
-            &root_items(y)?,
-            |path| content(x, y, path),
-            difference,
-        )?;
-    }
-    Ok(())
-}
-
-fn root_items(root: &Root) -> Result<BTreeMap<Vec<u8>, Item>> {
-    let mut items = BTreeMap::new();
-    root.walk("/", &mut |entry: &Entry| {
-        let mut facts = vec![("type", entry.kind.to_string())];
-        if entry.kind == EntryKind::Symlink {
-            let target = root.read_link(&entry.path)?.unwrap_or_default();
-            facts.push(("target", String::from_utf8_lossy(&target).into_owned()));
-        } else {
-            facts.push(("mode", format!("{:04o}", entry.mode)));
-        }
-        facts.push(("owner", format!("{}:{}", entry.uid, entry.gid)));
-        let file = entry.kind == EntryKind::File;
-        let size = if file { entry.size } else { 0 };
-        items.insert(
-            entry.path.clone(),
-            Item {
-                size,
-                facts,
-                file,
-                mtime: entry.mtime,
-            },
-        );
-        Ok(())
-    })?;
-    Ok(items)
-}
-
-fn compare(
-    partition: &str,
-    a: &BTreeMap<Vec<u8>, Item>,
-    b: &BTreeMap<Vec<u8>, Item>,
-    differs: impl Fn(&[u8]) -> Result<Option<ContentChange>>,
-    out: &mut Difference,
-) -> Result<()> {
-    let mut add = |path: &[u8], change, size, details, content| {
-        let path = String::from_utf8_lossy(path).into_owned();
-        out.files.push(FileChange {
-            partition: partition.to_owned(),
-            path,
-            change,
-            size,
-            details,
-            content,
-        });
-    };
-    let mut paths: Vec<&Vec<u8>> = a.keys().chain(b.keys()).collect();
-    paths.sort();
-    paths.dedup();
-    for path in paths {
-        clic_host::cancel::check()?;
-        match (a.get(path), b.get(path)) {
-            (Some(old), None) => {
-                add(
-                    path,
-                    FileChangeKind::Removed,
-                    (Some(old.size), None),
-                    Vec::new(),
-                    None,
-                );
-            }
-            (None, Some(new)) => {
-                add(
-                    path,
-                    FileChangeKind::Added,
-                    (None, Some(new.size)),
-                    Vec::new(),
-                    None,
-                );
-            }
-            (Some(old), Some(new)) => {
-                let mut details = Vec::new();
-                for (what, from) in &old.facts {
-                    let to = new
-                        .facts
-                        .iter()
-                        .find(|(other, _)| other == what)
-                        .map(|(_, to)| to);
-                    if let Some(to) = to.filter(|to| *to != from) {
-                        details.push(Detail {
-                            what,
-                            from: from.clone(),
-                            to: to.clone(),
-                        });
-                    }
-                }
-                let content = if old.file && new.file {
-                    differs(path)?
-                } else {
-                    None
-                };
-                if content.is_some() {
-                    details.push(Detail {
-                        what: "content",
-                        from: human(old.size),
-                        to: human(new.size),
-                    });
-                }
-                if !details.is_empty() {
-                    add(
-                        path,
-                        FileChangeKind::Changed,
-                        (Some(old.size), Some(new.size)),
-                        details,
-                        content,
-                    );
-                } else if old.mtime != new.mtime {
-                    out.only_times += 1;
-                }
-            }
-            (None, None) => {}
-        }
-    }
-    Ok(())
-}
-
-impl Difference {
-    /// The difference for people.
-    pub fn text(&self) -> String {
-        if self.identical {
-            return format!("{} and {} are identical\n", self.a, self.b);
-        }
-        let mut out = format!("{} -> {}\n", self.a, self.b);
-        // Writing to a String cannot fail.
-        let _ = self.write(&mut out);
-        out
-    }
-
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        if let Some((a, b)) = self.size {
-            writeln!(out, "size: {} -> {} ({a} -> {b} bytes)", human(a), human(b))?;
-        }
-        if let Some(first) = &self.first_difference {
-            let place = first
-                .partition
-                .as_ref()
-                .map_or("outside of all partitions".into(), |name| format!("in {name}"));
-            writeln!(
-                out,
-                "bytes differ from {} on ({place}): {}",
-                first.offset, first.bytes
-            )?;
-        }
-        let partitions = self.partitions.iter().map(|change| match change.what {
-            "added" => format!("+ {} ({})", change.partition, change.to),
-            "removed" => format!("- {} ({})", change.partition, change.from),
-            what => format!("~ {}: {what} {} -> {}", change.partition, change.from, change.to),
-        });
-        section(out, "Partitions", partitions)?;
-        let packages = self.packages.iter().map(|change| {
-            let version = |version: &Option<String>| version.clone().unwrap_or_default();
-            match change.change {
-                PackageChangeKind::Added => format!("+ {} {}", change.name, version(&change.to)),
-                PackageChangeKind::Removed => format!("- {} {}", change.name, version(&change.from)),
-                kind => format!(
-                    "~ {} {} -> {}{}",
-                    change.name,
-                    version(&change.from),
-                    version(&change.to),
-                    if kind == PackageChangeKind::Downgraded {
-                        " (downgrade)"
-                    } else {
-                        ""
-                    }
-                ),
-            }
-        });
-        section(out, "Packages", packages)?;
-        let files = self.files.iter().map(|change| {
-            let place = if change.partition == "root" {
-                change.path.clone()
-            } else {
-                format!("{}:{}", change.partition, change.path)
-            };
-            match change.change {
-                FileChangeKind::Added => format!("+ {place} ({})", human(change.size.1.unwrap_or(0))),
-                FileChangeKind::Removed => format!("- {place} ({})", human(change.size.0.unwrap_or(0))),
-                FileChangeKind::Changed => {
-                    let details: Vec<String> = change
-                        .details
-                        .iter()
-                        .map(|detail| format!("{} {} -> {}", detail.what, detail.from, detail.to))
-                        .collect();
-                    let bytes = change
-                        .content
-                        .as_ref()
-                        .map(|content| format!(", from byte {} on {}", content.offset, content.bytes))
-                        .unwrap_or_default();
-                    format!("~ {place}: {}{bytes}", details.join(", "))
-                }
-            }
-        });
-        section(out, "Files", files)?;
-        if self.only_times > 0 {
-            writeln!(out, "\n{} files differ in their times only", self.only_times)?;
-        }
-        if self.partitions.is_empty()
-            && self.packages.is_empty()
-            && self.files.is_empty()
-            && self.only_times == 0
-        {
-            writeln!(
-                out,
-                "partitions, packages and files are the same: what differs is below them (boot code, free space, \
-                 file system structures, extended attributes)"
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn section(out: &mut String, title: &str, lines: impl ExactSizeIterator<Item = String>) -> std::fmt::Result {
-    let count = lines.len();
-    if count == 0 {
-        return Ok(());
-    }
-    writeln!(out, "\n{title} ({count})")?;
-    for line in lines.take(MAX_LINES) {
-        writeln!(out, "  {line}")?;
-    }
-    if count > MAX_LINES {
-        writeln!(out, "  ... and {} more (--json has them all)", count - MAX_LINES)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
