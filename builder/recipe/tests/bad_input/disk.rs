@@ -1,0 +1,195 @@
+//! Sizes, partitions, and boards that do not fit together.
+
+use crate::testtree::TestTree;
+use crate::{PC, PI, RECIPE, told};
+
+#[test]
+fn sizes_and_disks() {
+    told(&[
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "size = \"512M\"",
+            "recipes/minimal.toml:9:8: an image of 512M can't hold the fixed partitions and the free space of board `pc`",
+            "they take 579M without any package",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "size = \"4\"",
+            "recipes/minimal.toml:9:8: `4` is not a size",
+            "",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "size = \"99999999999G\"",
+            "recipes/minimal.toml:9:8: `99999999999G` is more than any disk",
+            "",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "free = \"1M\"",
+            "recipes/minimal.toml:9:8: 1M free is too little",
+            "at least 16M",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "free = \"100K\"",
+            "recipes/minimal.toml:9:8: `100K` is not a multiple of 1 MiB",
+            "",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "inodes = 5000000000",
+            "recipes/minimal.toml:9:10: ext4 can't have that many inodes",
+            "",
+        ),
+        (
+            PC,
+            "size = \"64M\"",
+            "size = \"8M\"",
+            "boards/pc.toml:13:42: 8M is too small for a FAT32 file system",
+            "at least 33M",
+        ),
+        (
+            PC,
+            "size = \"64M\"",
+            "size = \"64M\", free = \"1G\"",
+            "boards/pc.toml:13:56: `free` belongs to `size = \"fit\"`",
+            "",
+        ),
+        (
+            PC,
+            "size = \"64M\"",
+            "size = \"64M\", first-sector = 2048",
+            "boards/pc.toml:13:64: partition `esp` overlaps the one before it, which ends at sector 4096",
+            "write 4096 or more",
+        ),
+        (
+            PC,
+            "first-sector = 2048",
+            "first-sector = 34",
+            "boards/pc.toml:12:68: sector 34 is not at a whole mebibyte",
+            "multiple of 2048",
+        ),
+        (
+            PC,
+            "first-sector = 2048",
+            "first-sector = 9223372036854775807",
+            "boards/pc.toml:12:68: this sector is on no disk",
+            "",
+        ),
+        (
+            PC,
+            "name = \"root\"",
+            "name = \"system\"",
+            "boards/pc.toml:9:1: no partition is named `root`",
+            "add `{ name = \"root\"",
+        ),
+        (
+            PC,
+            "size = \"fit\", free = \"512M\"",
+            "size = \"2G\"",
+            "boards/pc.toml:14:42: the root must have `size = \"fit\"`",
+            "grows on the device",
+        ),
+        (
+            PC,
+            ", free = \"512M\"",
+            "",
+            "boards/pc.toml:14:42: a partition that fits its content needs `free`",
+            "",
+        ),
+        (
+            PC,
+            "name = \"esp\"",
+            "name = \"bios\"",
+            "boards/pc.toml:13:14: two partitions are named `bios`",
+            "",
+        ),
+        (
+            PC,
+            "    { name = \"bios\", fs = \"bios-boot\", size = \"1M\", first-sector = 2048 },\n",
+            "",
+            "boards/pc.toml:9:1: `grub` needs exactly one `bios-boot` partition, and here are 0",
+            "",
+        ),
+        (
+            PC,
+            "\"gpt\"",
+            "\"mbr\"",
+            "boards/pc.toml:18:8: `grub` needs `table = \"gpt\"`",
+            "",
+        ),
+        (
+            PI,
+            "\"mbr\"",
+            "\"gpt\"",
+            "boards/pi.toml:15:8: `raspi-firmware` needs `table = \"mbr\"`",
+            "boot ROM",
+        ),
+        (
+            PI,
+            "size = \"256M\"",
+            "size = \"128M\"",
+            "boards/pi.toml:10:47: 128M is too small for two kernels and the firmware",
+            "256M",
+        ),
+        (
+            PI,
+            "    { name = \"root\", fs = \"ext4\", size = \"fit\", free = \"64M\" },\n]",
+            "    { name = \"root\", fs = \"ext4\", size = \"fit\", free = \"64M\" },\n    { name = \"data\", fs = \"ext4\", size = \"64M\" },\n]",
+            "boards/pi.toml:11:5: the root must be the last partition",
+            "grows to the end",
+        ),
+        (
+            PI,
+            "    { name = \"root\"",
+            "    { name = \"a\", fs = \"ext4\", size = \"64M\" },\n    { name = \"b\", fs = \"ext4\", size = \"64M\" },\n    { name = \"c\", fs = \"ext4\", size = \"64M\" },\n    { name = \"root\"",
+            "boards/pi.toml:14:5: an MBR holds at most 4 partitions",
+            "",
+        ),
+        (
+            PI,
+            "size = \"256M\"",
+            "size = \"3T\"",
+            "boards/pi.toml:10:5: an MBR can't hold more than 2T",
+            "",
+        ),
+        (
+            PI,
+            "timeout-seconds = 900",
+            "timeout-seconds = 0",
+            "boards/pi.toml:20:19: 0 seconds is no sensible time for a boot",
+            "",
+        ),
+        (
+            PI,
+            "memory = \"1G\"",
+            "memory = \"2G\"",
+            "boards/pi.toml:19:10: the `raspi3b` always has 1G of memory",
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn the_board_fits_together() {
+    let tree = TestTree::new();
+    tree.edit(PC, "arch = \"amd64\"", "arch = \"arm64\"");
+    let said = tree.complaints();
+    assert!(said.contains("boards/pc.toml:18:8: `grub` starts amd64 boards, and this board is arm64\n  help: arm64 boards start with `raspi-firmware`"), "{said}");
+    assert!(
+        said.contains("boards/pc.toml:21:11: machine `pc` can't stand in for this board"),
+        "{said}"
+    );
+    tree.edit(PC, "fs = \"ext4\"", "fs = \"fat32\"");
+    assert!(
+        tree.complaints()
+            .contains("boards/pc.toml:14:27: the root must be `ext4`")
+    );
+}

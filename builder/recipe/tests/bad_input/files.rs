@@ -1,0 +1,174 @@
+//! What overlays bring: paths, links, and who brings what.
+
+use crate::testtree::TestTree;
+use crate::{OVERLAY, RECIPE, told};
+
+#[test]
+fn files() {
+    told(&[
+        (
+            OVERLAY,
+            "path = \"/etc/hostname\"",
+            "path = \"/etc/hostnam\"",
+            "overlays/base/overlay.toml:27:8: there is no file overlays/base/files/etc/hostnam",
+            "did you mean `/etc/hostname`?",
+        ),
+        (
+            OVERLAY,
+            "path = \"/etc/hostname\"",
+            "path = \"etc/hostname\"",
+            "overlays/base/overlay.toml:27:8: `etc/hostname` must be an absolute path",
+            "",
+        ),
+        (
+            OVERLAY,
+            "path = \"/etc/hostname\"",
+            "path = \"/etc/../hostname\"",
+            "overlays/base/overlay.toml:27:8: `/etc/../hostname` must be written without `.`, `..`",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "source = \"../../recipes/minimal.toml\"",
+            "overlays/base/overlay.toml:28:10: `../../recipes/minimal.toml` leaves the overlay's directory",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "source = \"/etc/passwd\"",
+            "overlays/base/overlay.toml:28:10: `/etc/passwd` leaves the overlay's directory",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "source = \"files/nothing\"",
+            "overlays/base/overlay.toml:28:10: there is no file overlays/base/files/nothing",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "mode = \"rw-r--r--\"",
+            "overlays/base/overlay.toml:28:8: `rw-r--r--` is not a mode",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "owner = \"Root\"",
+            "overlays/base/overlay.toml:28:9: `Root` can't be the name of a user or group",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "mode = \"0644\"\n[[file]]\npath = \"/etc/hostname\"",
+            "overlays/base/overlay.toml:30:8: /etc/hostname has two [[file]] entries",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "[[link]]\npath = \"/lib/x\"\ntarget = \"y\"",
+            "overlays/base/overlay.toml:29:8: `/lib` is a link to `/usr/lib` in Debian; write `/usr/lib/x`",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "[[directory]]\npath = \"/etc/machine-id\"",
+            "overlays/base/overlay.toml:29:8: `/etc/machine-id` is written by clic itself",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
+            "[[link]]\npath = \"/etc/motd/x\"\ntarget = \"y\"",
+            "overlays/base/overlay.toml:29:8: overlay `base` brings /etc/motd/x below /etc/motd, which is no directory",
+            "overlays/base/files/etc/motd",
+        ),
+    ]);
+}
+
+#[test]
+fn links_and_special_files_are_refused() {
+    let tree = TestTree::new();
+    std::os::unix::fs::symlink("/etc/passwd", tree.path("overlays/base/files/etc/passwd")).unwrap();
+    std::os::unix::net::UnixListener::bind(tree.path("overlays/base/files/etc/socket")).unwrap();
+    let said = tree.complaints();
+    assert!(
+        said.contains(
+            "overlays/base/files/etc/passwd: is a symbolic link; only regular files are taken\n  help: remove it and write \
+             in overlay.toml: [[link]] path = \"/etc/passwd\", target = \"/etc/passwd\""
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("overlays/base/files/etc/socket: is neither a file nor a directory"),
+        "{said}"
+    );
+
+    let tree = TestTree::new();
+    std::os::unix::fs::symlink("/etc", tree.path("overlays/base/outside")).unwrap();
+    tree.edit(OVERLAY, "template = true", "source = \"outside/passwd\"");
+    let said = tree.complaints();
+    assert!(
+        said.contains("overlays/base/overlay.toml:28:10: overlays/base/outside is a symbolic link"),
+        "{said}"
+    );
+
+    let tree = TestTree::new();
+    std::fs::rename(tree.path("overlays/base/files"), tree.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../../elsewhere", tree.path("overlays/base/files")).unwrap();
+    let said = tree.complaints();
+    assert!(
+        said.contains("overlays/base/files: must be a directory, not a link or a file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_overlays_can_not_write_one_path() {
+    let tree = TestTree::new();
+    tree.edit(RECIPE, "[\"base\"]", "[\"base\", \"portal\"]");
+    tree.overlay("portal", "[[unit]]\nname = \"ssh.service\"\nstate = \"masked\"\n");
+    tree.write("overlays/portal/files/etc/motd", "portal\n");
+    tree.write("overlays/portal/files/etc/hostname/x", "portal\n");
+    let said = tree.complaints();
+    for wanted in [
+        "overlays/portal/files/etc/motd: overlays `base` and `portal` both bring /etc/motd\n  help: the other one is overlays/base/files/etc/motd",
+        "overlays/portal/files/etc/hostname/x: overlay `portal` brings /etc/hostname/x below /etc/hostname, which overlay `base` brings and which is no directory\n  help: the other one is overlays/base/overlay.toml:27:8",
+        "overlays/portal/overlay.toml:5:8: overlays `base` and `portal` disagree about unit `ssh.service`\n  help: the other one is at overlays/base/overlay.toml:31:8",
+    ] {
+        assert!(said.contains(wanted), "wanted: {wanted}\nsaid: {said}");
+    }
+}
+
+#[test]
+fn one_overlay_can_not_write_one_path_twice() {
+    let tree = TestTree::new();
+    tree.append(
+        OVERLAY,
+        "[[link]]\npath = \"/etc/motd\"\ntarget = \"/run/motd\"\n",
+    );
+    let said = tree.complaints();
+    assert!(
+        said.contains("overlay `base` brings /etc/motd twice\n  help: the other one is overlays/base/"),
+        "{said}"
+    );
+}
+
+#[test]
+fn overlays_come_after_what_they_require() {
+    let tree = TestTree::new();
+    tree.overlay("portal", "requires = [\"base\"]\n");
+    tree.edit(RECIPE, "[\"base\"]", "[\"portal\", \"base\"]");
+    let said = tree.complaints();
+    assert!(
+        said.contains("recipes/minimal.toml:5:13: overlay `portal` needs `base` before it\n  help: put `base` before `portal`"),
+        "{said}"
+    );
+}

@@ -1,0 +1,187 @@
+//! Parameters: their values, their declarations, and rules between them.
+
+use clic_recipe::check;
+
+use crate::testtree::TestTree;
+use crate::{OVERLAY, RECIPE, told};
+
+#[test]
+fn parameters() {
+    told(&[
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "hostname = 7",
+            "recipes/minimal.toml:12:12: `hostname` must be text in quotes, but this is the number 7",
+            "write `\"7\"`",
+        ),
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "hostname = \"My Box\"",
+            "recipes/minimal.toml:12:12: `hostname` can't be \"My Box\"",
+            "it must match `[a-z0-9-]+`",
+        ),
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "hostname = \"box\\n\"",
+            "recipes/minimal.toml:12:12: `hostname` can't be \"box\\n\"",
+            "",
+        ),
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "locale = \"fr_FR\"",
+            "recipes/minimal.toml:12:10: `locale` can't be \"fr_FR\"",
+            "choices: `fr_FR.UTF-8`, `en_GB.UTF-8`",
+        ),
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "clients = 51",
+            "recipes/minimal.toml:12:11: `clients` is from 1 to 50, and 51 is not",
+            "",
+        ),
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "clients = \"5\"",
+            "recipes/minimal.toml:12:11: `clients` must be a whole number, but this is the text \"5\"",
+            "without quotes",
+        ),
+        (
+            RECIPE,
+            "hostname = \"box\"",
+            "clients = 1.5",
+            "recipes/minimal.toml:12:11: `clients` must be a whole number, but this is the number 1.5",
+            "",
+        ),
+        (
+            OVERLAY,
+            "default = 8\n",
+            "",
+            "recipes/minimal.toml:11:13: parameter `clients` of overlay `base` must be set",
+            "add `clients = ...` to `[parameters.base]`: How many people",
+        ),
+        (
+            OVERLAY,
+            "default = 8",
+            "default = 0",
+            "overlays/base/overlay.toml:21:11: `clients` is from 1 to 50, and 0 is not",
+            "",
+        ),
+        (
+            OVERLAY,
+            "max = 50",
+            "max = 0",
+            "overlays/base/overlay.toml:23:7: `max` is less than `min`, 1",
+            "",
+        ),
+        (
+            OVERLAY,
+            "pattern = \"[a-z0-9-]+\"",
+            "pattern = \"[a-z\"",
+            "overlays/base/overlay.toml:10:11: not a regular expression: unclosed character class",
+            "",
+        ),
+        (
+            OVERLAY,
+            "pattern = \"[a-z0-9-]+\"",
+            "min = 3",
+            "overlays/base/overlay.toml:10:7: `min` belongs to integers, and `hostname` is text in quotes",
+            "",
+        ),
+        (
+            OVERLAY,
+            "[parameters.clients]",
+            "[parameters.max-clients]",
+            "overlays/base/overlay.toml:19:13: `max-clients` can't be a parameter's name",
+            "",
+        ),
+        (
+            OVERLAY,
+            "[parameters.clients]",
+            "[parameters.board]",
+            "overlays/base/overlay.toml:19:13: `board` already means something in templates",
+            "",
+        ),
+        (
+            OVERLAY,
+            "description = \"Language\"",
+            "description = \" \"",
+            "overlays/base/overlay.toml:17:15: parameter `locale` has no description",
+            "",
+        ),
+    ]);
+}
+
+/// What the type of one parameter can't say.
+#[test]
+fn rules_between_parameters() {
+    const RULE: &str = "[[rule]]\nparameter = \"hostname\"\nmust = \"hostname | bytes <= (3 if clients > 9 else 4)\"\n\
+        message = \"{{ hostname }} is {{ hostname | bytes }} bytes long\"\nhelp = \"shorten it, or have 9 clients\"\n\n[[file]]";
+    let tree = TestTree::new();
+    tree.edit(OVERLAY, "[[file]]", RULE);
+    tree.edit(OVERLAY, "[a-z0-9-]+", ".*");
+    check(&tree.tree(), None).unwrap();
+
+    // Two characters, five bytes.
+    tree.edit(RECIPE, "hostname = \"box\"", "hostname = \"\u{e9}\u{20ac}\"");
+    let said = tree.complaints();
+    assert!(
+        said.contains("recipes/minimal.toml:12:12: \u{e9}\u{20ac} is 5 bytes long")
+            && said.contains("shorten it, or have 9 clients"),
+        "{said}"
+    );
+    tree.edit(RECIPE, "hostname = \"\u{e9}\u{20ac}\"", "hostname = \"abcd\"");
+    check(&tree.tree(), None).unwrap();
+    tree.edit(RECIPE, "hostname = \"abcd\"", "hostname = \"abcd\"\nclients = 10");
+    let said = tree.complaints();
+    assert!(
+        said.contains("recipes/minimal.toml:12:12: abcd is 4 bytes long"),
+        "{said}"
+    );
+
+    // A default that breaks a rule is told where the rule is.
+    tree.edit(RECIPE, "hostname = \"abcd\"\nclients = 10", "clients = 10");
+    let said = tree.complaints();
+    assert!(
+        said.contains("overlays/base/overlay.toml:28:8: clic is 4 bytes long"),
+        "{said}"
+    );
+}
+
+#[test]
+fn rules_that_are_wrong() {
+    let rule = |parameter: &str, must: &str| {
+        format!("[[rule]]\nparameter = \"{parameter}\"\nmust = \"{must}\"\nmessage = \"no\"\n\n[[file]]")
+    };
+    for (parameter, must, message) in [
+        (
+            "hostnam",
+            "true",
+            "overlays/base/overlay.toml:27:13: a rule about `hostnam`, which is no parameter",
+        ),
+        (
+            "hostname",
+            "client > 3",
+            "overlays/base/overlay.toml:28:8: unknown parameter `client` in a template",
+        ),
+        (
+            "hostname",
+            "clients >",
+            "overlays/base/overlay.toml:28:8: wrong template",
+        ),
+        (
+            "hostname",
+            "clients | bytes > 3",
+            "overlays/base/overlay.toml:28:8: wrong template",
+        ),
+    ] {
+        let tree = TestTree::new();
+        tree.edit(OVERLAY, "[[file]]", &rule(parameter, must));
+        let said = tree.complaints();
+        assert!(said.contains(message), "{must}: {said}");
+    }
+}

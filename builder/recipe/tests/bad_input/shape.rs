@@ -1,0 +1,163 @@
+//! Not TOML, or not what the schema has: keys, types, values.
+
+use crate::{OVERLAY, PC, RECIPE, told};
+
+#[test]
+fn shape() {
+    told(&[
+        (
+            RECIPE,
+            "packages = [",
+            "pakages = [",
+            "recipes/minimal.toml:6:1: unknown key `pakages`",
+            "did you mean `packages`? keys here: `schema`",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "sise = \"4G\"",
+            "recipes/minimal.toml:9:1: unknown key `sise`",
+            "did you mean `size`? keys here: `free`, `size`, `inodes`",
+        ),
+        (
+            RECIPE,
+            "boards = [\"pc\", \"pi\"]",
+            "boards = \"pc\"",
+            "recipes/minimal.toml:4:10: this must be a list in brackets, but it is the text \"pc\"",
+            "",
+        ),
+        (
+            RECIPE,
+            "[\"openssh-server\"]",
+            "[\"openssh-server\", 7]",
+            "recipes/minimal.toml:6:31: this must be text in quotes, but it is the number 7",
+            "",
+        ),
+        (
+            RECIPE,
+            "title = \"Test\"",
+            "title = true",
+            "recipes/minimal.toml:2:9: this must be text in quotes, but it is true",
+            "",
+        ),
+        (
+            RECIPE,
+            "title = \"Test\"\n",
+            "",
+            "recipes/minimal.toml:1:1: the key `title` is missing here",
+            "add `title = ...`",
+        ),
+        (
+            RECIPE,
+            "title = \"Test\"",
+            "title = \"\"",
+            "recipes/minimal.toml:2:9: the title is empty",
+            "",
+        ),
+        (
+            RECIPE,
+            "schema = 1\n",
+            "",
+            "recipes/minimal.toml:1:1: the key `schema` is missing",
+            "start the file with `schema = 1`",
+        ),
+        (
+            RECIPE,
+            "schema = 1",
+            "schema = 2",
+            "recipes/minimal.toml:1:10: schema 2 is not known; this clic reads schema 1",
+            "newer clic",
+        ),
+        (
+            RECIPE,
+            "schema = 1",
+            "schema = 0",
+            "recipes/minimal.toml:1:10: schema 0 is not known",
+            "start at 1",
+        ),
+        (
+            RECIPE,
+            "schema = 1",
+            "schema = \"1\"",
+            "recipes/minimal.toml:1:10: `schema` must be a whole number",
+            "schema = 1",
+        ),
+        (
+            RECIPE,
+            "title = \"Test\"",
+            "title = \"Test",
+            "recipes/minimal.toml:2:",
+            "",
+        ),
+        (
+            RECIPE,
+            "suite = \"bookworm\"",
+            "suite = \"bookworm\"\nsuite = \"trixie\"",
+            "recipes/minimal.toml:4:1: not valid TOML: duplicate key",
+            "",
+        ),
+        (
+            PC,
+            "arch = \"amd64\"",
+            "arch = \"i386\"",
+            "boards/pc.toml:3:8: unknown value `i386`",
+            "values: `amd64`, `arm64`",
+        ),
+        (
+            PC,
+            "table = \"gpt\"",
+            "table = \"gtp\"",
+            "boards/pc.toml:10:9: unknown value `gtp`",
+            "did you mean `gpt`?",
+        ),
+        (
+            PC,
+            "name = \"esp\", fs = \"fat32\"",
+            "name = \"esp\"",
+            "boards/pc.toml:13:5: the key `fs` is missing here",
+            "",
+        ),
+        (
+            PC,
+            "first-sector = 2048",
+            "first_sector = 2048",
+            "boards/pc.toml:12:53: unknown key `first_sector`",
+            "did you mean `first-sector`?",
+        ),
+        (
+            PC,
+            "first-sector = 2048",
+            "first-sector = -1",
+            "boards/pc.toml:12:68: this must be a whole number, 0 or more, but it is the number -1",
+            "",
+        ),
+        (
+            PC,
+            "[boot]\nkind = \"grub\"\n",
+            "",
+            "boards/pc.toml:1:1: the key `boot` is missing here",
+            "",
+        ),
+        (
+            OVERLAY,
+            "state = \"enabled\"",
+            "state = \"enable\"",
+            "overlays/base/overlay.toml:32:9: unknown value `enable`",
+            "did you mean `enabled`?",
+        ),
+        (
+            OVERLAY,
+            "type = \"integer\"",
+            "type = \"number\"",
+            "overlays/base/overlay.toml:20:8: unknown value `number`",
+            "`string`, `integer`, `boolean`, `list`",
+        ),
+        (
+            OVERLAY,
+            "port = 22",
+            "port = 70000",
+            "overlays/base/overlay.toml:36:8: this must be a whole number from 0 to 65535, but it is the number 70000",
+            "",
+        ),
+    ]);
+}
