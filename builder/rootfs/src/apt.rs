@@ -3,6 +3,7 @@
 
 mod conf;
 mod error;
+mod lists;
 mod uris;
 
 use std::fmt::Write as _;
@@ -116,8 +117,14 @@ impl Apt {
         for line in lines {
             let (url, suite) = (&line.url, &line.suite);
             key.update(format!("{url} {suite} {}\n", line.components.join(" ")));
-            if let Trust::Directory { files, .. } = &line.trust {
-                key.update(format!("{files}\n"));
+            // Whom we believed once, we need not believe with another key: offline, nobody looks at signatures again.
+            match &line.trust {
+                Trust::Debian => {}
+                Trust::Key { name, key: public } => {
+                    key.update(format!("{name} {}\n", public.len()));
+                    key.update(public);
+                }
+                Trust::Directory { files, .. } => key.update(format!("{files}\n")),
             }
         }
         let key: String = key
@@ -131,6 +138,7 @@ impl Apt {
             progress.note("another build is at the package indexes: waiting for it");
         })?;
         let dir = store.room(&name)?;
+        takeable(&dir)?;
         for sub in ["lists/partial", "cache/archives/partial", "state", "etc", "log"] {
             store.room(&format!("{name}/{sub}"))?;
         }
@@ -192,8 +200,17 @@ impl Apt {
             if finished.status.success() {
                 // apt does not read again what it has from earlier.
                 let damaged = indexes::remove_damaged(&self.dir.join("lists"))?;
-                if damaged.is_empty() || tries == TRIES {
+                if damaged.is_empty() {
                     return Ok(());
+                }
+                if tries == TRIES {
+                    let names: Vec<String> = damaged.into_iter().map(|(name, _)| name).collect();
+                    return Err(UserError::new(format!(
+                        "package indexes are damaged in the store as often as they are fetched: {}",
+                        names.join(", ")
+                    ))
+                    .help("look at the store's disk: it does not keep what is written to it")
+                    .into());
                 }
                 for (name, _) in damaged {
                     progress.note(format!(
@@ -220,13 +237,20 @@ impl Apt {
         Ok(damaged.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Whether indexes are there from an earlier run.
+    /// Whether indexes of all sources are there from an earlier run.
     pub fn has_lists(&self) -> bool {
+        let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
         self.lists().is_ok_and(|lists| {
-            lists
-                .iter()
-                .any(|path| path.to_string_lossy().ends_with("_Packages"))
+            let packages = |path: &PathBuf| path.to_string_lossy().ends_with("_Packages");
+            let mut archives = self.lines.iter().filter(archives);
+            lists.iter().any(packages) && archives.all(|line| self.release(line, &lists).is_some())
         })
+    }
+
+    /// The Release file that the indexes of `line` came by, of [`Apt::lists`].
+    #[expect(clippy::unused_self, reason = "how apt names its files is apt's")]
+    pub fn release<'a>(&self, line: &Line, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
+        lists::release(line, lists)
     }
 
     /// The files that `update` brought, sorted.
@@ -335,6 +359,21 @@ pub fn verify(store: &Store) -> Result<Vec<(String, u64)>> {
         );
     }
     Ok(damaged)
+}
+
+/// Refuses a directory that cannot be written into apt's files: `sources.list` takes words apart at blanks, and has no quotes.
+fn takeable(dir: &Path) -> Result<()> {
+    let plain =
+        |text: &str| !text.contains(|c: char| c.is_whitespace() || c.is_control() || "[]\"".contains(c));
+    if dir.to_str().is_some_and(plain) {
+        return Ok(());
+    }
+    Err(UserError::new(format!(
+        "apt cannot work in {}: its path has blanks, quotes or brackets",
+        dir.display()
+    ))
+    .help("put the store elsewhere: CLIC_CACHE=DIR")
+    .into())
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::accel;
 use crate::apt::{self, Apt, Line, Trust};
 use crate::key::Pins;
 use crate::lock::Lock;
-use crate::mirror::Mirrors;
+use crate::mirror::{Mirrors, without_login};
 use crate::parts::{Dependencies, Part};
 use crate::resolution::{Package, Resolution};
 use crate::tools::{HOSTS, host_arch};
@@ -129,6 +129,23 @@ fn resolve_for(
     Ok((resolution, tools))
 }
 
+/// The same without some of the optional lines, in all ways, the most lines first.
+fn without_optional(lines: &[Line]) -> Vec<Vec<Line>> {
+    let optional: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].optional).collect();
+    let mut ways: Vec<Vec<Line>> = (1..1_usize << optional.len().min(8))
+        .map(|way| {
+            let gone = |at: usize| {
+                let bit = optional.iter().position(|other| *other == at);
+                bit.is_some_and(|bit| way >> bit & 1 == 1)
+            };
+            let kept = (0..lines.len()).filter(|at| !gone(*at));
+            kept.map(|at| lines[at].clone()).collect()
+        })
+        .collect();
+    ways.sort_by_key(|way| std::cmp::Reverse(way.len()));
+    ways
+}
+
 /// What every question to apt needs.
 struct Resolver<'a> {
     plan: &'a Plan,
@@ -143,6 +160,7 @@ impl Resolver<'_> {
     /// apt for packages of this architecture, with its indexes. An optional suite that the mirror lacks is left out.
     fn open(&self, arch: Arch) -> Result<Apt> {
         let mut lines = self.lines.clone();
+        let mut fewer = without_optional(&lines).into_iter();
         loop {
             let apt = Apt::new(
                 self.store,
@@ -165,8 +183,8 @@ impl Resolver<'_> {
                     bail!(clic_store::FetchError::Offline { missing });
                 }
                 // An optional suite that the mirror lacks was left out when the indexes were fetched.
-                match lines.iter().rposition(|line| line.optional) {
-                    Some(at) => drop(lines.remove(at)),
+                match fewer.next() {
+                    Some(less) => lines = less,
                     None => bail!(clic_store::FetchError::Offline {
                         missing: vec![format!("the package indexes of {} {arch}", self.plan.suite)]
                     }),
@@ -177,7 +195,11 @@ impl Resolver<'_> {
                 Ok(()) => return Ok(apt),
                 Err(error) => match apt::missing_suite(&error, &lines) {
                     Some(missing) => {
-                        tracing::info!("{} has no {}", missing.url, missing.suite);
+                        self.progress.note(format!(
+                            "{} has no {}: the image is made without it",
+                            without_login(&missing.url),
+                            missing.suite
+                        ));
                         let missing = missing.clone();
                         lines.retain(|line| *line != missing);
                     }
@@ -416,6 +438,28 @@ mod tests {
             "a mirror's fault is not the request's: {error}"
         );
         format!("{error:#}")
+    }
+
+    #[test]
+    fn optional_suites_are_left_out_in_all_ways() {
+        let line = |suite: &str, optional| Line {
+            source: "debian".into(),
+            url: "http://h/debian".into(),
+            suite: suite.into(),
+            components: Vec::new(),
+            optional,
+            trust: Trust::Debian,
+        };
+        let lines = [line("main", false), line("updates", true), line("security", true)];
+        let ways: Vec<Vec<String>> = without_optional(&lines)
+            .into_iter()
+            .map(|way| way.into_iter().map(|line| line.suite).collect())
+            .collect();
+        assert_eq!(
+            ways,
+            [vec!["main", "security"], vec!["main", "updates"], vec!["main"]]
+        );
+        assert!(without_optional(&lines[..1]).is_empty());
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn host_acquire() -> String {
 }
 
 fn acquire_lines(dump: &str) -> String {
-    const NOT_THESE: [&str; 9] = [
+    const NOT_THESE: [&str; 10] = [
         "Acquire::AllowInsecureRepositories",
         "Acquire::AllowWeakRepositories",
         "Acquire::AllowDowngradeToInsecureRepositories",
@@ -70,6 +70,8 @@ fn acquire_lines(dump: &str) -> String {
         "Acquire::GzipIndexes",
         "Acquire::Languages",
         "Acquire::cdrom",
+        // Its options can make gpgv take what it would refuse.
+        "Acquire::gpgv",
     ];
     let wanted = |line: &&str| {
         let name = line.split([' ', '"']).next().unwrap_or("");
@@ -121,7 +123,7 @@ mod tests {
     fn the_hosts_way_to_mirrors_is_kept_but_not_what_weakens_signatures() {
         let dump = "Acquire \"\";\nAcquire::AllowInsecureRepositories \"1\";\nacquire::http \"\";\nAcquire::http::Proxy \"http://p:3128\";\n\
                     Acquire::Check-Valid-Until \"false\";\nAcquire::IndexTargets::deb::Packages::Optional \"0\";\nAcquire::Languages:: \"none\";\n\
-                    Acquire::allowweakrepositories \"1\";\nDir \"/\";\n";
+                    Acquire::allowweakrepositories \"1\";\nAcquire::gpgv::Options:: \"--ignore-time-conflict\";\nDir \"/\";\n";
         assert_eq!(
             acquire_lines(dump),
             "Acquire::http::Proxy \"http://p:3128\";\nAcquire::Check-Valid-Until \"false\";\n"

@@ -72,7 +72,6 @@ pub(super) fn complaints(finished: &clic_host::process::Finished) -> String {
     if lines.is_empty() {
         lines.push(finished.stderr.trim().to_owned());
     }
-    lines.truncate(12);
     lines
         .iter()
         .fold(String::new(), |text, line| text + "    " + line + "\n")
@@ -80,9 +79,25 @@ pub(super) fn complaints(finished: &clic_host::process::Finished) -> String {
         .to_owned()
 }
 
+/// As much of it as people read.
+fn beginning(said: &str) -> String {
+    const LINES: usize = 12;
+    said.lines().take(LINES).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether apt's words are about the archive at `url`, and not about one whose address begins like that.
+fn is_about(said: &str, url: &str) -> bool {
+    said.match_indices(url).any(|(at, _)| {
+        matches!(
+            said[at + url.len()..].chars().next(),
+            None | Some(' ' | '/' | '\'')
+        )
+    })
+}
+
 pub(super) fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    let said_so = said.to_owned();
+    let said_so = beginning(said);
     let whose = whose(said, lines);
     // A clear answer about the content first: an unreachable mirror also "is not signed" and "does not have a
     // Release file".
@@ -133,7 +148,7 @@ fn whose(said: &str, lines: &[Line]) -> String {
         "is not valid yet",
     ];
     let about = |line: &Line| {
-        let mut all = said.lines().filter(|said| said.contains(&line.url));
+        let mut all = said.lines().filter(|said| is_about(said, &line.url));
         all.any(|said| content.iter().any(|word| said.contains(word)))
     };
     let mentioned = |line: &Line| {
@@ -191,6 +206,17 @@ mod tests {
         assert!(matches!(
             explain(said, &lines, 1),
             ArchiveError::Unreachable { .. }
+        ));
+        // However much else is wrong, and not blamed on one whose address is the beginning of another's.
+        let many = "    Err:1 http://h/debian x\n      bad\n".repeat(10);
+        let said =
+            format!("{many}    E: Release file for http://h/debian-security/dists/x/InRelease is expired");
+        let expired = explain(&said, &lines, 1);
+        assert!(matches!(&expired, ArchiveError::Expired { said, .. } if said.lines().count() == 12));
+        assert!(is_about("E: http://h/debian/dists/x", "http://h/debian"));
+        assert!(!is_about(
+            "E: http://h/debian-security/dists/x",
+            "http://h/debian"
         ));
         let said = "E: The repository 'file:/srv/debian x Release' is not signed.";
         assert!(matches!(explain(said, &lines, 1), ArchiveError::Signature { .. }));

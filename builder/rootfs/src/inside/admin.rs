@@ -31,7 +31,7 @@ const DIR: &str = "var/lib/dpkg";
 #[derive(Debug)]
 pub struct Admin<'a> {
     root: &'a Root,
-    /// Stanzas by name (with `:arch` for a foreign one).
+    /// Stanzas by name.
     status: BTreeMap<String, String>,
     /// Where a contested path goes, and the one package that keeps it.
     diversions: HashMap<Vec<u8>, Diversion>,

@@ -17,31 +17,12 @@ pub(super) fn releases(apt: &Apt) -> Result<Vec<Release>> {
     // A directory has no state but that of its files.
     let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
     for line in apt.lines().iter().filter(archives) {
-        let ends = [
-            format!("dists_{}_InRelease", line.suite),
-            format!("dists_{}_Release", line.suite),
-        ];
-        let start = list_name(&line.url);
-        let path = lists.iter().find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            ends.iter().any(|end| {
-                name.strip_prefix(&start)
-                    .is_some_and(|rest| rest.trim_start_matches('_') == end)
-            })
-        });
+        let path = apt.release(line, &lists);
         let path =
             path.with_context(|| format!("apt kept no Release file of {} {}", line.url, line.suite))?;
         releases.push(release(path, line)?);
     }
     Ok(releases)
-}
-
-/// How apt begins the file names of what it got from `url`: without scheme and login, slashes as underscores.
-fn list_name(url: &str) -> String {
-    let url = without_login(url);
-    let rest = url.split_once(':').map_or(url.as_str(), |(_, rest)| rest);
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    rest.replace('_', "%5f").replace('/', "_")
 }
 
 fn release(path: &Path, line: &Line) -> Result<Release> {
@@ -62,19 +43,4 @@ fn release(path: &Path, line: &Line) -> Result<Release> {
         date,
         sha256,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_apts_lists() {
-        assert_eq!(
-            list_name("http://me:pw@mirror.example/debian"),
-            "mirror.example_debian"
-        );
-        assert_eq!(list_name("file:/srv/a_b"), "_srv_a%5fb");
-        assert_eq!(list_name("file:///srv/debian"), "_srv_debian");
-    }
 }

@@ -432,6 +432,38 @@ fn an_archive_that_another_key_signed_or_that_is_damaged_is_refused() {
     world.resolve().unwrap();
 }
 
+/// At an address with a character that apt writes in another way in its files' names.
+#[test]
+fn what_one_key_vouched_for_is_not_taken_up_with_another_offline() {
+    let mut world = World::new();
+    let signer = Signer::new(world.dir.path(), "theirs", None, "0");
+    let other = Signer::new(world.dir.path(), "other", None, "0");
+    let mut archive = Archive::new(world.path("theirs/~me"));
+    archive.add("extra", "1", "");
+    archive.publish("stable", 20, &signer, None);
+    let (url, _) = serve(&world.path("theirs"));
+    let url = format!("{url}/~me");
+    with_key(&world, &signer.public(true));
+    world.recipe("\"extra\"", &theirs(&url, &signer.fingerprint, ""));
+    let (_, said) = world.resolve_saying().unwrap();
+    // What a mirror lacks is told, not passed over.
+    assert!(
+        said.iter()
+            .any(|note| note.contains("has no bookworm-updates: the image is made without it")),
+        "{said:?}"
+    );
+
+    world.store = world.store.offline(true);
+    assert_eq!(version(&world.resolve().unwrap().packages, "extra"), "1");
+    with_key(&world, &other.public(true));
+    world.recipe("\"extra\"", &theirs(&url, &other.fingerprint, ""));
+    let said = world.refused().to_string();
+    assert!(
+        said.starts_with("offline, ") && said.contains("the package indexes of bookworm amd64"),
+        "{said}"
+    );
+}
+
 #[test]
 fn another_suite_of_the_mirror_and_a_directory_of_packages() {
     let mut world = World::new();
