@@ -248,7 +248,6 @@ impl Apt {
     }
 
     /// The Release file that the indexes of `line` came by, of [`Apt::lists`].
-    #[expect(clippy::unused_self, reason = "how apt names its files is apt's")]
     pub fn release<'a>(&self, line: &Line, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
         lists::release(line, lists)
     }
