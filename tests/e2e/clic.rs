@@ -174,7 +174,6 @@ fn bakes(out: &Path) -> Vec<(String, bool)> {
 }
 
 #[test]
-#[ignore = "it bakes and boots for over 20 minutes, and its boot has not passed whole yet. Run by hand with --ignored"]
 fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
     // Most of its packages are there then.
     let _downloads = image("x86-pc");
