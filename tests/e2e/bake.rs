@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::interrupted::final_names;
-use crate::support::{cache_dir, clic, copy_tree, edit, heavy, image, run};
+use crate::support::{clic, copy_tree, edit, heavy, image, run};
 
 /// Two overlays with steps: the first changes, makes and removes files, and starts a unit of its own; the second sees it.
 fn tree(dir: &Path) -> std::path::PathBuf {
@@ -101,26 +101,37 @@ fn killed_while_the_machine_runs(tree: &Path, out: &Path) {
             break;
         }
     }
-    until(|| !machines().is_empty(), "no machine was started");
+    until(|| !machines_of(child.id()).is_empty(), "no machine was started");
+    let machines = machines_of(child.id());
     // Until its system comes up.
     std::thread::sleep(Duration::from_secs(10));
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     child.wait().unwrap();
-    until(|| machines().is_empty(), "the machine runs on");
+    // Of a process that has ended, nobody can say where it is.
+    let ended = |machine: &PathBuf| fs::read_link(machine.join("cwd")).is_err();
+    until(|| machines.iter().all(ended), "the machine runs on");
     assert_eq!(final_names(out), Vec::<String>::new());
 }
 
-/// Machines that run in the store's scratch, where each has its own directory.
-fn machines() -> Vec<PathBuf> {
-    let scratch = cache_dir().join("tmp");
-    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+/// Machines that a process has started, as directories of `/proc`.
+fn machines_of(process: u32) -> Vec<PathBuf> {
+    let parent = |of: &str| -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{of}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        Some(line.trim().to_owned())
+    };
+    let ours = |of: &str| {
+        let mut ancestors = std::iter::successors(parent(of), |of| parent(of));
+        ancestors.any(|ancestor| ancestor == process.to_string())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
     processes
-        .filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&scratch)))
-        .filter(|process| {
-            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            name.starts_with("qemu-system")
+        .filter(|entry| {
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            name.starts_with("qemu-system") && ours(&entry.file_name().to_string_lossy())
         })
+        .map(|entry| entry.path())
         .collect()
 }
 
