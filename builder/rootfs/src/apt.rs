@@ -404,3 +404,20 @@ fn find_keyring(named: Option<&Path>) -> Result<PathBuf> {
             .into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_apt_cannot_be_told_of_is_refused() {
+        takeable(Path::new("/home/a-b_c/été/.cache/clic/apt/0f")).unwrap();
+        for path in ["/home/a b/store", "/srv/\"x\"", "/srv/[x]", "/srv/a\nb"] {
+            let said = takeable(Path::new(path)).unwrap_err();
+            assert!(
+                said.is::<UserError>() && said.to_string().starts_with("apt cannot work in /"),
+                "{said}"
+            );
+        }
+    }
+}
