@@ -105,8 +105,7 @@ fn killed_while_the_machine_runs(tree: &Path, out: &Path) {
     let machines = machines_of(child.id());
     // Until its system comes up.
     std::thread::sleep(Duration::from_secs(10));
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    child.kill().unwrap();
     child.wait().unwrap();
     // Of a process that has ended, nobody can say where it is.
     let ended = |machine: &PathBuf| fs::read_link(machine.join("cwd")).is_err();

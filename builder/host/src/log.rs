@@ -13,19 +13,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Creates (or empties) the file at `path`, and its parent directories.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let file = File::create(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: Arc::new(Mutex::new(file)),
-        })
-    }
-
-    /// The same, unless somebody writes to it, who has then come by it like this, too: `None`.
+    /// Creates (or empties) the file at `path`, and its parent directories. `None` while somebody writes to it, who has then come by
+    /// it like this, too.
     pub fn claim(path: &Path) -> io::Result<Option<Self>> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;

@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn a_logged_failure_names_the_log() {
         let dir = std::env::temp_dir().join(format!("clic-host-{}", std::process::id()));
-        let log = Log::create(&dir.join("build.log")).unwrap();
+        let log = Log::claim(&dir.join("build.log")).unwrap().unwrap();
         let mut seen = Vec::new();
         let error = Cmd::new("sh")
             .args(["-c", "echo one; echo two >&2; exit 1"])

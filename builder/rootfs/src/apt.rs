@@ -22,6 +22,7 @@ pub use conf::host_proxies;
 use conf::{configuration, host_acquire};
 pub use error::{ArchiveError, missing_suite};
 use error::{complaints, explain};
+pub use lists::release;
 pub use uris::{PrintedUri, printed_uri};
 
 /// Debian's keys, where Debian's own package puts them (`.pgp` since trixie).
@@ -243,13 +244,8 @@ impl Apt {
         self.lists().is_ok_and(|lists| {
             let packages = |path: &PathBuf| path.to_string_lossy().ends_with("_Packages");
             let mut archives = self.lines.iter().filter(archives);
-            lists.iter().any(packages) && archives.all(|line| self.release(line, &lists).is_some())
+            lists.iter().any(packages) && archives.all(|line| release(line, &lists).is_some())
         })
-    }
-
-    /// The Release file that the indexes of `line` came by, of [`Apt::lists`].
-    pub fn release<'a>(&self, line: &Line, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
-        lists::release(line, lists)
     }
 
     /// The files that `update` brought, sorted.

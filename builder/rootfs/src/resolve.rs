@@ -426,7 +426,7 @@ mod tests {
         let plan = clic_recipe::resolve(&tree, "minimal", "x86-pc", &options).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let log = Log::create(&dir.path().join("log")).unwrap();
+        let log = Log::claim(&dir.path().join("log")).unwrap().unwrap();
         let mirrors = Mirrors {
             main: format!("file:{}", mirror.display()),
             security: None,

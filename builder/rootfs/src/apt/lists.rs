@@ -10,7 +10,7 @@ use crate::mirror::without_login;
 const QUOTED: &[u8] = b"\\|{}[]<>\"^~_=!@#$%^&*";
 
 /// The Release file that the indexes of a source came by, of all that apt has.
-pub(super) fn release<'a>(line: &Line, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
+pub fn release<'a>(line: &Line, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
     let start = file_name(line.url.trim_end_matches('/'));
     let ends = ["InRelease", "Release"].map(|name| quoted(&format!("dists/{}/{name}", line.suite)));
     lists.iter().find(|path| {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clic_store::space;
 
-use crate::apt::{Apt, Line, Trust};
+use crate::apt::{self, Apt, Line, Trust};
 use crate::control;
 use crate::mirror::without_login;
 use crate::resolution::Release;
@@ -17,7 +17,7 @@ pub(super) fn releases(apt: &Apt) -> Result<Vec<Release>> {
     // A directory has no state but that of its files.
     let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
     for line in apt.lines().iter().filter(archives) {
-        let path = apt.release(line, &lists);
+        let path = apt::release(line, &lists);
         let path =
             path.with_context(|| format!("apt kept no Release file of {} {}", line.url, line.suite))?;
         releases.push(release(path, line)?);

@@ -325,7 +325,7 @@ impl World {
     }
 
     fn log(&self) -> Log {
-        Log::create(&self.path("log")).unwrap()
+        Log::claim(&self.path("log")).unwrap().unwrap()
     }
 
     pub fn resolve(&self) -> anyhow::Result<Resolution> {
