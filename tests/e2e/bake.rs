@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::interrupted::final_names;
-use crate::support::{clic, copy_tree, edit, heavy, image, run};
+use crate::support::{clic, copy_locked_tree, edit, heavy, image, run};
 
 /// Two overlays with steps: the first changes, makes and removes files, and starts a unit of its own; the second sees it.
 fn tree(dir: &Path) -> std::path::PathBuf {
-    let tree = copy_tree(dir);
+    let tree = copy_locked_tree(dir);
     let first = tree.join("overlays/dough");
     fs::create_dir_all(first.join("files/etc")).unwrap();
     fs::write(first.join("files/etc/dough.conf"), "raw\n").unwrap();
@@ -152,10 +152,12 @@ fn an_image_is_baked_once_and_boots_as_baked() {
     let dir = tempfile::tempdir().unwrap();
     let tree = tree(dir.path());
     let build = |out: &Path| {
-        run(clic(["build", "minimal", "--board", "x86-pc", "--root"])
-            .arg(&tree)
-            .arg("--out")
-            .arg(out))
+        run(
+            clic(["build", "minimal", "--locked", "--board", "x86-pc", "--root"])
+                .arg(&tree)
+                .arg("--out")
+                .arg(out),
+        )
     };
     let out = dir.path().join("out");
     killed_while_the_machine_runs(&tree, &out);

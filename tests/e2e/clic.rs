@@ -189,6 +189,7 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
 
     // An app whose installation fails: by name, with its last lines, and no image.
     append(&recipe, APP);
+    lock(&tree, &["--check"]).ok();
     let script = tree.join("apps/standin_page/scripts/install");
     let dies = "ynh_die \"the page is torn\"\nynh_config_add_nginx";
     edit(&script, "ynh_config_add_nginx", dies);

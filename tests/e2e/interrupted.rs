@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{cache_dir, clic, clic_with, heavy, image, run, sha256, tool};
+use crate::support::{cache_dir, clic, clic_with, heavy, image, locked_tree, run, sha256, tool};
 
 /// A store that holds the shared one's downloads (as links), so that a build need not fetch again.
 pub fn seeded_cache(dir: &Path) -> PathBuf {
@@ -48,6 +48,7 @@ fn a_killed_build_leaves_nothing_and_the_next_one_succeeds() {
     let needle = dir.path().display().to_string();
 
     let mut stages = Vec::new();
+    // Those that are killed have no lock: apt is killed as well.
     for stage in ["resolve", "base", "recipe", "customize", "image"] {
         let mut command = clic_with(
             &cache,
@@ -101,7 +102,11 @@ fn a_killed_build_leaves_nothing_and_the_next_one_succeeds() {
         );
     }
 
-    run(clic_with(&cache, ["build", "minimal", "--board", "x86-pc", "--out"]).arg(&out)).ok();
+    let mut build = clic_with(
+        &cache,
+        ["build", "minimal", "--locked", "--board", "x86-pc", "--out"],
+    );
+    run(build.arg(&out).arg("--root").arg(locked_tree())).ok();
     assert_eq!(
         sha256(&out.join("minimal-x86-pc.img")),
         reference,
@@ -311,13 +316,17 @@ fn offline_with_an_empty_store_names_what_is_missing() {
     run(command.arg(dir.path().join("out"))).fails(1, &["--offline"]);
 }
 
-/// Once everything is in the store, a build needs no network at all.
+/// Once everything is in the store, a build needs no network at all, nor a lock.
 #[test]
 fn offline_with_a_full_store_builds_the_same_image() {
-    let online = image("x86-pc");
+    let _downloads = image("x86-pc");
     let _turn = heavy();
     let dir = tempfile::tempdir().unwrap();
-    let mut command = clic(["build", "minimal", "--board", "x86-pc", "--offline", "--out"]);
-    run(command.arg(dir.path())).ok();
-    assert_eq!(sha256(&dir.path().join("minimal-x86-pc.img")), sha256(&online));
+    let build = |name: &str, more: &[&str]| {
+        let out = dir.path().join(name);
+        let mut command = clic(["build", "minimal", "--board", "x86-pc", "--out"]);
+        run(command.arg(&out).args(more)).ok();
+        sha256(&out.join("minimal-x86-pc.img"))
+    };
+    assert_eq!(build("online", &[]), build("offline", &["--offline"]));
 }

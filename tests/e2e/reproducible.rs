@@ -1,9 +1,9 @@
-//! Same mirror state, same bytes: whatever the directory, umask, time zone, locale and number of threads, emulated or
+//! Same lock, same bytes: whatever the directory, umask, time zone, locale and number of threads, emulated or
 //! native. (Another user is shown by hand, since a test runs as one.)
 
 use std::os::unix::process::CommandExt;
 
-use crate::support::{clic, copy_tree, heavy, image, run, sha256};
+use crate::support::{clic, copy_locked_tree, heavy, image, run, sha256};
 
 #[track_caller]
 fn the_same_elsewhere(board: &str, how: &str) {
@@ -13,9 +13,10 @@ fn the_same_elsewhere(board: &str, how: &str) {
         .prefix("clic elsewhere ")
         .tempdir()
         .unwrap();
-    let tree = copy_tree(dir.path());
-    let mut command = clic(["build", "minimal", "--board", board, "--rebuild", how, "--out"]);
+    let tree = copy_locked_tree(dir.path());
+    let mut command = clic(["build", "minimal", "--locked", "--board", board, "--rebuild", how]);
     command
+        .arg("--out")
         .arg(dir.path().join("out"))
         .arg("--root")
         .arg(&tree)
@@ -63,7 +64,7 @@ fn a_changed_file_reuses_what_did_not_read_it_and_gives_the_same_bytes() {
     let _built = image("x86-pc");
     let _turn = heavy();
     let dir = tempfile::tempdir().unwrap();
-    let tree = copy_tree(dir.path());
+    let tree = copy_locked_tree(dir.path());
     let build = |out: &str, more: &[&str]| {
         let out = dir.path().join(out);
         let mut command = clic(["build", "minimal", "--board", "x86-pc", "--out"]);
@@ -73,7 +74,6 @@ fn a_changed_file_reuses_what_did_not_read_it_and_gives_the_same_bytes() {
             sha256(&out.join("minimal-x86-pc.img")),
         )
     };
-    run(clic(["lock", "minimal", "--board", "x86-pc", "--root"]).arg(&tree)).ok();
     // The store has its layers after this, also where the image is of an earlier run.
     let (_, first) = build("first", &[]);
     let (said, again) = build("first", &["--offline"]);

@@ -141,7 +141,36 @@ pub fn heavy() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// `recipes/minimal.toml` built for `board`, once per run. Never changed: copy it first.
+const BOARDS: [&str; 2] = ["x86-pc", "raspberry-pi"];
+
+/// A copy of the tree with locks for `minimal`, made once per run. What is compared to the bit is built by them: a mirror
+/// has other packages every few hours, also between two builds of one test.
+pub fn locked_tree() -> &'static Path {
+    static TREE: OnceLock<PathBuf> = OnceLock::new();
+    TREE.get_or_init(|| {
+        let dir = work_dir().join("locked");
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).expect("an earlier run's tree can go");
+        }
+        let tree = copy_tree(&dir);
+        for board in BOARDS {
+            run(clic(["lock", "minimal", "--board", board, "--root"]).arg(&tree)).ok();
+        }
+        tree
+    })
+}
+
+/// As [`copy_tree`], with the locks of [`locked_tree`].
+pub fn copy_locked_tree(dir: &Path) -> PathBuf {
+    let tree = copy_tree(dir);
+    for board in BOARDS {
+        let lock = format!("recipes/minimal-{board}.lock");
+        std::fs::copy(locked_tree().join(&lock), tree.join(&lock)).expect("a lock can be copied");
+    }
+    tree
+}
+
+/// `recipes/minimal.toml` of [`locked_tree`] built for `board`, once per run. Never changed: copy it first.
 ///
 /// `CLIC_TEST_IMAGES=DIR` takes the images that an earlier `clic build --out DIR` left there: for work on one test.
 pub fn image(board: &str) -> PathBuf {
@@ -156,12 +185,14 @@ pub fn image(board: &str) -> PathBuf {
         if let Some(dir) = std::env::var_os("CLIC_TEST_IMAGES") {
             return PathBuf::from(dir).join(format!("minimal-{board}.img"));
         }
+        let tree = locked_tree();
         let _turn = heavy();
         let out = work_dir().join(format!("out-{board}"));
         if out.exists() {
             std::fs::remove_dir_all(&out).expect("an earlier run's images can go");
         }
-        run(clic(["build", "minimal", "--board", board, "--out"]).arg(&out)).ok();
+        let mut build = clic(["build", "minimal", "--locked", "--board", board, "--out"]);
+        run(build.arg(&out).arg("--root").arg(tree)).ok();
         out.join(format!("minimal-{board}.img"))
     })
     .clone()
