@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::interrupted::final_names;
-use crate::support::{clic, copy_locked_tree, edit, heavy, image, run};
+use crate::support::{clic, copy_locked_tree, edit, failures, heavy, image, run};
 
 /// Two overlays with steps: the first changes, makes and removes files, and starts a unit of its own; the second sees it.
 fn tree(dir: &Path) -> std::path::PathBuf {
@@ -177,7 +177,7 @@ fn an_image_is_baked_once_and_boots_as_baked() {
         .arg(dir.path().join("logs"))
         .arg(&img))
     .last_json();
-    assert_eq!(said["passed"], true, "{said:#}");
+    assert_eq!(said["passed"], true, "{}", failures(&said));
     let cases = said["machines"][0]["cases"].to_string();
     assert!(cases.contains("the bread is there"), "{cases}");
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{clic, heavy, image, run, sha256};
+use crate::support::{clic, failures, heavy, image, run, sha256};
 
 #[track_caller]
 fn boots(board: &str, machines: &[&str]) {
@@ -17,16 +17,10 @@ fn boots(board: &str, machines: &[&str]) {
         .arg(&junit)
         .arg("--logs")
         .arg(dir.path().join("logs")));
-    assert_eq!(
-        said.code,
-        Some(0),
-        "stdout:\n{}\nstderr:\n{}",
-        said.stdout,
-        said.stderr
-    );
+    let report = said.last_json();
+    assert_eq!(said.code, Some(0), "{}{}", failures(&report), said.stderr);
     assert_eq!(sha256(&image), before, "testing changed the image");
 
-    let report = said.last_json();
     let tested: Vec<_> = report["machines"]
         .as_array()
         .unwrap()
@@ -86,7 +80,7 @@ fn power_that_fails_while_it_starts_does_no_harm() {
     .arg(dir.path())
     .arg(&image))
     .last_json();
-    assert_eq!(report["passed"], true, "{report:#}");
+    assert_eq!(report["passed"], true, "{}", failures(&report));
     let cases = report["machines"][0]["cases"].as_array().unwrap();
     let names: Vec<_> = cases.iter().map(|case| case["name"].as_str().unwrap()).collect();
     assert_eq!(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bake::stages;
 use crate::standin::{KEY, Repository};
-use crate::support::{Said, clic, copy_tree, edit, heavy, image, root, run, sha256, tool};
+use crate::support::{Said, clic, copy_tree, edit, failures, heavy, image, root, run, sha256, tool};
 
 /// An overlay with what services are made of.
 const THINGS: &str = r#"schema = 1
@@ -221,7 +221,7 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
         .arg(dir.path().join("logs"))
         .arg(out.join(img)))
     .last_json();
-    assert_eq!(report["passed"], true, "{report:#}");
+    assert_eq!(report["passed"], true, "{}", failures(&report));
     let cases = report["machines"][0]["cases"].as_array().unwrap();
     for wanted in [
         "YunoHost 12 is there",

@@ -1,7 +1,7 @@
 //! The recipe `nomad`: a phone joins the box's wifi, meets its captive portal, reads and listens, with no network anywhere.
 //! All of it happens in the booted image, by the checks of its overlays, on simulated radios (`mac80211_hwsim`).
 
-use crate::support::{clic, heavy, image, run};
+use crate::support::{clic, failures, heavy, image, run};
 
 #[test]
 fn nomad_serves_those_who_join_its_wifi() {
@@ -15,7 +15,7 @@ fn nomad_serves_those_who_join_its_wifi() {
         .arg(dir.path().join("logs"))
         .arg(dir.path().join("nomad-x86-pc.img")))
     .last_json();
-    assert_eq!(report["passed"], true, "{report:#}");
+    assert_eq!(report["passed"], true, "{}", failures(&report));
     let cases = report["machines"][0]["cases"].as_array().unwrap();
     for wanted in [
         "the hotspot comes up when a radio does",

@@ -127,8 +127,38 @@ impl Said {
     #[track_caller]
     pub fn last_json(&self) -> Value {
         let line = self.stdout.lines().next_back().unwrap_or_default();
-        serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in:\n{line}"))
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in:\n{line}\nstderr:\n{}", self.stderr))
     }
+}
+
+/// What a report of `clic --json test` says of what failed, with the end of the logs, which go with the test's directory.
+pub fn failures(report: &Value) -> String {
+    let list = |of: &Value| of.as_array().cloned().unwrap_or_default();
+    let failed = |cases: &Value| -> Vec<String> {
+        let failed = list(cases).into_iter().filter(|case| case["status"] == "failed");
+        let told = failed.map(|case| {
+            format!(
+                "{}: {}",
+                case["name"],
+                case["message"].as_str().unwrap_or_default()
+            )
+        });
+        told.collect()
+    };
+    let end = |machine: &Value, log: &str| -> String {
+        let text = std::fs::read_to_string(machine[log].as_str().unwrap_or_default()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(50)..];
+        format!("the end of its {log}:\n{}", tail.join("\n"))
+    };
+    let mut text = failed(&report["image_cases"]);
+    for machine in list(&report["machines"]) {
+        text.push(format!("{}: {}", machine["name"], machine["verdict"]));
+        text.extend(failed(&machine["cases"]));
+        text.push(end(&machine, "log"));
+        text.push(end(&machine, "journal"));
+    }
+    text.join("\n")
 }
 
 /// Builds and boots take all cores and much memory: one at a time.

@@ -37,10 +37,10 @@ pub struct Args {
     /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Where serial logs and pictures of the screen go [default: beside the image]
+    /// Where serial logs, journals and pictures of the screen go [default: beside the image]
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
-    /// Keep the serial log, the screen and the copy of machines that passed too
+    /// Keep the logs, the screen and the copy of machines that passed too
     #[arg(long)]
     keep: bool,
     /// Boot the image even when it breaks a rule: that alone makes it no good

@@ -14,7 +14,7 @@ use clic_host::{Cmd, cancel};
 use serde_json::json;
 
 use crate::accel::{self, Accel};
-use crate::agent::{self, Answer, Listener, Said};
+use crate::agent::{self, Answer, Listener, MAX_OUTPUT, Said};
 use crate::console::{Cause, Console, Phase};
 use crate::qemu::{self, Setup, Target, file};
 use crate::qmp::Qmp;
@@ -34,6 +34,9 @@ const LOADER_QUIET: Duration = Duration::from_secs(20);
 /// How long a request to the agent stays unacknowledged before it is sent again.
 const RESEND: Duration = Duration::from_secs(5);
 
+/// Seconds that the journal of a boot may take.
+const JOURNAL: u64 = 60;
+
 /// A machine under QEMU. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Guest {
@@ -50,6 +53,7 @@ pub struct Guest {
     listener: Listener,
     heard: Vec<Said>,
     met: bool,
+    card: bool,
     next: u64,
     begun: Instant,
     active: Instant,
@@ -105,6 +109,7 @@ impl Guest {
             listener: Listener::default(),
             heard: Vec::new(),
             met: false,
+            card: false,
             next: 1,
             begun,
             active: begun,
@@ -161,6 +166,7 @@ impl Guest {
         self.read_events()?;
         self.read_logs();
         self.read_agent();
+        self.late_card()?;
         if self.stopped.is_none() && self.qemu.try_wait()?.is_some() {
             self.read_logs();
             self.stopped = Some(self.quit_cause());
@@ -200,6 +206,24 @@ impl Guest {
                 Err(_) => break,
             }
         }
+    }
+
+    /// Plugs in the network card of a machine that gets it late: now that the agent is there, and out again when it restarts.
+    fn late_card(&mut self) -> Result<()> {
+        if self.met == self.card {
+            return Ok(());
+        }
+        let Some(card) = qemu::late_card(self.target) else {
+            return Ok(());
+        };
+        let answer = if self.met {
+            self.qmp.call("device_add", &card, MONITOR)
+        } else {
+            let card = json!({ "id": qemu::LATE_CARD });
+            self.qmp.call("device_del", &card, MONITOR)
+        };
+        self.card = self.met;
+        self.alive(answer).map(drop)
     }
 
     fn read_events(&mut self) -> Result<()> {
@@ -377,6 +401,21 @@ impl Guest {
                 return Err(Cause::Hung(text).into());
             }
             std::thread::sleep(TICK);
+        }
+    }
+
+    /// Takes what the system's journal has of this boot, its end if it is long. `None` when the machine does not live to tell.
+    pub fn journal(&mut self) -> Result<Option<PathBuf>> {
+        let command =
+            format!("journalctl --boot --no-pager --output=short-monotonic | tail --bytes={MAX_OUTPUT}");
+        match self.run(&command, JOURNAL) {
+            Ok(answer) => {
+                let path = self.dir.join(file::JOURNAL);
+                std::fs::write(&path, &answer.stdout)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(Some(path))
+            }
+            Err(error) => error.downcast::<Cause>().map(|_| None),
         }
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clic_host::UserError;
 use clic_recipe::plan::Machine;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::accel::Accel;
 
@@ -87,6 +88,8 @@ pub mod file {
     pub const FIRMWARE: &str = "firmware.log";
     /// QEMU's own messages.
     pub const QEMU: &str = "qemu.log";
+    /// What the guest's journal had.
+    pub const JOURNAL: &str = "journal.log";
     /// The screen.
     pub const SCREEN: &str = "screen.png";
 }
@@ -143,6 +146,21 @@ pub struct Setup<'a> {
     pub raspi: Option<&'a crate::raspi::Boot>,
 }
 
+/// The network card of a machine that gets it only once its system runs: arguments of QEMU's `device_add`.
+///
+/// A Raspberry Pi's is on USB. Linux' driver of its controller (dwc2) starts its host side over a moment after it has found
+/// what is plugged in, since QEMU's controller says at power-on that the kind of its plug has changed; on a busy host it has
+/// forgotten the device by then: "Not connected", and no network until the next boot (one boot in a dozen or so).
+/// Plugged in later, it is found as on a board.
+pub fn late_card(target: Target) -> Option<Value> {
+    // Right into the controller's one port: else QEMU puts a hub in between.
+    (target == Target::Raspi3b)
+        .then(|| json!({ "driver": "usb-net", "netdev": "net", "id": LATE_CARD, "port": "1" }))
+}
+
+/// What [`late_card`] is called.
+pub const LATE_CARD: &str = "card";
+
 /// QEMU's arguments. QEMU's standard input is the socket of its monitor, its standard output the socket of the guest's
 /// second serial port: sockets without a name cannot collide or be left behind.
 pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
@@ -198,7 +216,6 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
             "-drive",
             &format!("file={},format=raw,if=sd,cache=unsafe", file::DISK),
         ]);
-        add(&["-device", "usb-net,netdev=net"]);
         return Ok(args);
     }
     match setup.accel {

@@ -44,6 +44,8 @@ pub struct MachineReport {
     pub cases: Vec<Case>,
     /// What the serial console printed, if it was kept.
     pub log: Option<PathBuf>,
+    /// The end of the system's journal, if it was kept.
+    pub journal: Option<PathBuf>,
     /// The screen, if it was kept.
     pub screen: Option<PathBuf>,
     /// The clone that was booted, if it was kept. It has the tester's agent in it.
@@ -126,8 +128,13 @@ impl Case {
 impl MachineReport {
     /// Whether it came up and nothing failed.
     pub fn passed(&self) -> bool {
-        !matches!(self.verdict, Verdict::Failed { .. }) && !self.cases.iter().any(Case::failed)
+        passed(&self.verdict, &self.cases)
     }
+}
+
+/// Whether a machine came up and nothing failed.
+pub fn passed(verdict: &Verdict, cases: &[Case]) -> bool {
+    !matches!(verdict, Verdict::Failed { .. }) && !cases.iter().any(Case::failed)
 }
 
 impl Report {
@@ -175,6 +182,7 @@ impl Report {
             }
             for (what, path) in [
                 ("console", &machine.log),
+                ("journal", &machine.journal),
                 ("screen", &machine.screen),
                 ("disk", &machine.disk),
             ] {
@@ -282,6 +290,7 @@ mod tests {
             verdict,
             cases,
             log: None,
+            journal: None,
             screen: None,
             disk: None,
         };

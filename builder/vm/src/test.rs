@@ -18,15 +18,15 @@ use crate::console::Cause;
 use crate::guest::Guest;
 use crate::judge::{self, Judged};
 use crate::qemu::{Firmware, Setup, Target, file};
-use crate::report::{Case, MachineReport, Report, Verdict};
+use crate::report::{Case, MachineReport, Report, Verdict, passed};
 use crate::{checks, clone, cuts, raspi};
 
 /// How a test is to be run.
 #[derive(Clone, Debug)]
 pub struct TestOptions {
-    /// Where logs, screens and kept clones go: `<image's stem>.<machine>.log`, `.png`, `.img`.
+    /// Where logs, screens and kept clones go: `<image's stem>.<machine>.log`, `.journal.log`, `.png`, `.img`.
     pub out_dir: PathBuf,
-    /// Keeps log, screen and clone of machines that passed too.
+    /// Keeps logs, screen and clone of machines that passed too.
     pub keep: bool,
     /// Seconds from power-on to a verdict, instead of what the image says.
     pub timeout: Option<u64>,
@@ -257,10 +257,15 @@ impl Test<'_> {
             cut = cuts::cut(&setup, dir, start, cuts, self.seed(), &stage)?;
         }
         let mut restarts = 0;
+        let mut journal = None;
         let (judged, screen) = match Guest::start(&setup, dir) {
             Ok(mut guest) => {
                 let judged = judge::judge(&mut guest, timeout, self.checks, &stage)?;
                 restarts = guest.restarts();
+                if guest.met() && (self.options.keep || !passed(&judged.verdict, &judged.cases)) {
+                    stage.message("taking its journal");
+                    journal = guest.journal()?;
+                }
                 // A machine that is gone has no screen.
                 let screen = guest.screenshot().ok();
                 (judged, screen)
@@ -286,10 +291,11 @@ impl Test<'_> {
             verdict: judged.verdict,
             cases: cut.into_iter().chain(judged.cases).collect(),
             log: None,
+            journal: None,
             screen: None,
             disk: None,
         };
-        self.keep(&mut report, dir, screen.as_deref())?;
+        self.keep(&mut report, dir, journal.as_deref(), screen.as_deref())?;
         if report.passed() {
             stage.finish();
         }
@@ -303,19 +309,26 @@ impl Test<'_> {
 
     /// Moves what a person wants to see out of the scratch directory. What an earlier run left under these names would
     /// tell of another boot, so it goes.
-    fn keep(&self, report: &mut MachineReport, dir: &Path, screen: Option<&Path>) -> Result<()> {
+    fn keep(
+        &self,
+        report: &mut MachineReport,
+        dir: &Path,
+        journal: Option<&Path>,
+        screen: Option<&Path>,
+    ) -> Result<()> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let to = |extension: &str| {
             self.options
                 .out_dir
                 .join(format!("{stem}.{}.{extension}", report.name))
         };
-        let (log, png, disk) = (to("log"), to("png"), to("img"));
-        for old in [&log, &png, &disk] {
+        let (log, said, png, disk) = (to("log"), to("journal.log"), to("png"), to("img"));
+        for old in [&log, &said, &png, &disk] {
             let _ = std::fs::remove_file(old);
         }
         if self.options.keep || !report.passed() {
             report.log = Some(clone::keep(&dir.join(file::CONSOLE), log)?);
+            report.journal = journal.map(|journal| clone::keep(journal, said)).transpose()?;
             report.screen = screen.map(|screen| clone::keep(screen, png)).transpose()?;
         }
         if self.options.keep {
