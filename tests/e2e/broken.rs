@@ -6,13 +6,18 @@ use crate::support::{Said, clic, copy, debugfs, heavy, image, run, tool};
 
 /// Breaks a copy of the x86 image by debugfs commands and tests it on one firmware.
 fn test_broken(breakage: impl FnOnce(&Path) -> String) -> Said {
+    let dir = tempfile::tempdir_in(crate::support::work_dir()).unwrap();
+    test_broken_in(dir.path(), breakage)
+}
+
+/// As [`test_broken`]; logs are in `logs` of `dir` afterwards.
+fn test_broken_in(dir: &Path, breakage: impl FnOnce(&Path) -> String) -> Said {
     let image = image("x86-pc");
     let _turn = heavy();
-    let dir = tempfile::tempdir_in(crate::support::work_dir()).unwrap();
-    let broken = copy(&image, dir.path());
+    let broken = copy(&image, dir);
     let commands = breakage(&broken);
     debugfs(&broken, &commands);
-    let logs = dir.path().join("logs");
+    let logs = dir.join("logs");
     run(clic(["test", "--machine", "bios"])
         .arg(&broken)
         .arg("--logs")
@@ -82,7 +87,8 @@ fn with_a_wrong_root_uuid() {
 
 #[test]
 fn with_a_unit_that_fails() {
-    test_broken(|image| {
+    let dir = tempfile::tempdir_in(crate::support::work_dir()).unwrap();
+    test_broken_in(dir.path(), |image| {
         let unit = image.with_extension("service");
         std::fs::write(&unit, "[Unit]\nDescription=Fails\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo the reason of it all; exit 3'\n").unwrap();
         format!(
@@ -91,6 +97,11 @@ fn with_a_unit_that_fails() {
         )
     })
     .fails(1, &["no unit failed", "failed: broken.service", "the reason of it all"]);
+    let journal = dir.path().join("logs/minimal-x86-pc.bios.journal.log");
+    let journal = std::fs::read_to_string(journal).expect("the journal of what failed is kept");
+    for line in ["Linux version", "the reason of it all"] {
+        assert!(journal.contains(line), "no {line:?} in {journal}");
+    }
 }
 
 #[test]
