@@ -53,6 +53,7 @@ pub struct Guest {
     listener: Listener,
     heard: Vec<Said>,
     met: bool,
+    /// Whether [`qemu::late_card`] is plugged in.
     card: bool,
     next: u64,
     begun: Instant,
@@ -210,7 +211,7 @@ impl Guest {
 
     /// Plugs in the network card of a machine that gets it late: now that the agent is there, and out again when it restarts.
     fn late_card(&mut self) -> Result<()> {
-        if self.met == self.card {
+        if self.met == self.card || self.stopped.is_some() {
             return Ok(());
         }
         let Some(card) = qemu::late_card(self.target) else {
