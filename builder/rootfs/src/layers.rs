@@ -18,15 +18,31 @@ use sha2::{Digest, Sha256};
 use crate::inside::job::{Done, LayerTar};
 use crate::resolution::Package;
 
-/// Everything that shapes a stage's result: a name for people, and a value that differs when it does.
+/// Everything that shapes a layer: what shapes the layers below it, lowest first, and its own inputs in their order. An input is a
+/// name for people, and a value that differs when it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Inputs(BTreeMap<String, String>);
+pub struct Inputs {
+    below: Vec<Vec<Input>>,
+    own: Vec<Input>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Input(String, String);
 
 impl Inputs {
-    /// Notes one input: `package bash`, `5.2.15-2+b7 ...`.
+    /// Those of a layer over the one that `self` shapes: none of its own yet.
+    #[must_use]
+    pub fn above(&self) -> Self {
+        let own = std::iter::once(&self.own);
+        Self {
+            below: self.below.iter().chain(own).cloned().collect(),
+            own: Vec::new(),
+        }
+    }
+
+    /// Notes one input after the others: `package bash`, `5.2.15-2+b7 ...`.
     pub fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
+        self.own.push(Input(name.into(), value.into()));
     }
 
     /// Notes exactly which package it is.
@@ -37,31 +53,27 @@ impl Inputs {
         );
     }
 
-    /// The stage's key: lower-case hex SHA-256 of all of it.
+    /// The layer's key: lower-case hex SHA-256 of the key of the layer below and the layer's own inputs, as they follow one another.
     pub fn key(&self) -> Result<String> {
-        Ok(hex(&Sha256::digest(serde_json::to_vec(self)?)))
+        let mut key = String::new();
+        for inputs in self.below.iter().chain([&self.own]) {
+            key = hex(&Sha256::digest(serde_json::to_vec(&(key, inputs))?));
+        }
+        Ok(key)
     }
 
-    /// What is different from `before`, for people: `overlay file /etc/motd changed`.
+    /// What is different from `before`, for people: `file /etc/motd of base changed`. What is different in a layer below counts as
+    /// well: it is why this one has to be made.
     pub fn difference(&self, before: &Self) -> String {
         const SHOWN: usize = 3;
-        let mut found = Vec::new();
-        let names: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
-        for name in names {
-            let short = |value: &String| value.split(' ').next().unwrap_or_default().to_owned();
-            match (before.0.get(name), self.0.get(name)) {
-                (None, Some(_)) => found.push(format!("{name} is new")),
-                (Some(_), None) => found.push(format!("{name} is gone")),
-                (Some(old), Some(new)) if old != new => {
-                    let (old, new) = (short(old), short(new));
-                    if name.starts_with("package ") && old != new {
-                        found.push(format!("{name}: {old} -> {new}"));
-                    } else {
-                        found.push(format!("{name} changed"));
-                    }
-                }
-                _ => {}
-            }
+        let (then, now) = (before.by_name(), self.by_name());
+        let names: BTreeSet<&str> = then.keys().chain(now.keys()).copied().collect();
+        let mut found: Vec<String> = names
+            .into_iter()
+            .filter_map(|name| change(name, then.get(name), now.get(name)))
+            .collect();
+        if found.is_empty() {
+            found.push(self.moved(before));
         }
         let more = found.len().saturating_sub(SHOWN);
         found.truncate(SHOWN);
@@ -70,6 +82,49 @@ impl Inputs {
             text += &format!(", and {more} more");
         }
         text
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Input> {
+        self.below.iter().flatten().chain(&self.own)
+    }
+
+    /// The values of each name, in their order.
+    fn by_name(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Input(name, value) in self.all() {
+            by_name.entry(name).or_default().push(value);
+        }
+        by_name
+    }
+
+    /// The first input that has come before another one.
+    fn moved(&self, before: &Self) -> String {
+        let mut both = self.all().zip(before.all());
+        match both.find(|(now, then)| now != then) {
+            Some((now, then)) => format!("in another order: {} comes before {}", now.0, then.0),
+            None => "the same in other layers".to_owned(),
+        }
+    }
+}
+
+/// What happened to the input `name`, if anything did.
+fn change(name: &str, before: Option<&Vec<&str>>, now: Option<&Vec<&str>>) -> Option<String> {
+    let version = |values: &[&str]| {
+        values
+            .iter()
+            .find_map(|value| value.split(' ').next())
+            .map(str::to_owned)
+    };
+    match (before, now) {
+        (None, _) => Some(format!("{name} is new")),
+        (_, None) => Some(format!("{name} is gone")),
+        (Some(old), Some(new)) if old == new => None,
+        (Some(old), Some(new)) => match (version(old), version(new)) {
+            (Some(old), Some(new)) if name.starts_with("package ") && old != new => {
+                Some(format!("{name}: {old} -> {new}"))
+            }
+            _ => Some(format!("{name} changed")),
+        },
     }
 }
 

@@ -76,7 +76,7 @@ impl<'a> Stages<'a> {
     pub fn run(mut self) -> Result<(TarTree, Option<Counts>)> {
         let mut done: Vec<LayerTar> = Vec::new();
         let mut changed = Vec::new();
-        let steps = steps(self.spec)?;
+        let steps = steps(self.spec);
         for (at, step) in steps.iter().enumerate() {
             let (layer, other) = self.step(step, steps.get(at + 1), &done)?;
             done.push(layer.tar);
@@ -251,7 +251,7 @@ pub struct Forecast {
 pub fn forecast(spec: &TreeSpec<'_>, store: &Store) -> Result<Vec<Forecast>> {
     let layers = Layers::unverified(store);
     let last = layers.last(&spec.name())?;
-    let all = steps(spec)?;
+    let all = steps(spec);
     let each = all.iter().map(|step| {
         let (cached, why) = match look(spec, &layers, &last, step)? {
             Found::Layer { why, .. } => (true, why),

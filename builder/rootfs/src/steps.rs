@@ -6,7 +6,6 @@
 //! tree has       packages       boot loader         boot loader's commands
 //! ```
 
-use anyhow::Result;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 
 use crate::layers::Inputs;
@@ -62,7 +61,7 @@ pub fn preseeds(spec: &TreeSpec<'_>, part: Part) -> Vec<String> {
 }
 
 /// The stages with their inputs; one without packages is left out.
-pub fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
+pub fn steps(spec: &TreeSpec<'_>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (part, id, title) in [
         (Part::Base, "base", "Base system"),
@@ -78,7 +77,7 @@ pub fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
         if packages.is_empty() {
             continue;
         }
-        let mut inputs = common(spec, steps.last())?;
+        let mut inputs = common(spec, steps.last());
         for package in packages {
             inputs.add_package(package);
         }
@@ -93,7 +92,7 @@ pub fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
             kind: Kind::Packages(part),
         });
     }
-    let below = common(spec, steps.last())?;
+    let below = common(spec, steps.last());
     steps.push(Step {
         id: "customize",
         title: "Files, units, initramfs",
@@ -101,7 +100,7 @@ pub fn steps(spec: &TreeSpec<'_>) -> Result<Vec<Step>> {
         shape: customized(below, spec, false),
         kind: Kind::Customize,
     });
-    Ok(steps)
+    steps
 }
 
 /// The last stage's inputs; `contents`: with those of regular files.
@@ -121,18 +120,17 @@ fn customized(mut inputs: Inputs, spec: &TreeSpec<'_>, contents: bool) -> Inputs
     inputs
 }
 
-/// What shapes every stage, and the one below.
-fn common(spec: &TreeSpec<'_>, below: Option<&Step>) -> Result<Inputs> {
-    let mut inputs = Inputs::default();
+/// Nothing of its own yet, over the stage below; the first one has what shapes every stage.
+fn common(spec: &TreeSpec<'_>, below: Option<&Step>) -> Inputs {
     if let Some(below) = below {
-        inputs.add(format!("stage {}", below.id), below.inputs.key()?);
-    } else {
-        inputs.add("engine", env!("CLIC_ENGINE"));
-        inputs.add("architecture", spec.plan.arch.debian());
-        inputs.add("suite", &spec.resolution.suite);
-        inputs.add("date of the archive", spec.resolution.epoch.to_string());
+        return below.inputs.above();
     }
-    Ok(inputs)
+    let mut inputs = Inputs::default();
+    inputs.add("engine", env!("CLIC_ENGINE"));
+    inputs.add("architecture", spec.plan.arch.debian());
+    inputs.add("suite", &spec.resolution.suite);
+    inputs.add("date of the archive", spec.resolution.epoch.to_string());
+    inputs
 }
 
 /// Everything of a file that shapes the tree.
