@@ -400,8 +400,12 @@ fn with_figures(error: anyhow::Error, out: &Path, needed: u64, free: u64) -> any
 }
 
 fn release(release: &clic_rootfs::Release) -> manifest::Release {
+    // Where a directory of the build host is, is nobody else's business.
+    let is_elsewhere = release.url.starts_with("http");
     manifest::Release {
-        path: format!("dists/{}/InRelease", release.suite),
+        source: release.source.clone(),
+        url: is_elsewhere.then(|| release.url.clone()),
+        suite: release.suite.clone(),
         date: i64::try_from(release.date).unwrap_or(i64::MAX),
         sha256: release.sha256.clone(),
     }
@@ -458,6 +462,35 @@ fn report(written: &Written, seconds: f64, context: &Context) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// YunoHost's archive and Debian's have a suite of one name.
+    #[test]
+    fn the_manifest_says_which_archive_a_release_is_of() {
+        let said = |source: &str, url: &str| {
+            let release = clic_rootfs::Release {
+                source: source.into(),
+                url: url.into(),
+                suite: "bookworm".into(),
+                components: vec!["main".into()],
+                date: 1,
+                sha256: "aa".into(),
+            };
+            serde_json::to_value(super::release(&release)).unwrap()
+        };
+        assert_eq!(
+            said("yunohost", "https://yunohost.example/debian"),
+            json!({
+                "source": "yunohost", "url": "https://yunohost.example/debian",
+                "suite": "bookworm", "date": 1, "sha256": "aa",
+            })
+        );
+        // Where a directory is on the build host is nobody else's business.
+        let directory = said("debian", "file:/srv/debian");
+        assert_eq!(
+            (&directory["source"], &directory["url"]),
+            (&json!("debian"), &json!(null))
+        );
+    }
 
     #[test]
     fn a_disk_that_fills_up_while_the_image_is_written_is_said_with_figures() {

@@ -30,7 +30,13 @@ pub fn inputs(plan: &Plan, resolution: &Resolution) -> Result<Inputs> {
     inputs.add("date of the archive", resolution.epoch.to_string());
     inputs.add("the device's package sources", resolution.sources_list());
     for release in &resolution.releases {
-        inputs.add(format!("archive {}", release.suite), &release.sha256);
+        let clic_rootfs::Release {
+            sha256, url, suite, ..
+        } = release;
+        inputs.add(
+            format!("archive {}", release.source),
+            format!("{sha256} {url} {suite}"),
+        );
     }
     for package in &resolution.packages {
         inputs.add_package(package);
@@ -226,6 +232,42 @@ mod tests {
             Earlier::Same(written) => panic!("taken as it is: {}", written.image.path.display()),
             Earlier::Different(why) => why,
         }
+    }
+
+    /// YunoHost's archive and Debian's have a suite of one name.
+    #[test]
+    fn archives_with_a_suite_of_one_name_are_told_apart() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tree = clic_recipe::Tree::open(&tree).unwrap();
+        let options = clic_recipe::ResolveOptions::default();
+        let plan = clic_recipe::resolve(&tree, "minimal", "x86-pc", &options).unwrap();
+        let of = |debian: &str, yunohost: &str| {
+            let release = |source: &str, url: &str, sha256: &str| clic_rootfs::Release {
+                source: source.into(),
+                url: url.into(),
+                suite: "bookworm".into(),
+                components: vec!["main".into()],
+                date: 1,
+                sha256: sha256.into(),
+            };
+            let resolution = Resolution {
+                arch: "amd64".into(),
+                suite: "bookworm".into(),
+                epoch: 1,
+                releases: vec![
+                    release("debian", "http://debian.example", debian),
+                    release("yunohost", "https://yunohost.example", yunohost),
+                ],
+                packages: Vec::new(),
+                content: Vec::new(),
+                tools: Vec::new(),
+                locked: None,
+            };
+            inputs(&plan, &resolution).unwrap()
+        };
+        let before = of("aa", "bb");
+        assert_eq!(of("aa", "cc").difference(&before), "archive yunohost changed");
+        assert_eq!(of("cc", "bb").difference(&before), "archive debian changed");
     }
 
     #[test]
