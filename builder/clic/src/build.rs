@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use clic_debian::uri::without_login;
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
 use clic_image::compress::Compression;
@@ -27,7 +28,6 @@ use clic_image::tree::Tree;
 use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
-use clic_rootfs::mirror::without_login;
 use clic_rootfs::{Mirrors, Sandbox};
 use clic_store::{NoSpace, Publishing, Store, space};
 use serde_json::json;

@@ -9,6 +9,7 @@ mod zim;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
+use clic_debian::date;
 use clic_host::{Progress, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::resolution::{Package, Resolution};
 use crate::tarball::{Kind, TarTree};
-use crate::{control, tools};
+use crate::tools;
 
 /// Where bundles are on the device, each in a directory of its name.
 pub const DIRECTORY: &str = "srv/clic/content";
@@ -221,7 +222,7 @@ impl Maker<'_> {
 
     /// A tree with one file, [`ZIM`]: what `made` is, as a ZIM file.
     fn zim(&self, bundle: &Bundle, item: &BundleItem, made: &Made<'_>) -> Result<TarTree> {
-        let date = control::show_date(self.resolution.epoch);
+        let date = date::show(self.resolution.epoch);
         let day = date.split(' ').next().unwrap_or_default().to_owned();
         let words = zim::Words::of(bundle, item, day);
         let zim = Made::Zim(item.size(), &words, tools::makers_key(self.resolution), made);

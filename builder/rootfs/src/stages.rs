@@ -360,7 +360,7 @@ fn accelerate(
     store: &Store,
     stage: &Stage,
 ) -> Result<Option<Accel>> {
-    let (Some(emulator), Some(host)) = (sandbox.emulator(), tools::host_arch()) else {
+    let (Some(emulator), Some(host)) = (sandbox.emulator(), clic_debian::arch::host_arch()) else {
         return Ok(None);
     };
     let resolution = spec.resolution;

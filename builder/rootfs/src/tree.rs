@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::accel::Counts;
 use crate::stages::Stages;
 use crate::tarball::TarTree;
-use crate::{Resolution, clean, content, control, files};
+use crate::{Resolution, clean, content, files};
+use clic_debian::control;
 
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug)]

@@ -4,11 +4,11 @@
 //! initramfs or firmware. We write the same files with the same bytes, so that the first upgrade changes nothing but
 //! what it means to.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::version;
 use clic_recipe::plan::{Plan, TreeFile};
 
 use crate::ids::Ids;
@@ -190,7 +190,7 @@ fn newest(tree: &Tree, prefix: &str) -> Option<String> {
     tree.children("/boot")
         .filter_map(|(name, _)| std::str::from_utf8(name).ok()?.strip_prefix(prefix))
         .filter(|version| !version.ends_with(".dpkg-bak") && !version.ends_with(".old-dkms"))
-        .max_by(|a, b| compare_versions(a, b))
+        .max_by(|a, b| version::compare_part(a, b))
         .map(str::to_owned)
 }
 
@@ -224,43 +224,6 @@ fn device_trees(tree: &Tree, version: &str) -> Result<BTreeMap<String, Data>> {
         );
     }
     Ok(found)
-}
-
-/// Debian's order of versions (Policy 5.6.12): digits by value, letters before the rest, `~` before everything.
-fn compare_versions(a: &str, b: &str) -> Ordering {
-    fn weight(byte: Option<u8>) -> i32 {
-        match byte {
-            Some(b'~') => -1,
-            None => 0,
-            Some(byte) if byte.is_ascii_digit() => 0,
-            Some(byte) if byte.is_ascii_alphabetic() => i32::from(byte),
-            Some(byte) => i32::from(byte) + 256,
-        }
-    }
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    while !a.is_empty() || !b.is_empty() {
-        let text = |rest: &[u8]| rest.first().is_some_and(|byte| !byte.is_ascii_digit());
-        while text(a) || text(b) {
-            match weight(a.first().copied()).cmp(&weight(b.first().copied())) {
-                Ordering::Equal => (a, b) = (a.get(1..).unwrap_or_default(), b.get(1..).unwrap_or_default()),
-                unequal => return unequal,
-            }
-        }
-        let digits = |rest: &[u8]| rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let ((x, a_rest), (y, b_rest)) = (a.split_at(digits(a)), b.split_at(digits(b)));
-        let significant = |number: &[u8]| {
-            number
-                .iter()
-                .position(|byte| *byte != b'0')
-                .unwrap_or(number.len())
-        };
-        let (x, y) = (&x[significant(x)..], &y[significant(y)..]);
-        match x.len().cmp(&y.len()).then(x.cmp(y)) {
-            Ordering::Equal => (a, b) = (a_rest, b_rest),
-            unequal => return unequal,
-        }
-    }
-    Ordering::Equal
 }
 
 #[cfg(test)]
@@ -401,7 +364,7 @@ mod tests {
             "6.012.1",
             "6.12+x",
         ];
-        versions.sort_by(|a, b| compare_versions(a, b));
+        versions.sort_by(|a, b| version::compare_part(a, b));
         assert_eq!(
             versions,
             [

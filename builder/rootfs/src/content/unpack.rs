@@ -12,8 +12,8 @@ use clic_host::cancel;
 use clic_recipe::plan::Unpack;
 use clic_store::space::io_error;
 
-use crate::deb::{self, Deb};
 use crate::tarball::{Entry, Kind, TarTree};
+use clic_debian::deb::{self, Deb};
 
 /// Most files of one archive: four times what the largest web site that anybody carries around has.
 const MOST_FILES: usize = 1_000_000;
@@ -369,7 +369,7 @@ pub fn package_directory(
 fn each(
     deb: &Deb,
     installed_size: u64,
-    mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, crate::deb::Metered<'_>>) -> Result<()>,
+    mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, clic_debian::deb::Metered<'_>>) -> Result<()>,
 ) -> Result<()> {
     let left = Cell::new(deb::most(installed_size));
     let mut archive = tar::Archive::new(deb.data(&left)?);

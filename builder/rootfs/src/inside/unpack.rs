@@ -19,7 +19,7 @@ use tar::EntryType;
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
 use super::sums::{self, Summed, Sums};
-use crate::deb::{self, Control, Deb};
+use clic_debian::deb::{self, Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
 const IDS: u64 = crate::sandbox::IDS as u64;
