@@ -4,6 +4,7 @@
 
 pub mod cancel;
 pub mod error;
+pub mod figures;
 pub mod log;
 pub mod parallel;
 pub mod process;

@@ -138,7 +138,7 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
 }
 
 /// Makes directories down to this one, where they are not.
-pub(crate) fn directories(tree: &mut TarTree, path: &str) -> Result<()> {
+pub fn directories(tree: &mut TarTree, path: &str) -> Result<()> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     for end in ends {
         let part = &path[..end];
