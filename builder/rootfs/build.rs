@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Everything whose code shapes a layer: this room, and the rooms before it that read packages and trees.
-const SOURCES: [&str; 3] = ["src", "handler/src", "../debian/src"];
+const SOURCES: [&str; 4] = ["src", "handler/src", "../debian/src", "../tree/src"];
 
 fn main() {
     for source in SOURCES {

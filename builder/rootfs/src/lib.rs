@@ -37,7 +37,6 @@ pub mod sandbox;
 mod sources;
 mod stages;
 mod steps;
-pub mod tarball;
 pub mod tools;
 pub mod tree;
 mod unknown;
