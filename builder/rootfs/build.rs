@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Everything whose code shapes a layer: this room, those before it that read packages and trees, and what orders the work in it.
-const SOURCES: [&str; 4] = ["src", "handler/src", "../debian/src", "../engine/src/make"];
+const SOURCES: [&str; 5] = [
+    "src",
+    "handler/src",
+    "../debian/src",
+    "../tree/src",
+    "../engine/src/make",
+];
 
 fn main() {
     for source in SOURCES {

@@ -9,9 +9,9 @@ use clic_debian::version::compare as compare_versions;
 use clic_host::UserError;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
-use clic_rootfs::tarball::TarTree;
 use clic_rootfs::{Resolution, app};
 use clic_store::{Download, NoSpace, Store};
+use clic_tree::FileTree;
 
 use crate::session::Session;
 
@@ -28,7 +28,7 @@ pub struct App<'a> {
     /// Its service.
     pub service: &'a Service,
     /// Its folder.
-    pub files: TarTree,
+    pub files: FileTree,
     /// What tells one folder from another.
     pub identity: String,
     /// What is done to install it, in the running system.
@@ -118,7 +118,7 @@ fn download(service: &Service) -> Option<Download> {
 }
 
 /// The folder in an archive that the store has.
-fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<TarTree> {
+fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<FileTree> {
     let path = store
         .verified(sha256)?
         .context("the archive has left the store")?;
@@ -135,7 +135,7 @@ fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<TarTree> {
     })
 }
 
-fn manifest(plan: &Plan, service: &Service, files: &TarTree) -> Result<Manifest> {
+fn manifest(plan: &Plan, service: &Service, files: &FileTree) -> Result<Manifest> {
     let text = files
         .content("manifest.toml")?
         .and_then(|bytes| String::from_utf8(bytes).ok());

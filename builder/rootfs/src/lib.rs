@@ -33,7 +33,6 @@ pub mod resolution;
 pub mod resolve;
 pub mod sandbox;
 mod sources;
-pub mod tarball;
 pub mod tools;
 mod unknown;
 

@@ -14,13 +14,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use clic_host::{Stage, UserError};
 use clic_image::assemble::assemble;
-use clic_image::tree::Tree;
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, PartitionSize, Service, TreeFile};
 use clic_rootfs::app;
 use clic_rootfs::inside::job::Done;
-use clic_rootfs::tarball::{Entry, Kind, TarTree};
 use clic_store::space::io_error;
+use clic_tree::{Entry, FileTree, Kind};
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
@@ -111,7 +110,7 @@ fn from(steps: &[Bake]) -> &str {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// New and changed entries.
-    pub(crate) tree: TarTree,
+    pub(crate) tree: FileTree,
     /// Paths that are gone.
     pub(crate) removed: Vec<Vec<u8>>,
 }
@@ -166,7 +165,7 @@ impl<'a> Site<'a> {
             }
         };
         self.kept.note(&layer.id, &layer.inputs)?;
-        self.tree.lay(TarTree::read(&kept.tar.tar)?, &kept.tar.removed);
+        self.tree.lay(FileTree::read(&kept.tar.tar)?, &kept.tar.removed);
         Ok(())
     }
 
@@ -190,7 +189,6 @@ impl<'a> Site<'a> {
         // Without it nothing can be started.
         clean::lay(&mut tree, &image.description)?;
         tree.clamp(image.resolution.epoch);
-        let tree = Tree::from_root(&tree)?;
         let (free, memory) = bake.app().map_or((0, 0), |app| (app.free, app.memory));
         assemble(
             &roomy(image.plan, free),
@@ -216,8 +214,8 @@ impl<'a> Site<'a> {
 
 /// Those of `files` that bakes have made something else of, or taken away: what a step has made of a file is the step's.
 pub(super) fn changed<'a>(
-    before: &TarTree,
-    after: &TarTree,
+    before: &FileTree,
+    after: &FileTree,
     files: &'a [TreeFile],
 ) -> Result<BTreeSet<&'a str>> {
     let mut changed = BTreeSet::new();
@@ -277,7 +275,7 @@ fn leave_out_services(changes: &mut Changes) {
 }
 
 /// Whether what is at `path` is something else in another tree.
-fn differs(one: &TarTree, other: &TarTree, path: &str) -> Result<bool> {
+fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
     let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
         return Ok(one.get(path).is_some() != other.get(path).is_some());
     };
@@ -291,8 +289,8 @@ fn differs(one: &TarTree, other: &TarTree, path: &str) -> Result<bool> {
 }
 
 /// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
-fn changes(before: &TarTree, tar: &Path, paths: &Path) -> Result<Changes> {
-    let mut tree = TarTree::read(tar).context("what the bake changed")?;
+fn changes(before: &FileTree, tar: &Path, paths: &Path) -> Result<Changes> {
+    let mut tree = FileTree::read(tar).context("what the bake changed")?;
     let secrets = Secrets::declared([before, &tree])?;
     let stays = |path: &[u8]| {
         let path = String::from_utf8_lossy(path);
@@ -322,7 +320,7 @@ mod tests {
     fn what_changed_comes_out_and_what_a_run_leaves_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let (tar, paths) = (dir.path().join("tar"), dir.path().join("paths"));
-        let mut before = TarTree::default();
+        let mut before = FileTree::default();
         for path in ["/etc/kept", "/etc/gone", "/var/log/gone"] {
             before.write_file(path, b"old".to_vec());
         }
@@ -330,7 +328,7 @@ mod tests {
         before.write_file("/usr/lib/clic/first-boot.d/50-pads.toml", step.to_vec());
         // An empty one keeps its place.
         before.write_file("/etc/pads/a.key", Vec::new());
-        let mut after = TarTree::default();
+        let mut after = FileTree::default();
         for path in [
             "/etc/new",
             "/var/log/new",
@@ -379,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_clic_service_makes_of_services_does_not_come_out() {
-        let mut tree = TarTree::default();
+        let mut tree = FileTree::default();
         for path in [
             "/etc/nginx/clic.d/services/wiki.conf",
             "/var/lib/clic/services/portal.json",
@@ -396,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_another_now_is_told() {
-        let mut before = TarTree::default();
+        let mut before = FileTree::default();
         before.write_file("/etc/shift", b"x".to_vec());
         before.write_file("/etc/same", b"same".to_vec());
         before.write_file("/etc/other", b"old".to_vec());

@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use clic_debian::control;
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
-use clic_rootfs::tarball::TarTree;
 use clic_rootfs::{Resolution, clean, content, files};
 use clic_store::space;
+use clic_tree::{FileTree, Follow, shown};
 
 use super::Site;
 use crate::image::Image;
@@ -83,7 +83,7 @@ struct Installed {
 }
 
 /// Takes the build's traces away and writes what only we know.
-fn finish(tree: &mut TarTree, image: &Image<'_>) {
+fn finish(tree: &mut FileTree, image: &Image<'_>) {
     // Both as asked for and where symlinks of the tree lead.
     let ours: BTreeSet<String> = image
         .files
@@ -91,7 +91,9 @@ fn finish(tree: &mut TarTree, image: &Image<'_>) {
         .flat_map(|file| {
             [
                 Some(file.path.clone()),
-                tree.resolve(&file.path, false).map(|path| format!("/{path}")),
+                tree.resolve(&file.path, Follow::Directories)
+                    .map(|path| shown(&path))
+                    .ok(),
             ]
         })
         .flatten()
@@ -117,7 +119,7 @@ fn finish(tree: &mut TarTree, image: &Image<'_>) {
 }
 
 /// Lays a file over a finished tree.
-pub(super) fn lay(tree: &mut TarTree, file: &TreeFile) -> Result<()> {
+pub(super) fn lay(tree: &mut FileTree, file: &TreeFile) -> Result<()> {
     let TreeFileKind::File(content) = &file.kind else {
         bail!("{} is no file", file.path);
     };
@@ -125,10 +127,10 @@ pub(super) fn lay(tree: &mut TarTree, file: &TreeFile) -> Result<()> {
 }
 
 /// Writes a file, in directories that need not be there.
-fn write(tree: &mut TarTree, path: &str, bytes: Vec<u8>) -> Result<()> {
+fn write(tree: &mut FileTree, path: &str, bytes: Vec<u8>) -> Result<()> {
     let path = path.trim_start_matches('/');
     if let Some((parent, _)) = path.rsplit_once('/') {
-        content::directories(tree, parent)?;
+        tree.make_directories(parent)?;
     }
     tree.write_file(path, bytes);
     Ok(())
@@ -150,7 +152,7 @@ fn extended_states(resolution: &Resolution) -> String {
 }
 
 /// The packages in the tree's own database. One that is not fully installed is an error.
-fn installed(tree: &TarTree) -> Result<Vec<Installed>> {
+fn installed(tree: &FileTree) -> Result<Vec<Installed>> {
     let status = tree
         .content("var/lib/dpkg/status")?
         .context("the tree has no package database")?;

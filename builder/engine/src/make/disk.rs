@@ -9,7 +9,6 @@ use clic_image::embedded::ImageDescription;
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
-use clic_image::tree::Tree;
 use clic_recipe::plan::{Content, Data, TreeFile, TreeFileKind};
 use clic_store::{NoSpace, Publishing, sha256, space};
 
@@ -60,12 +59,11 @@ impl Site<'_> {
         // At least the files' own bytes; how much more, the file systems decide.
         space::ensure(out, self.bytes, "writing the image")?;
         self.disk.free = space::free(out).unwrap_or(0);
-        let tree = Tree::from_root(&self.tree)?;
         let mut file = clic_store::publish(&out.join(format!("{}.img", image.name())))?;
         let assembled = assemble(
             image.plan,
             &image.ids,
-            &tree,
+            &self.tree,
             image.epoch,
             file.file(),
             &why,

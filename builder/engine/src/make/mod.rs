@@ -16,7 +16,7 @@ use clic_image::embedded::ImageDescription;
 use clic_recipe::plan::TreeFile;
 use clic_rootfs::accel::Counts;
 use clic_rootfs::content;
-use clic_rootfs::tarball::TarTree;
+use clic_tree::FileTree;
 use clic_vm::bake::seal;
 
 use crate::apps;
@@ -67,9 +67,9 @@ pub struct Site<'a> {
     session: Session<'a>,
     kept: Kept<'a>,
     stages: Stages<'a>,
-    tree: TarTree,
+    tree: FileTree,
     /// As it was before the first bake, if there is one.
-    unbaked: Option<TarTree>,
+    unbaked: Option<FileTree>,
     /// How programs of a foreign tree were started.
     starts: Option<Counts>,
     /// What we have put into the tree ourselves. What a bake has made of a file is the bake's.
@@ -95,7 +95,7 @@ impl<'a> Site<'a> {
             session,
             kept: Kept::of(session.store, &image.name())?,
             stages: Stages::default(),
-            tree: TarTree::default(),
+            tree: FileTree::default(),
             unbaked: None,
             starts: None,
             description: ImageDescription::new(image.plan, image.epoch, files.iter().copied()),
@@ -131,7 +131,7 @@ impl<'a> Site<'a> {
 
     /// The tree as it is so far.
     #[cfg(test)]
-    pub(crate) fn tree(&self) -> &TarTree {
+    pub(crate) fn tree(&self) -> &FileTree {
         &self.tree
     }
 

@@ -17,9 +17,9 @@ use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_rootfs::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
 use clic_rootfs::inside::restore;
 use clic_rootfs::prefetch::Prefetch;
-use clic_rootfs::tarball::TarTree;
 use clic_rootfs::{Part, files};
 use clic_store::space::io_error;
+use clic_tree::FileTree;
 
 use super::workshop::Workshop;
 use super::{Found, Site, look};
@@ -304,7 +304,7 @@ pub(super) fn unread<'a>(
             .filter(|file| !is_same(&file.path))
             .collect();
         // What a command has replaced without reading it is not ours to replace.
-        let tree = TarTree::read(&found.tar.tar)?;
+        let tree = FileTree::read(&found.tar.tar)?;
         let as_placed = |file: &&TreeFile| -> Result<bool> {
             let there = tree.content(&file.path)?;
             Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&files::hash(&bytes))))

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, Category, Place, Service, ServiceKind, ServiceState, Texts};
-use clic_rootfs::tarball::TarTree;
+use clic_tree::FileTree;
 
 use super::*;
 use crate::make::Options;
@@ -31,7 +31,7 @@ fn bake(kitchen: &Kitchen, plan: &Plan, apps: &[App<'_>]) -> (Vec<String>, Vec<S
                 .unwrap();
             assert!(!forecast.cached, "{forecast:?}");
             made.push(format!("{}: {}", layer.id, forecast.why));
-            let mut tree = TarTree::default();
+            let mut tree = FileTree::default();
             let commands: Vec<&str> = bake.steps().iter().map(|step| step.command.as_str()).collect();
             tree.write_file(&format!("did/{}", layer.id), commands.join(", ").into());
             Ok(Changes {
@@ -210,7 +210,7 @@ fn apps_in_another_order_are_other_layers() {
     let services = ["wiki", "pad"].map(|name| service(&plan, name));
     let app = |service| App {
         service,
-        files: TarTree::default(),
+        files: FileTree::default(),
         identity: format!("folder of {}", service.name),
         steps: vec![Bake {
             name: "it is installed".to_owned(),
