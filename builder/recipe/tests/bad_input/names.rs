@@ -187,7 +187,7 @@ fn steps_of_one_name() {
     // Names are templates: only a recipe tells what becomes of them.
     tree.edit(RECIPE, "[\"base\"]", "[\"base\", \"portal\"]");
     assert_eq!(
-        two("of {{ recipe }}", "of minimal").trim_end(),
+        two("of {{ recipe.name }}", "of minimal").trim_end(),
         format!("overlays/portal/overlay.toml:8:8: step `of minimal` is declared twice{help}")
     );
 }
