@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Everything whose code shapes a layer: this room, and the rooms before it that read packages and trees.
-const SOURCES: [&str; 4] = ["src", "handler/src", "../debian/src", "../tree/src"];
+const SOURCES: [&str; 5] = [
+    "src",
+    "handler/src",
+    "../archive/src",
+    "../debian/src",
+    "../tree/src",
+];
 
 fn main() {
     for source in SOURCES {

@@ -16,8 +16,8 @@ use clic_store::space::io_error;
 use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
 use serde::Serialize;
 
-use crate::resolution::{Package, Resolution};
 use crate::tools;
+use clic_archive::resolution::{Package, Resolution};
 use clic_tree::{Entry, FileTree, Kind, NEW};
 
 /// Where bundles are on the device, each in a directory of its name.

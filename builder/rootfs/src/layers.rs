@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::inside::job::{Done, LayerTar};
-use crate::resolution::Package;
+use clic_archive::resolution::Package;
 
 /// Everything that shapes a stage's result: a name for people, and a value that differs when it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,10 +18,10 @@ use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Pa
 use crate::inside::restore;
 use crate::inside::say::{self, Said};
 use crate::layers::{Last, Layer, Layers, Trace};
-use crate::parts::Part;
 use crate::steps::{Kind, Step, preseeds, regular_files, steps};
 use crate::tree::TreeSpec;
 use crate::{Sandbox, files, inside, tools};
+use clic_archive::parts::Part;
 use clic_tree::FileTree as TarTree;
 
 /// A tree's stages on their way.

@@ -10,8 +10,8 @@ use anyhow::Result;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 
 use crate::layers::Inputs;
-use crate::parts::Part;
 use crate::tree::TreeSpec;
+use clic_archive::parts::Part;
 
 /// One stage.
 pub struct Step {

@@ -22,7 +22,7 @@ use clic_store::{Store, sha256, sha256_of};
 use sha2::{Digest, Sha256};
 
 use crate::accel;
-use crate::resolution::{Package, Resolution};
+use clic_archive::resolution::{Package, Resolution};
 use clic_debian::deb::{self, Deb};
 
 /// Where a package has programs and libraries; the rest of it is not unpacked.

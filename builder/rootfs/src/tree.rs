@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::accel::Counts;
 use crate::stages::Stages;
-use crate::{Resolution, clean, content, files};
+use crate::{clean, content, files};
+use clic_archive::Resolution;
 use clic_debian::control;
 use clic_tree::{FileTree as TarTree, Follow, shown};
 

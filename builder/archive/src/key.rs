@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clic_host::{Cmd, UserError};
 use clic_recipe::plan::{PackageSource, Plan};
 
-use crate::lock::Lock;
+use crate::inputs::SourceInput;
 
 /// The one key of a key file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,9 +149,9 @@ impl Pins {
         }
     }
 
-    /// Adds those of a lock, called `by`, for sources that have none.
-    pub fn add(&mut self, lock: &Lock, by: &str) {
-        for source in &lock.inputs.sources {
+    /// Adds those of a lock's sources, called `by`, for sources that have none.
+    pub fn add(&mut self, sources: &[SourceInput], by: &str) {
+        for source in sources {
             if let Some(fingerprint) = &source.fingerprint {
                 self.pins.entry(source.name.clone()).or_insert_with(|| Pin {
                     fingerprint: fingerprint.clone(),
@@ -263,8 +263,9 @@ impl Pins {
     }
 }
 
-fn wrong(source: &PackageSource, what: &str) -> UserError {
-    crate::sources::wrong(source, what)
+/// An error of a source, with its place.
+pub(crate) fn wrong(source: &PackageSource, what: &str) -> UserError {
+    UserError::new(format!("{}: source {}: {what}", source.origin, source.name))
 }
 
 #[cfg(test)]

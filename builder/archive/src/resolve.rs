@@ -1,39 +1,27 @@
 //! From names to exact packages: versions, addresses, hashes.
 
-mod index;
-mod options;
-mod releases;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
+use clic_debian::arch::{HOSTS, host_arch};
+use clic_debian::uri::without_login;
 use clic_host::{Log, Progress, UserError};
 use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
 use clic_store::Store;
 
-use crate::accel;
 use crate::apt::{self, Apt, Line, Trust};
+use crate::index::{Index, choose, printed};
 use crate::key::Pins;
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
+use crate::options::ResolveOptions;
 use crate::parts::{Dependencies, Part};
-use crate::resolution::{Package, Resolution};
-use crate::{content, sources, unknown};
-use clic_debian::arch::{HOSTS, host_arch};
-use clic_debian::uri::without_login;
-
-pub(crate) use index::Index;
-use index::{choose, printed};
-pub use options::{Keep, ResolveOptions};
-use releases::releases;
+use crate::releases::releases;
+use crate::resolution::{DEBIAN, Package, Resolution, SECURITY};
+use crate::{sources, tools, unknown};
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
-
-/// The main archive's name among the sources.
-pub const DEBIAN: &str = "debian";
-/// The security archive's name among the sources.
-pub const SECURITY: &str = "debian-security";
 
 /// The store with the host's own ways to mirrors: its apt's proxies.
 #[must_use]
@@ -109,7 +97,7 @@ fn resolve_for(
     let content = resolver.content(&apt)?;
     drop(apt);
     let mut tools = BTreeMap::new();
-    let makes = content::needs_makers(&plan.bundles);
+    let makes = tools::make_content(&plan.bundles);
     for host in hosts.iter().filter(|host| **host != plan.arch || makes) {
         stage.message(format!("tools for {host}"));
         tools.insert(*host, resolver.tools(*host, &packages, makes)?);
@@ -332,11 +320,11 @@ impl Resolver<'_> {
             .map(|package| (package.name.as_str(), package.arch.as_str()));
         let mut names: Vec<&str> = Vec::new();
         if host != self.plan.arch {
-            names.extend(accel::packages(&self.plan.suite, tree));
+            names.extend(tools::packages(&self.plan.suite, tree));
             names.retain(|name| index.stanzas.contains_key(name));
         }
         if makes {
-            names.extend(content::MAKERS);
+            names.extend(tools::MAKERS);
         }
         let mut tools = self
             .choose_keeping(&apt, &index, &mut keep, &names)?

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clic_host::{Cmd, UserError};
+use clic_debian::uri;
+use clic_host::Cmd;
 use clic_recipe::plan::{DebFile, PackageSource, SourcePlace};
 
 use crate::apt::{Line, Trust};
-use crate::key::Pins;
-use crate::lock;
+use crate::key::{Pins, wrong};
 use crate::mirror::Mirrors;
 
 /// The line of a source.
 ///
-/// Errors: [`UserError`] for a key that is not the one of the fingerprint, that nobody confirmed, or that is expired or revoked,
+/// Errors: [`clic_host::UserError`] for a key that is not the one of the fingerprint, that nobody confirmed, or that is expired or revoked,
 /// for a file that is no Debian package, and for preferences that apt could not keep apart from the mirror's.
 pub fn line(source: &PackageSource, mirrors: &Mirrors, pins: &Pins) -> Result<Line> {
     let (url, suite, components, trust) = match &source.place {
@@ -50,7 +50,7 @@ pub fn line(source: &PackageSource, mirrors: &Mirrors, pins: &Pins) -> Result<Li
         SourcePlace::Directory { files, absolute, .. } => {
             let trust = Trust::Directory {
                 index: index(source, files, absolute)?,
-                files: lock::directory(absolute),
+                files: uri::directory(absolute),
             };
             // apt's way to write a directory without dists/.
             (String::new(), "./".to_owned(), Vec::new(), trust)
@@ -66,14 +66,10 @@ pub fn line(source: &PackageSource, mirrors: &Mirrors, pins: &Pins) -> Result<Li
     })
 }
 
-pub(crate) fn wrong(source: &PackageSource, what: &str) -> UserError {
-    UserError::new(format!("{}: source {}: {what}", source.origin, source.name))
-}
-
 /// apt knows repositories by their hosts when it prefers one.
 fn apart(source: &PackageSource, url: &str, mirrors: &Mirrors) -> Result<()> {
     let host = |url: &str| {
-        let url = clic_debian::uri::without_login(url);
+        let url = uri::without_login(url);
         let rest = url.split_once("://").map_or("", |(_, rest)| rest).to_owned();
         rest.split(['/', ':']).next().unwrap_or_default().to_owned()
     };

@@ -9,10 +9,10 @@ use clic_host::UserError;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use crate::lock::{FORMAT, Inputs, Lock};
+use crate::inputs::Inputs;
+use crate::lock::{FORMAT, Lock};
 use crate::parts::Part;
-use crate::resolution::{Package, Release};
-use crate::resolve::{DEBIAN, SECURITY};
+use crate::resolution::{DEBIAN, Package, Release, SECURITY};
 
 /// Largest lock file that is read, in bytes: ten times that of a desktop system.
 const MOST_TEXT: u64 = 16 << 20;

@@ -8,7 +8,9 @@ use clic_recipe::plan::{PackageRequest, Plan};
 use clic_store::{Store, space};
 
 use crate::apt::{Apt, Line};
-use crate::resolve::{DEBIAN, Index, ResolveOptions};
+use crate::index::Index;
+use crate::options::ResolveOptions;
+use crate::resolution::DEBIAN;
 
 /// Every component that Debian has, for hints about where a package is.
 const ALL_COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use clic_archive::{Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_host::{Log, Progress};
 use clic_recipe::{Plan, Tree};
-use clic_rootfs::{Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_store::{Proxy, Store};
 
 const BOARD: &str = r#"schema = 1
@@ -337,7 +337,7 @@ impl World {
         let (plan, options) = (self.plan(), self.options(Keep::default()));
         let notes = Arc::new(Notes::default());
         let progress = Progress::new(notes.clone());
-        let resolution = clic_rootfs::resolve(
+        let resolution = clic_archive::resolve(
             &plan,
             &self.mirrors,
             &self.store,
@@ -355,7 +355,7 @@ impl World {
 
     pub fn lock(&self, keep: Keep) -> Lock {
         let (plan, options) = (self.plan(), self.options(keep));
-        clic_rootfs::lock(
+        clic_archive::lock(
             &plan,
             &self.mirrors,
             &self.store,
@@ -367,11 +367,11 @@ impl World {
     }
 
     pub fn locked(&self, lock: &Lock) -> Resolution {
-        let options = self.options(Keep::default());
+        let epoch = self.options(Keep::default()).epoch;
         lock.resolution(
             &self.plan(),
             &self.mirrors,
-            &options,
+            epoch,
             "clic lock r --board pc --update",
         )
         .unwrap()

@@ -2,8 +2,8 @@
 
 mod world;
 
+use clic_archive::{Keep, Lock, Package, Part, Pins};
 use clic_host::{Progress, UserError};
-use clic_rootfs::{Keep, Lock, Package, Part, Pins};
 use clic_store::Store;
 use world::{Archive, Signer, World, deb, serve};
 
@@ -47,7 +47,7 @@ fn one_state_makes_one_lock_whoever_makes_it() {
     let mut other = World::new();
     // Another store, another address of the same archive.
     let main = format!("file://{}", world.debian.dir.display());
-    other.mirrors = clic_rootfs::Mirrors::find(Some(&main), Some("none")).unwrap();
+    other.mirrors = clic_archive::Mirrors::find(Some(&main), Some("none")).unwrap();
     std::fs::copy(world.path("debian.gpg"), other.path("debian.gpg")).unwrap();
     let second = other.lock(Keep::default());
     assert_eq!(first.text(), second.text());
@@ -303,7 +303,7 @@ fn a_key_that_a_person_confirmed_is_pinned_by_the_lock() {
     assert_eq!(lock.misfits(&plan), [""; 0]);
     let pinned = || {
         let mut pins = Pins::new("clic lock r --board pc --trust-key");
-        pins.add(&lock, "recipes/r-pc.lock");
+        pins.add(&lock.inputs.sources, "recipes/r-pc.lock");
         pins
     };
     world.pins = pinned();
@@ -573,7 +573,7 @@ fn an_index_that_is_damaged_in_the_store_is_fetched_again() {
     world.store = world.store.clone().offline(false);
     world.resolve().unwrap();
     damage();
-    let found = clic_rootfs::apt::verify(&world.store).unwrap();
+    let found = clic_archive::apt::verify(&world.store).unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
     let name = |end: &str| {
         found
@@ -581,7 +581,7 @@ fn an_index_that_is_damaged_in_the_store_is_fetched_again() {
             .any(|(name, _)| name.starts_with("apt/") && name.ends_with(end))
     };
     assert!(name("_bookworm_main_binary-amd64_Packages"), "{found:?}");
-    assert_eq!(clic_rootfs::apt::verify(&world.store).unwrap(), []);
+    assert_eq!(clic_archive::apt::verify(&world.store).unwrap(), []);
     assert_eq!(
         titles(&world.resolve().unwrap().packages),
         titles(&before.packages)

@@ -30,11 +30,11 @@ pub struct ResolveOptions {
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
     /// The image's: name and version.
-    pub(super) packages: BTreeMap<String, String>,
+    pub(crate) packages: BTreeMap<String, String>,
     /// The tools', by the build host's architecture.
-    pub(super) tools: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) tools: BTreeMap<String, BTreeMap<String, String>>,
     /// Those of what content is taken out of.
-    pub(super) content: BTreeMap<String, String>,
+    pub(crate) content: BTreeMap<String, String>,
 }
 
 impl Keep {

@@ -5,24 +5,23 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{self, Apt, Line};
-use crate::lock;
 use crate::parts::Part;
 use crate::resolution::Package;
 use clic_debian::control;
-use clic_debian::uri::without_login;
+use clic_debian::uri;
 
 /// The candidates of every package.
 pub(crate) struct Index<'a> {
     pub stanzas: HashMap<&'a str, &'a str>,
     /// Packages of priority required, which all of Debian's essential ones are. That another repository calls a package
     /// essential (`YunoHost` does) means that it is hard to remove, not that every system begins with it.
-    pub(super) base: Vec<&'a str>,
+    pub(crate) base: Vec<&'a str>,
     /// Virtual packages and who provides them.
     pub provided: HashMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let mut index = Self {
             stanzas: HashMap::new(),
             base: Vec::new(),
@@ -51,7 +50,7 @@ impl<'a> Index<'a> {
 
 /// What apt would install on an empty system to have `names`, sorted by name. `Err(text)` is apt's explanation of why
 /// it cannot.
-pub(super) fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Package>, String>> {
+pub(crate) fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Result<Vec<Package>, String>> {
     let uris = match apt.install_uris(names)? {
         Ok(uris) => uris,
         Err(said) => return Ok(Err(said)),
@@ -60,7 +59,7 @@ pub(super) fn choose(apt: &Apt, index: &Index<'_>, names: &[&str]) -> Result<Res
 }
 
 /// The packages of lines that apt printed, sorted by name.
-pub(super) fn printed(uris: &str, apt: &Apt, index: &Index<'_>) -> Result<Vec<Package>> {
+pub(crate) fn printed(uris: &str, apt: &Apt, index: &Index<'_>) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
     for line in uris.lines().filter(|line| line.starts_with('\'')) {
         let printed = apt::printed_uri(line)?;
@@ -102,13 +101,13 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
             format!(
                 "apt chose {} from {}, which is none of its sources",
                 printed.name,
-                without_login(printed.uri)
+                uri::without_login(printed.uri)
             )
         })?;
     let filename = get("Filename")?;
     let filename = filename.strip_prefix("./").unwrap_or(filename);
     Ok(Package {
-        uri: lock::uri(line.files(), filename),
+        uri: uri::file(line.files(), filename),
         name: printed.name.into(),
         version: printed.version.clone(),
         arch: printed.arch.into(),

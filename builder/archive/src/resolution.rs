@@ -8,9 +8,13 @@ use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
 use crate::parts::Part;
-use crate::resolve::{DEBIAN, SECURITY};
 use clic_debian::date;
 use clic_debian::uri::without_login;
+
+/// The main archive's name among the sources.
+pub const DEBIAN: &str = "debian";
+/// The security archive's name among the sources.
+pub const SECURITY: &str = "debian-security";
 
 /// Exactly what is going to be in a tree.
 #[derive(Clone, Debug, Serialize)]

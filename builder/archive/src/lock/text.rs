@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::lock::{FORMAT, Lock, SourceInput};
+use crate::inputs::SourceInput;
+use crate::lock::{FORMAT, Lock};
 use crate::resolution::{Package, Release};
 
 /// The text of a lock file.

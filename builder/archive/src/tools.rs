@@ -1,4 +1,7 @@
-//! The reviewed list: programs that give the same results on every architecture.
+//! The build's own tools: packages of the build host's architecture, which are in no image. Some make content, the others
+//! stand in for slow emulated programs.
+//!
+//! For the latter there is a reviewed list: programs that give the same results on every architecture.
 //!
 //! What is not here is emulated. A program belongs here if what it prints and writes depends on its arguments
 //! and on the files of the tree, but neither on the architecture that it was compiled for nor on the kernel's
@@ -15,11 +18,12 @@
 //! What remains, and is accepted: a native bash has another `$MACHTYPE` and `$HOSTTYPE`, a native perl another
 //! `$Config{archname}` and another machine in `POSIX::uname`. Maintainer scripts ask dpkg or `uname` instead.
 
-use clic_recipe::plan::Arch;
+use clic_recipe::plan::Bundle;
 
 /// Programs of one package.
 #[derive(Debug)]
-pub(super) struct Group {
+pub struct Group {
+    /// Its name.
     pub package: &'static str,
     /// Paths below `/usr`.
     pub programs: &'static [&'static str],
@@ -37,7 +41,7 @@ const fn group(package: &'static str, programs: &'static [&'static str]) -> Grou
 }
 
 /// The list.
-pub(super) const GROUPS: &[Group] = &[
+pub const GROUPS: &[Group] = &[
     // Shells: their own results are text, what they start goes through the handler again.
     group("dash", &["bin/dash"]),
     group("bash", &["bin/bash"]),
@@ -223,6 +227,17 @@ pub(super) const GROUPS: &[Group] = &[
     group("openssl", &["bin/openssl"]),
 ];
 
+/// Packages whose programs make ZIM files.
+pub const MAKERS: [&str; 2] = ["python3-libzim", "python3-minimal"];
+
+/// Whether something of these bundles has to be made on the build host.
+pub fn make_content(bundles: &[Bundle]) -> bool {
+    bundles
+        .iter()
+        .flat_map(|bundle| &bundle.items)
+        .any(|item| item.zim)
+}
+
 /// Perl's own compiled modules: libraries come as dependencies, these do not.
 const MODULES: &str = "perl";
 
@@ -249,28 +264,6 @@ pub fn packages<'a>(suite: &str, tree: impl IntoIterator<Item = (&'a str, &'a st
     packages.sort_unstable();
     packages.dedup();
     packages
-}
-
-/// An architecture as file names and kernels know it.
-#[derive(Debug)]
-pub(super) struct Names {
-    /// Debian's directory for libraries: `/usr/lib/<triplet>`.
-    pub triplet: &'static str,
-    /// The loader in it.
-    pub loader: &'static str,
-}
-
-pub(super) const fn names(arch: Arch) -> Names {
-    match arch {
-        Arch::Amd64 => Names {
-            triplet: "x86_64-linux-gnu",
-            loader: "ld-linux-x86-64.so.2",
-        },
-        Arch::Arm64 => Names {
-            triplet: "aarch64-linux-gnu",
-            loader: "ld-linux-aarch64.so.1",
-        },
-    }
 }
 
 #[cfg(test)]

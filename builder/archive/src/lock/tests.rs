@@ -1,4 +1,4 @@
-use clic_recipe::plan::{Content, Data, DebFile};
+use clic_recipe::plan::{Content, Data, DebFile, PackageSource};
 
 use super::*;
 use crate::parts::Part;
@@ -207,10 +207,7 @@ fn addresses_come_from_the_build() {
     lock.packages.push(package("ours", "all", "ours"));
     lock.packages.push(package("theirs", "amd64", "theirs"));
     lock.packages.push(package("zlib", "amd64", "backports"));
-    let options = ResolveOptions::default();
-    let resolution = lock
-        .resolution(&plan, &mirrors(), &options, "the command")
-        .unwrap();
+    let resolution = lock.resolution(&plan, &mirrors(), None, "the command").unwrap();
     let uris: Vec<&str> = resolution
         .packages
         .iter()
@@ -232,16 +229,13 @@ fn addresses_come_from_the_build() {
         (resolution.epoch, resolution.locked.as_deref()),
         (1_783_764_997, Some("the command"))
     );
-    let options = ResolveOptions {
-        epoch: Some(5),
-        ..options
-    };
-    assert_eq!(lock.resolution(&plan, &mirrors(), &options, "").unwrap().epoch, 5);
+    let given = lock.resolution(&plan, &mirrors(), Some(5), "").unwrap();
+    assert_eq!(given.epoch, 5);
     let none = Mirrors {
         security: None,
         ..mirrors()
     };
-    let error = lock.resolution(&plan, &none, &options, "").unwrap_err();
+    let error = lock.resolution(&plan, &none, None, "").unwrap_err();
     assert!(
         error.is::<UserError>() && error.to_string().contains("--security-mirror"),
         "{error}"

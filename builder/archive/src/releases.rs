@@ -11,7 +11,7 @@ use clic_debian::date;
 use clic_debian::uri::without_login;
 
 /// The Release files that the indexes came by.
-pub(super) fn releases(apt: &Apt) -> Result<Vec<Release>> {
+pub(crate) fn releases(apt: &Apt) -> Result<Vec<Release>> {
     let lists = apt.lists()?;
     let mut releases = Vec::new();
     // A directory has no state but that of its files.
