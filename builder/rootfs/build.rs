@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Everything whose code shapes a layer: this room, and the rooms before it that read packages and trees.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "src",
     "handler/src",
     "../archive/src",
+    "../content/src",
     "../debian/src",
     "../tree/src",
 ];

@@ -16,14 +16,13 @@
 
 pub mod accel;
 mod ahead;
-pub mod app;
 pub mod bake;
 pub mod binfmt;
 pub mod clean;
-pub mod content;
 mod files;
 pub mod inside;
 mod layers;
+mod makers;
 pub mod sandbox;
 mod stages;
 mod steps;

@@ -3,10 +3,12 @@
 //! Nothing in a tree's making reads them, so that no stage is made again because of them. What is one file comes straight
 //! out of the store's downloads; what comes out of archives and packages is a layer of its own.
 
-pub(crate) mod unpack;
+pub mod app;
+mod unpack;
 mod zim;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clic_debian::date;
@@ -14,26 +16,44 @@ use clic_host::{Progress, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
 use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
-use serde::Serialize;
-
-use crate::tools;
-use clic_archive::resolution::{Package, Resolution};
 use clic_tree::{Entry, FileTree, Kind, NEW};
+use serde::Serialize;
 
 /// Where bundles are on the device, each in a directory of its name.
 pub const DIRECTORY: &str = "srv/clic/content";
 /// The one file of a layer that is a ZIM file.
 const ZIM: &str = "zim";
 
-/// Debian packages that have to be among a resolution's `tools` when [`needs_makers`].
-pub use zim::PACKAGES as MAKERS;
+/// What others have for the content of one image.
+pub struct Supplies<'a> {
+    /// The version of the code: what another one unpacked is not taken up.
+    pub engine: &'a str,
+    /// The image's date, in seconds since 1970.
+    pub epoch: u64,
+    /// Debian packages that content comes out of, by name.
+    pub packages: BTreeMap<&'a str, Package>,
+    /// Whoever runs the programs that make content.
+    pub makers: &'a dyn Makers,
+}
 
-/// Whether something of these bundles has to be made on the build host.
-pub fn needs_makers(bundles: &[Bundle]) -> bool {
-    bundles
-        .iter()
-        .flat_map(|bundle| &bundle.items)
-        .any(|item| item.zim)
+/// A Debian package that content comes out of.
+pub struct Package {
+    /// Its .deb, for the store.
+    pub download: Download,
+    /// Bytes that it takes when installed, by its own account.
+    pub installed_size: u64,
+}
+
+/// The programs that make content, shut up in a sandbox.
+pub trait Makers {
+    /// Everything that shapes what they make, in 64 hexadecimal digits.
+    fn key(&self) -> String;
+
+    /// Runs a shell script with the words `TOOLS WORK START...`: the tree of the programs, which is only to be read; `work`; and
+    /// a command that starts a program in the tree `work`/tree and nothing around it, with `work`/jail to mount on.
+    ///
+    /// Errors: the script failed, with the last that it said.
+    fn run(&self, script: &str, work: &Path, stage: &Stage) -> Result<()>;
 }
 
 /// Lays the files of `bundles` over `tree`, fetching what the store does not have.
@@ -42,7 +62,7 @@ pub fn needs_makers(bundles: &[Bundle]) -> bool {
 pub fn lay(
     tree: &mut FileTree,
     bundles: &[Bundle],
-    resolution: &Resolution,
+    supplies: &Supplies<'_>,
     store: &Store,
     progress: &Progress,
 ) -> Result<()> {
@@ -53,7 +73,7 @@ pub fn lay(
     tree.make_directories(DIRECTORY)?;
     let maker = Maker {
         bundles,
-        resolution,
+        supplies,
         store,
         stage: &stage,
     };
@@ -139,7 +159,7 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
 
 struct Maker<'a> {
     bundles: &'a [Bundle],
-    resolution: &'a Resolution,
+    supplies: &'a Supplies<'a>,
     store: &'a Store,
     stage: &'a Stage,
 }
@@ -177,7 +197,7 @@ impl Maker<'_> {
                 size,
                 leave_out_links,
             } => Made::Package(
-                self.package(package)?.sha256.clone(),
+                self.package(package)?.download.sha256.clone(),
                 &package.path,
                 *size,
                 *leave_out_links,
@@ -208,19 +228,24 @@ impl Maker<'_> {
 
     /// A tree with one file, [`ZIM`]: what `made` is, as a ZIM file.
     fn zim(&self, bundle: &Bundle, item: &BundleItem, made: &Made<'_>) -> Result<FileTree> {
-        let date = date::show(self.resolution.epoch);
+        let date = date::show(self.supplies.epoch);
         let day = date.split(' ').next().unwrap_or_default().to_owned();
         let words = zim::Words::of(bundle, item, day);
-        let zim = Made::Zim(item.size(), &words, tools::makers_key(self.resolution), made);
+        let zim = Made::Zim(item.size(), &words, self.supplies.makers.key(), made);
         self.layer(&zim, |files, scratch| {
             let pages = self.files(item, made)?;
             self.stage
                 .message(format!("{}: {}: pages and their words", bundle.name, item.path));
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let tools = tools::makers(self.resolution, self.store, threads, self.stage)?;
             // Not the tools: they are others where the build host is of another architecture, and the file is the same.
             let identity = serde_json::to_vec(&(made, &words))?;
-            let mut file = zim::make(&tools, &pages, &words, &identity, scratch)?;
+            let mut file = zim::make(
+                self.supplies.makers,
+                &pages,
+                &words,
+                &identity,
+                scratch,
+                self.stage,
+            )?;
             files.take(ZIM.as_bytes(), &mut file)
         })
     }
@@ -326,14 +351,14 @@ impl Maker<'_> {
     }
 
     fn package(&self, package: &InPackage) -> Result<&Package> {
-        let found = self.resolution.content_package(&package.name);
+        let found = self.supplies.packages.get(package.name.as_str());
         found.with_context(|| format!("package {} was not resolved", package.name))
     }
 
     /// The package file, and the bytes that it says it takes.
     fn deb(&self, package: &InPackage) -> Result<(PathBuf, u64)> {
         let found = self.package(package)?;
-        let deb = self.store.fetch(&found.download(), self.stage)?;
+        let deb = self.store.fetch(&found.download, self.stage)?;
         Ok((deb, found.installed_size))
     }
 
@@ -343,7 +368,7 @@ impl Maker<'_> {
         made: &Made<'_>,
         take_out: impl FnOnce(&mut unpack::Files, &Scratch) -> Result<()>,
     ) -> Result<FileTree> {
-        let key = sha256(&serde_json::to_vec(&(env!("CLIC_ENGINE"), made))?);
+        let key = sha256(&serde_json::to_vec(&(self.supplies.engine, made))?);
         let _held = self.store.lock(&format!("layer-{key}"))?;
         if let Some(file) = self.store.layers().get(&key)? {
             if file.verify()? {

@@ -5,20 +5,16 @@
 mod settle;
 
 use std::fs::File;
-use std::path::Path;
 
 use anyhow::{Context, Result};
+use clic_host::Stage;
 use clic_recipe::plan::{Bundle, BundleItem, Texts};
 use clic_store::space::io_error;
 use clic_store::{Scratch, sha256};
+use clic_tree::{FileTree, NEW};
 use serde::Serialize;
 
-use crate::inside;
-use crate::sandbox::Sandbox;
-use clic_tree::{FileTree, NEW};
-
-/// Debian packages whose programs make ZIM files.
-pub const PACKAGES: [&str; 2] = ["python3-libzim", "python3-minimal"];
+use crate::Makers;
 
 const SCRIPT: &str = include_str!("zim.sh");
 const PROGRAM: &str = include_str!("zim.py");
@@ -76,15 +72,16 @@ fn said(texts: &Texts, language: &str) -> Option<String> {
     found.cloned()
 }
 
-/// Makes `out.zim` in `scratch` of `pages`, with the tools tree `tools`. `identity` is what its numbers come from.
+/// Makes `out.zim` in `scratch` of `pages`. `identity` is what its numbers come from.
 ///
 /// Errors: pages that have no first page, or that libzim does not take.
 pub fn make(
-    tools: &Path,
+    makers: &dyn Makers,
     pages: &FileTree,
     words: &Words,
     identity: &[u8],
     scratch: &Scratch,
+    stage: &Stage,
 ) -> Result<File> {
     let work = scratch.path();
     let write = |name: &str, bytes: &[u8]| {
@@ -100,13 +97,8 @@ pub fn make(
     write("icon.png", ICON)?;
     write("zim.py", PROGRAM.as_bytes())?;
     pages.write(&work.join("pages.tar"), NEW.into())?;
-    Sandbox::new()?
-        .cmd("sh")
-        .args(["-c", SCRIPT, "sh"])
-        .arg(tools)
-        .arg(work)
-        .args(inside::in_tree(&work.join("jail"), &work.join("tree"))?)
-        .output()
+    makers
+        .run(SCRIPT, work, stage)
         .context("no ZIM file can be made of it")?;
     let path = work.join("out.zim");
     let mut file = File::options()

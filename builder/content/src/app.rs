@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use clic_recipe::plan::{AppFile, Unpack};
 use clic_store::{Store, sha256};
-
-use crate::content::unpack;
 use clic_tree::{FileTree, Kind};
+
+use crate::unpack;
 
 /// Where they are on the device, each by the name of its service.
 pub const DIRECTORY: &str = "usr/share/clic/yunohost-apps";

@@ -8,11 +8,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_debian::deb::{self, Deb};
 use clic_host::cancel;
 use clic_recipe::plan::Unpack;
 use clic_store::space::io_error;
-
-use clic_debian::deb::{self, Deb};
 use clic_tree::{Entry, FileTree, Kind};
 
 /// Most files of one archive: four times what the largest web site that anybody carries around has.
