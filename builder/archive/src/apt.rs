@@ -128,12 +128,7 @@ impl Apt {
                 Trust::Directory { files, .. } => key.update(format!("{files}\n")),
             }
         }
-        let key: String = key
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let key = clic_store::hex(&key.finalize()[..8]);
         let name = format!("apt/{key}");
         let lock = store.lock_saying(&name, || {
             progress.note("another build is at the package indexes: waiting for it");
@@ -377,10 +372,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// A Release file for an index that we wrote: apt knows the source by its origin.
 fn local_release(source: &str, index: &str) -> String {
-    let sha256: String = Sha256::digest(index)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = clic_store::sha256(index.as_bytes());
     // A fixed date: the same files make the same index.
     format!(
         "Origin: clic-{source}\nLabel: clic-{source}\nDate: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {sha256} {} Packages\n",

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::control;
+use clic_debian::uri;
 
 use crate::apt::{self, Apt, Line};
 use crate::parts::Part;
 use crate::resolution::Package;
-use clic_debian::control;
-use clic_debian::uri;
 
 /// The candidates of every package.
 pub(crate) struct Index<'a> {

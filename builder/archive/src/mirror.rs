@@ -4,10 +4,9 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clic_debian::control;
 use clic_host::UserError;
 use serde::Serialize;
-
-use clic_debian::control;
 
 /// The environment's mirror: the main archive's address, then (if given) the security archive's.
 pub const MIRROR_VARIABLE: &str = "CLIC_DEBIAN_MIRROR";

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use clic_debian::date;
+use clic_debian::uri::without_login;
 use clic_store::space;
 
 use crate::apt::{self, Apt, Line, Trust};
 use crate::resolution::Release;
-use clic_debian::date;
-use clic_debian::uri::without_login;
 
 /// The Release files that the indexes came by.
 pub(crate) fn releases(apt: &Apt) -> Result<Vec<Release>> {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clic_debian::date;
+use clic_debian::uri::without_login;
 use clic_host::Progress;
 use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
 use crate::parts::Part;
-use clic_debian::date;
-use clic_debian::uri::without_login;
 
 /// The main archive's name among the sources.
 pub const DEBIAN: &str = "debian";

@@ -7,11 +7,11 @@
 //! ```
 
 use anyhow::Result;
+use clic_archive::parts::Part;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 
 use crate::layers::Inputs;
 use crate::tree::TreeSpec;
-use clic_archive::parts::Part;
 
 /// One stage.
 pub struct Step {

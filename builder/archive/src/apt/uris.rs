@@ -1,7 +1,6 @@
 //! What `apt-get --print-uris` prints: where the files of packages are.
 
 use anyhow::{Context, Result};
-
 use clic_debian::uri::without_login;
 
 /// One line of `apt-get --print-uris`: `'URI' FILE SIZE HASH`.
