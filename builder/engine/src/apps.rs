@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use clic_archive::Resolution;
+use clic_content::app;
 use clic_debian::version::compare as compare_versions;
 use clic_host::UserError;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
-use clic_rootfs::{Resolution, app};
 use clic_store::{Download, NoSpace, Store};
 use clic_tree::FileTree;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clic_archive::{Mirrors, Resolution};
 use clic_recipe::Plan;
-use clic_rootfs::{Mirrors, Resolution};
 use clic_store::Store;
 
 use crate::apps;

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clic_rootfs::{Release, Resolution};
+use clic_archive::{Release, Resolution};
 use clic_store::space::io_error;
 use clic_store::{Store, publish, sha256, sha256_of};
 use serde::{Deserialize, Serialize};

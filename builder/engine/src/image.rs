@@ -1,12 +1,12 @@
 //! What a plan and its exact packages decide about an image, before anything is done.
 
 use anyhow::{Context as _, Result};
+use clic_archive::Resolution;
 use clic_image::boot;
 use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_image::ids::Ids;
 use clic_recipe::Plan;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
-use clic_rootfs::Resolution;
 
 use crate::{portal, services};
 

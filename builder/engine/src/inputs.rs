@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use clic_rootfs::Package;
+use clic_archive::Package;
 use clic_store::sha256;
 use serde::{Deserialize, Serialize};
 

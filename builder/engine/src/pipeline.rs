@@ -2,7 +2,7 @@
 //! `clic plan` asks [`Pipeline::forecast`] what the store has of it; `clic build` has [`Pipeline::run`] make what it has not.
 
 use anyhow::{Context as _, Result};
-use clic_rootfs::Part;
+use clic_archive::Part;
 use serde::Serialize;
 
 use crate::apps::App;

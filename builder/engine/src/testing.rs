@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use clic_archive::{Package, Part, Resolution};
 use clic_host::{Log, Progress};
 use clic_recipe::{Plan, ResolveOptions, Tree, resolve};
-use clic_rootfs::{Package, Part, Resolution};
 use clic_store::Store;
 
 use crate::session::Session;

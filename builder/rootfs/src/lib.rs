@@ -1,13 +1,12 @@
-//! From a plan to a configured Debian tree, as an ordinary user.
+//! From exact packages to a configured Debian tree, as an ordinary user.
 //!
 //! ```text
-//! Mirrors::find ─▶ resolve ─▶ Resolution::have ─────▶ inside::job::Job ─▶ TarTree
-//!  where from      exact        .debs in the store     done in a sandbox,   what it changed
-//!                  versions                            in the engine's order
+//! Resolution ─▶ inside::job::Job ─▶ FileTree
+//!  exact         done in a sandbox,   what it changed
+//!  packages      in the engine's order
 //! ```
 //!
-//! apt resolves and verifies signatures, with a configuration of its own. Everything after that is ours, but for the
-//! packages' own scripts, which the tree's own dpkg runs.
+//! The packages' own scripts are run by the tree's own dpkg; everything else is ours.
 
 #![allow(
     clippy::format_collect,
@@ -16,33 +15,15 @@
 )]
 
 pub mod accel;
-pub mod app;
-pub mod apt;
 pub mod binfmt;
 pub mod clean;
-pub mod content;
 pub mod files;
-mod indexes;
 pub mod inside;
-pub mod key;
-pub mod lock;
-pub mod mirror;
-pub mod parts;
 pub mod prefetch;
-pub mod resolution;
-pub mod resolve;
 pub mod sandbox;
-mod sources;
 pub mod tools;
-mod unknown;
 
 /// The engine's version: what another one made is not taken up.
 pub const ENGINE: &str = env!("CLIC_ENGINE");
 
-pub use key::{Key, Pins};
-pub use lock::Lock;
-pub use mirror::Mirrors;
-pub use parts::Part;
-pub use resolution::{Package, Release, Resolution};
-pub use resolve::{Keep, ResolveOptions, lock, resolve, with_host_proxies};
 pub use sandbox::Sandbox;

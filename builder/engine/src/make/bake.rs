@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use clic_content::app;
 use clic_host::{Stage, UserError};
 use clic_image::assemble::assemble;
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, PartitionSize, Service, TreeFile};
-use clic_rootfs::app;
 use clic_rootfs::inside::job::Done;
 use clic_store::space::io_error;
 use clic_tree::{Entry, FileTree, Kind};

@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
+use clic_archive::Resolution;
 use clic_debian::control;
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
-use clic_rootfs::{Resolution, clean, content, files};
+use clic_rootfs::{clean, files};
 use clic_store::space;
 use clic_tree::{FileTree, Follow, shown};
 
-use super::Site;
+use super::{Site, makers};
 use crate::image::Image;
 use crate::secrets::Secrets;
 
@@ -54,7 +55,7 @@ impl Site<'_> {
     /// Lays content bundles over the tree; with that it is finished.
     pub(super) fn content(&mut self) -> Result<()> {
         let (image, session) = (self.image, self.session);
-        content::lay(
+        makers::lay(
             &mut self.tree,
             &image.plan.bundles,
             image.resolution,

@@ -197,7 +197,7 @@ fn with_figures(error: anyhow::Error, out: &Path, needed: u64, free: u64) -> any
     })
 }
 
-fn release(release: &clic_rootfs::Release) -> manifest::Release {
+fn release(release: &clic_archive::Release) -> manifest::Release {
     // Where a directory of the build host is, is nobody else's business.
     let is_elsewhere = release.url.starts_with("http");
     manifest::Release {
@@ -209,7 +209,7 @@ fn release(release: &clic_rootfs::Release) -> manifest::Release {
     }
 }
 
-fn package(package: &clic_rootfs::Package) -> manifest::Package {
+fn package(package: &clic_archive::Package) -> manifest::Package {
     manifest::Package {
         name: package.name.clone(),
         arch: package.arch.clone(),

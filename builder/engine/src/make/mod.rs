@@ -3,6 +3,7 @@
 pub mod bake;
 mod clean;
 mod disk;
+mod makers;
 mod tree;
 mod workshop;
 
@@ -15,7 +16,6 @@ use clic_image::compress::Compression;
 use clic_image::embedded::ImageDescription;
 use clic_recipe::plan::TreeFile;
 use clic_rootfs::accel::Counts;
-use clic_rootfs::content;
 use clic_tree::FileTree;
 use clic_vm::bake::seal;
 
@@ -188,7 +188,7 @@ impl Make<'_> {
                 for package in &resolution.content {
                     inputs.add(format!("content of package {}", package.name), &package.sha256);
                 }
-                if content::needs_makers(&image.plan.bundles) {
+                if clic_archive::tools::make_content(&image.plan.bundles) {
                     let makers = clic_rootfs::tools::makers_key(resolution);
                     inputs.add("tools that make content", makers);
                 }

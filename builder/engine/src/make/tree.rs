@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
+use clic_archive::Part;
 use clic_host::Stage;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
+use clic_rootfs::files;
 use clic_rootfs::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
 use clic_rootfs::inside::restore;
 use clic_rootfs::prefetch::Prefetch;
-use clic_rootfs::{Part, files};
 use clic_store::space::io_error;
 use clic_tree::FileTree;
 
@@ -307,7 +308,7 @@ pub(super) fn unread<'a>(
         let tree = FileTree::read(&found.tar.tar)?;
         let as_placed = |file: &&TreeFile| -> Result<bool> {
             let there = tree.content(&file.path)?;
-            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&files::hash(&bytes))))
+            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&clic_store::sha256(&bytes))))
         };
         let placed = changed.iter().map(as_placed).collect::<Result<Vec<bool>>>()?;
         if placed.into_iter().all(|same| same) {
