@@ -105,7 +105,7 @@ def played(box, language):
     on = {**status, "hotspot": {**status["hotspot"], **HOTSPOT_ON}}
     on["hotspot"].pop("why", None)
     ssid, domain = on["hotspot"].get("ssid", "CLIC"), on["hotspot"].get("domain", box.host)
-    captive = tree_module("captive_page", HOTSPOT / "lib/clic/hotspot/page.py")
+    captive = tree_module("captive_page", HOTSPOT / "lib/python3/dist-packages/clic/hotspot/page.py")
     before = captive.render(language, ssid, domain, False, False)
     nothing = (HOTSPOT / "share/clic/hotspot/welcome.html").read_bytes()
 

@@ -8,16 +8,13 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 import unittest
 
-from common import MAIN, device
+from first_boot_device import MAIN, device
 from power import Power
 
-import runner
-import state
-import steps
+from clic.first_boot import runner, state, steps
 
 TOKEN = """
 [[value]]
@@ -114,14 +111,14 @@ class PowerCut(unittest.TestCase):
         with made() as box:
             fill(box)
             began = time.monotonic()
-            subprocess.run([sys.executable, "-B", MAIN, "--root", box.path, "run"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([*MAIN, "--root", box.path, "run"], check=True, stdout=subprocess.DEVNULL)
             whole = time.monotonic() - began
             self.right(box)
         for _ in range(12):
             with made() as box:
                 fill(box)
                 for _ in range(2):
-                    kill_after(random.uniform(0, whole), [sys.executable, "-B", MAIN, "--root", box.path, "run"])
+                    kill_after(random.uniform(0, whole), [*MAIN, "--root", box.path, "run"])
                 in_use = seen(box)
                 done, said = box.run()
                 self.assertTrue(done, said)
@@ -183,7 +180,7 @@ class Report(unittest.TestCase):
     def test_status_in_json(self):
         with made(_40_other='only-if = ["/nowhere"]\n') as box:
             fill(box)
-            words = [sys.executable, "-B", MAIN, "--root", box.path, "status", "--json"]
+            words = [*MAIN, "--root", box.path, "status", "--json"]
             before = subprocess.run(words, capture_output=True)
             self.assertEqual(before.returncode, 1)
             self.assertEqual(json.loads(before.stdout)["state"], "waiting")
@@ -208,7 +205,7 @@ class Report(unittest.TestCase):
     def test_a_secret_of_the_image_is_told(self):
         with made() as box:
             fill(box)
-            words = [sys.executable, "-B", MAIN, "--root", box.path, "secrets", "--json"]
+            words = [*MAIN, "--root", box.path, "secrets", "--json"]
             before = subprocess.run(words, capture_output=True)
             self.assertEqual(before.returncode, 1)
             told = {entry["secret"]: entry for entry in json.loads(before.stdout)["secrets"]}

@@ -7,13 +7,11 @@ import tempfile
 import unittest
 from unittest import mock
 
-from common import FILES, PROGRAMS, device, needed, programs
+from first_boot_device import device
+from helpers import files, needed, programs
 
-import disk
-import generator
-import runner
-import state
-import steps
+from clic import disk
+from clic.first_boot import generator, runner, state, steps
 
 TOKEN = '[[value]]\nname = "token"\n[[file]]\npath = "/etc/x/secret"\ntext = "@token@"\n'
 
@@ -29,7 +27,7 @@ class Files(unittest.TestCase):
             return str(caught.exception)
 
     def test_the_steps_that_we_ship_are_right(self):
-        found, wrong = steps.load_all(disk.Root(FILES))
+        found, wrong = steps.load_all(disk.Root(files("first-boot")))
         self.assertEqual(wrong, {})
         self.assertIn("10-identity", [step.name for step in found])
 
@@ -234,7 +232,7 @@ class Waiting(unittest.TestCase):
 
     def test_python_is_started_only_while_something_is_left_to_do(self):
         with device(_10_x=TOKEN) as box:
-            with open(os.path.join(PROGRAMS, "left-to-do"), encoding="utf-8") as file:
+            with open(os.path.join(files("first-boot"), "usr/lib/clic/first-boot/left-to-do"), encoding="utf-8") as file:
                 text = file.read().replace("/usr/lib/clic/first-boot.d", box.root.at("/usr/lib/clic/first-boot.d"))
             text = text.replace("/var/lib", box.root.at("/var/lib"))
 

@@ -2,30 +2,28 @@ import http.server
 import importlib
 import os
 import re
-import sys
 import tempfile
 import threading
 import tomllib
 import unittest
 import unittest.mock
 
-from common import FILES, settings
+from helpers import OVERLAYS
+from hotspot_settings import settings
 
-import uplink
+from clic.hotspot import uplink
 
-sys.path.insert(0, os.path.join(FILES, "usr/lib/clic/checks"))
-
-with unittest.mock.patch("settings.load", settings):
-    PROGRAMS = {name: importlib.import_module(name) for name in ("hotspot", "faults", "internet")}
+with unittest.mock.patch("clic.hotspot.settings.load", settings):
+    PROGRAMS = {name: importlib.import_module(f"clic.checks.{name}") for name in ("hotspot", "faults", "internet")}
 
 
 class Commands(unittest.TestCase):
     def test_every_check_asks_for_what_there_is(self):
-        with open(os.path.join(FILES, "../overlay.toml"), "rb") as file:
+        with open(os.path.join(OVERLAYS, "hotspot/overlay.toml"), "rb") as file:
             checks = tomllib.load(file)["check"]
         asked = {name: set() for name in PROGRAMS}
         for check in checks:
-            found = re.fullmatch(r"python3 -B /usr/lib/clic/checks/(\w+)\.py (.+)", check.get("command", ""))
+            found = re.fullmatch(r"python3 -IB -m clic\.checks\.(\w+) (.+)", check.get("command", ""))
             if found:
                 # A word, or a choice between two.
                 words = re.findall(r"'([^']+)'", found[2]) if "{{" in found[2] else [found[2]]

@@ -5,10 +5,11 @@ import subprocess
 import tempfile
 import unittest
 
-from common import needed, settings
+from helpers import needed
+from hotspot_settings import settings
 
-import names
-import settings as s
+from clic.hotspot import names
+from clic.hotspot import settings as s
 
 
 class OwnNames(unittest.TestCase):

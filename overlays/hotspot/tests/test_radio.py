@@ -6,10 +6,11 @@ import tempfile
 import time
 import unittest
 
-from common import needed, settings
+from helpers import needed
+from hotspot_settings import settings
 
-import radio
-from access_point import AccessPoint
+from clic.hotspot import radio
+from clic.hotspot.access_point import AccessPoint
 
 PHY = """\
 Wiphy phy0

@@ -5,10 +5,10 @@ import tempfile
 import time
 import unittest
 
-from common import settings
+from hotspot_settings import settings
 
-import settings as s
-import status
+from clic.hotspot import settings as s
+from clic.hotspot import status
 
 
 class Load(unittest.TestCase):

@@ -9,11 +9,11 @@ import time
 import unittest
 from unittest import mock
 
-from common import needed, settings
+from helpers import needed
+from hotspot_settings import settings
 
-import radio
-import supervisor
-from access_point import AccessPoint
+from clic.hotspot import radio, supervisor
+from clic.hotspot.access_point import AccessPoint
 
 CHANNELS = (("2.4", 1), ("2.4", 6), ("2.4", 11))
 
@@ -28,19 +28,19 @@ class Supervised(unittest.TestCase):
         self.there, self.can_ap, self.working = [("phy0", "lo")], True, {1, 6, 11}
         self.points, self.states = [], []
         replace = {
-            "supervisor.CONTROL": self.directory,
-            "supervisor.CONFIGURATION": os.path.join(self.directory, "hostapd.conf"),
-            "supervisor.isolate": lambda *_: None,
-            "supervisor.AccessPoint": self.point,
-            "supervisor.LOOK": 0.2,
-            "supervisor.pauses": lambda: iter([0.1] * 100),
-            "supervisor.status.write": lambda report: self.states.append(report["hotspot"]),
-            "supervisor.radio.interfaces": lambda: self.there,
-            "supervisor.radio.find": lambda: [radio.Radio(*pair, self.can_ap, CHANNELS) for pair in self.there],
-            "supervisor.radio.unblock": lambda: None,
-            "supervisor.radio.iw": lambda *_, **__: "",
-            "supervisor.radio.neighbours": lambda _: None,
-            "supervisor.radio.hostapd_conf": self.configuration,
+            "clic.hotspot.supervisor.CONTROL": self.directory,
+            "clic.hotspot.supervisor.CONFIGURATION": os.path.join(self.directory, "hostapd.conf"),
+            "clic.hotspot.supervisor.isolate": lambda *_: None,
+            "clic.hotspot.supervisor.AccessPoint": self.point,
+            "clic.hotspot.supervisor.LOOK": 0.2,
+            "clic.hotspot.supervisor.pauses": lambda: iter([0.1] * 100),
+            "clic.hotspot.supervisor.status.write": lambda report: self.states.append(report["hotspot"]),
+            "clic.hotspot.supervisor.radio.interfaces": lambda: self.there,
+            "clic.hotspot.supervisor.radio.find": lambda: [radio.Radio(*pair, self.can_ap, CHANNELS) for pair in self.there],
+            "clic.hotspot.supervisor.radio.unblock": lambda: None,
+            "clic.hotspot.supervisor.radio.iw": lambda *_, **__: "",
+            "clic.hotspot.supervisor.radio.neighbours": lambda _: None,
+            "clic.hotspot.supervisor.radio.hostapd_conf": self.configuration,
         }
         for target, value in replace.items():
             patch = mock.patch(target, value)
@@ -144,7 +144,7 @@ class Supervised(unittest.TestCase):
         def full(_):
             raise OSError(28, "No space left on device")
 
-        with mock.patch("supervisor.status.write", full), self.running():
+        with mock.patch("clic.hotspot.supervisor.status.write", full), self.running():
             self.wait_for("on")
 
 

@@ -6,9 +6,7 @@ import threading
 import time
 import unittest
 
-import common  # noqa: F401
-
-import uplink
+from clic.hotspot import uplink
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 ANSWERS = {

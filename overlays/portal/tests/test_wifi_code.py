@@ -1,13 +1,6 @@
-"""python3 -m unittest discover overlays/portal/tests"""
-
-import os
-import sys
 import unittest
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../files/usr/lib/clic/portal"))
-
-import wifi_code  # noqa: E402
+from clic.portal import wifi_code
 
 
 class Text(unittest.TestCase):

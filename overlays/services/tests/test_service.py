@@ -3,18 +3,14 @@ import os
 import signal
 import string
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 from unittest import mock
 
-from common import BOOKS, MAIN, PADS, WIKI, box
+from services_box import BOOKS, MAIN, PADS, WIKI, box
 
-import change
-import machine
-import needs
-import words
+from clic.services import change, machine, needs, words
 
 BIG = 1 << 50
 
@@ -186,7 +182,7 @@ class Failing(unittest.TestCase):
     def test_somebody_stops_it(self):
         with box(pads=PADS) as b:
             b.set(broken=["pads.service"])
-            process = subprocess.Popen([sys.executable, "-B", MAIN, "--root", b.path, "enable", "pads"], env=b.environment,
+            process = subprocess.Popen([*MAIN, "--root", b.path, "enable", "pads"], env=b.environment,
                                        stderr=subprocess.PIPE, text=True)
             while "journal.json" not in b.state_files() or "pads.service" not in b.fake()["enabled"]:
                 time.sleep(0.05)

@@ -45,8 +45,8 @@ class SetUp(unittest.TestCase):
         # `passwd --lock` puts a `!` before the hash.
         self.assertNotRegex(script, "(?m)^ *passwd ")
         self.assertLess(script.index("usermod --password '*' root"), script.index("rm -f /etc/shadow-"))
-        self.assertLess(script.index("systemctl stop slapd"), script.index("yunohost.py people"))
-        self.assertLess(script.index("yunohost.py people"), script.index("slapcat >"))
+        self.assertLess(script.index("systemctl stop slapd"), script.index("first_boot.yunohost people"))
+        self.assertLess(script.index("first_boot.yunohost people"), script.index("slapcat >"))
 
     def test_it_is_done_while_the_image_is_baked(self):
         overlay = tomllib.loads(read("overlay.toml"))
