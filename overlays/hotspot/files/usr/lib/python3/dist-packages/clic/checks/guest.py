@@ -184,6 +184,7 @@ def hold(domain, other):
     for _ in range(200):
         try:
             codes.append(request("GET", f"http://{at}/captive/state")["status"])
+            request("GET", f"http://{at}/content/not-there")
         except OSError:
             codes.append(0)
     counted = {code: codes.count(code) for code in set(codes)}

@@ -264,11 +264,18 @@ def no_admin():
 # -- faults
 
 
+def logged():
+    """Bytes of nginx's logs."""
+    return sum(entry.stat().st_size for entry in os.scandir("/var/log/nginx"))
+
+
 def nasty():
-    """One guest holds as many connections as it gets, and asks as fast as it can. The other notices nothing."""
+    """One guest holds as many connections as it gets, and asks as fast as it can. The other notices nothing, nor the card."""
+    before = logged()
     answer = guest(GUESTS[0], "hold", SETTINGS.domain, GUESTS[1], timeout=120)
     expect(answer["held"] <= 128, f"one guest holds {answer['held']} connections")
     expect("429" in answer["codes"], f"nothing was refused: {answer}")
+    expect(logged() - before < 4096, f"nginx wrote {logged() - before} bytes about it")
     print(answer)
 
 
