@@ -25,10 +25,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::key::Pins;
-use crate::mirror::{Mirrors, without_login};
+use crate::mirror::Mirrors;
 use crate::resolution::{Package, Release, Resolution};
 use crate::resolve::{DEBIAN, ResolveOptions, SECURITY};
-use crate::tools::host_arch;
+use clic_debian::arch::host_arch;
+use clic_debian::uri::without_login;
 
 /// The form that this version writes and reads.
 pub const FORMAT: u32 = 1;

@@ -14,7 +14,7 @@ use super::job::Job;
 use super::root::Root;
 use super::say;
 use crate::accel::Entered;
-use crate::sandbox::host_arch;
+use clic_debian::arch::host_arch;
 
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 20;
@@ -94,7 +94,7 @@ impl<'a> Chroot<'a> {
             Some(c"mode=1777"),
         )?;
         root.make_dirs(b"run/lock")?;
-        if job.arch.debian() != host_arch() {
+        if Some(job.arch) != host_arch() {
             root.make_dirs(MARIADB_HOME.as_bytes())?;
             root.write(&format!("{MARIADB_HOME}/my.cnf"), 0o644, MARIADB)?;
             let home = ("MYSQL_HOME".to_owned(), format!("/{MARIADB_HOME}"));

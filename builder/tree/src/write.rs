@@ -10,7 +10,7 @@ use clic_store::space::io_error;
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
-use super::{Content, Kind, TarTree, XATTR};
+use super::{Content, FileTree, Kind, XATTR, clamped, seconds, shown};
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Written {
     pub sha256: String,
 }
 
-impl TarTree {
+impl FileTree {
     /// Writes the tree in its one form: sorted by path, no time after `epoch` (directories: `epoch`), no names of owners, extended
     /// attributes as PAX records, hard links to the first of their paths.
     pub fn write(&self, to: &Path, epoch: u64) -> Result<Written> {
@@ -35,6 +35,7 @@ impl TarTree {
         let mut first_names: BTreeMap<usize, &[u8]> = BTreeMap::new();
         let mut hash = Sha256::new();
         let mut size = 0;
+        let epoch = seconds(epoch);
         let mut write = |bytes: &[u8]| {
             hash.update(bytes);
             size += bytes.len() as u64;
@@ -44,13 +45,11 @@ impl TarTree {
             written.entries += 1;
             let mut header = Header::new_ustar();
             header.set_mode(entry.mode);
-            header.set_uid(entry.uid);
-            header.set_gid(entry.gid);
-            header.set_mtime(match entry.kind {
-                // When a directory last changed depends on what was done in which order.
-                Kind::Directory => epoch,
-                _ => entry.mtime.min(epoch),
-            });
+            header.set_uid(entry.uid.into());
+            header.set_gid(entry.gid.into());
+            let mtime = clamped(entry, epoch);
+            // The header knows no time before 1970.
+            header.set_mtime(u64::try_from(mtime).unwrap_or(0));
             header.set_size(0);
             let mut content = None;
             let mut link: &[u8] = b"";
@@ -60,10 +59,10 @@ impl TarTree {
                     header.set_entry_type(EntryType::Symlink);
                     link = target;
                 }
-                Kind::Special(kind, major, minor) => {
-                    header.set_entry_type(EntryType::new(*kind));
-                    header.set_device_major(*major)?;
-                    header.set_device_minor(*minor)?;
+                Kind::Fifo => {
+                    header.set_entry_type(EntryType::Fifo);
+                    header.set_device_major(0)?;
+                    header.set_device_minor(0)?;
                 }
                 Kind::File(number) => {
                     if let Some(first) = first_names.get(number) {
@@ -87,7 +86,7 @@ impl TarTree {
             let name = [b"./", path.as_slice(), slash].concat();
             let mut records = Vec::new();
             if !fits(&mut header.as_ustar_mut().context("a ustar header")?.name, &name) {
-                record(&mut records, "path", &name);
+                record(&mut records, b"path", &name);
             }
             let link = if header.entry_type() == EntryType::Link {
                 [b"./", link].concat()
@@ -98,10 +97,13 @@ impl TarTree {
                 &mut header.as_ustar_mut().context("a ustar header")?.linkname,
                 &link,
             ) {
-                record(&mut records, "linkpath", &link);
+                record(&mut records, b"linkpath", &link);
+            }
+            if mtime < 0 {
+                record(&mut records, b"mtime", mtime.to_string().as_bytes());
             }
             for (name, value) in &entry.xattrs {
-                record(&mut records, &format!("{XATTR}{name}"), value);
+                record(&mut records, &[XATTR.as_bytes(), name].concat(), value);
             }
             if !records.is_empty() {
                 let mut extension = Header::new_ustar();
@@ -124,9 +126,9 @@ impl TarTree {
             header.set_cksum();
             write(header.as_bytes()).map_err(|error| io_error(error, to))?;
             if let Some(content) = content {
-                content.copy(&mut write).with_context(|| {
-                    format!("copying /{} into the tar file", String::from_utf8_lossy(path))
-                })?;
+                content
+                    .copy(&mut write)
+                    .with_context(|| format!("copying {} into the tar file", shown(path)))?;
                 write(padding(length)).map_err(|error| io_error(error, to))?;
             }
         }
@@ -147,13 +149,15 @@ fn fits(field: &mut [u8], value: &[u8]) -> bool {
 }
 
 /// Appends a PAX record: its own length in decimal, a blank, `key=value`, a newline.
-fn record(records: &mut Vec<u8>, key: &str, value: &[u8]) {
+fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
     while length != rest + length.to_string().len() {
         length = rest + length.to_string().len();
     }
-    records.extend(format!("{length} {key}=").into_bytes());
+    records.extend(format!("{length} ").into_bytes());
+    records.extend(key);
+    records.push(b'=');
     records.extend(value);
     records.push(b'\n');
 }
@@ -171,7 +175,7 @@ mod tests {
     fn record_lengths_count_themselves() {
         for size in [1, 80, 90, 91, 92, 93, 980, 990, 9990] {
             let mut records = Vec::new();
-            record(&mut records, "path", &vec![b'v'; size]);
+            record(&mut records, b"path", &vec![b'v'; size]);
             let length: usize = String::from_utf8_lossy(&records)
                 .split(' ')
                 .next()

@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
@@ -8,7 +12,7 @@ fn sample(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("raw.tar");
     let mut builder = tar::Builder::new(File::create(&path).unwrap());
     let mut add = |path: &str, kind: EntryType, link: &str, bytes: &[u8], mtime: u64| {
-        if path == "./bin/ping" {
+        if path == "./usr/bin/ping" {
             builder
                 .append_pax_extensions([("SCHILY.xattr.security.capability", &b"\x01\x00\xff\n"[..])])
                 .unwrap();
@@ -36,7 +40,7 @@ fn sample(dir: &Path) -> std::path::PathBuf {
     add("./bin", EntryType::Symlink, "usr/bin", b"", 5);
     add("./usr/", EntryType::Directory, "", b"", 5);
     add("./usr/bin/", EntryType::Directory, "", b"", 5);
-    add("./bin/ping", EntryType::Regular, "", &[1; 1000], 999);
+    add("./usr/bin/ping", EntryType::Regular, "", &[1; 1000], 999);
     let long = format!("./usr/{}", "x".repeat(150));
     add(&long, EntryType::Symlink, &"y".repeat(150), b"", 5);
     builder.finish().unwrap();
@@ -47,7 +51,7 @@ fn sample(dir: &Path) -> std::path::PathBuf {
 fn one_form_whatever_the_order() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (dir.path().join("1.tar"), dir.path().join("2.tar"));
-    let written = TarTree::read(&sample(dir.path()))
+    let written = FileTree::read(&sample(dir.path()))
         .unwrap()
         .write(&one, 100)
         .unwrap();
@@ -58,15 +62,15 @@ fn one_form_whatever_the_order() {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     assert_eq!((written.size, written.sha256), (bytes.len() as u64, sha256));
-    TarTree::read(&one).unwrap().write(&two, 100).unwrap();
+    FileTree::read(&one).unwrap().write(&two, 100).unwrap();
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
 
-    let tree = TarTree::read(&one).unwrap();
-    let ping = tree.get("/bin/ping").unwrap();
+    let tree = FileTree::read(&one).unwrap();
+    let ping = tree.get("/usr/bin/ping").unwrap();
     assert_eq!((ping.mode, ping.uid, ping.gid, ping.mtime), (0o4644, 7, 8, 100));
     assert_eq!(
         ping.xattrs,
-        [("security.capability".to_owned(), b"\x01\x00\xff\n".to_vec())]
+        BTreeMap::from([(b"security.capability".to_vec(), b"\x01\x00\xff\n".to_vec())])
     );
     assert_eq!(tree.get("z").unwrap().mtime, 50);
     assert_eq!(tree.get("a"), tree.get("z"), "still one inode");
@@ -78,13 +82,13 @@ fn one_form_whatever_the_order() {
 #[test]
 fn a_removed_first_name_leaves_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    let mut tree = TarTree::read(&sample(dir.path())).unwrap();
+    let mut tree = FileTree::read(&sample(dir.path())).unwrap();
     tree.remove(b"a");
     tree.write_file("/etc/new", b"x".to_vec());
     tree.write_symlink("/etc/link", "new");
     let out = dir.path().join("out.tar");
     tree.write(&out, 100).unwrap();
-    let tree = TarTree::read(&out).unwrap();
+    let tree = FileTree::read(&out).unwrap();
     assert_eq!(tree.content("z").unwrap().unwrap(), b"one inode");
     assert_eq!(tree.get("a"), None);
     let new = tree.get("etc/new").unwrap();
@@ -95,16 +99,31 @@ fn a_removed_first_name_leaves_the_others() {
 #[test]
 fn symlinks_are_followed_inside_of_the_tree() {
     let dir = tempfile::tempdir().unwrap();
-    let mut tree = TarTree::read(&sample(dir.path())).unwrap();
-    tree.write_file("usr/bin/sh", Vec::new());
+    let mut tree = FileTree::read(&sample(dir.path())).unwrap();
+    tree.write_file("usr/bin/sh", b"#!".to_vec());
     tree.write_symlink("up", "../../../usr");
     tree.write_symlink("loop", "/loop");
     tree.write_symlink("usr/bin/abs", "/bin/sh");
-    assert_eq!(tree.resolve("/bin/sh", true).as_deref(), Some("usr/bin/sh"));
-    assert_eq!(tree.resolve("/up/bin/abs", true).as_deref(), Some("usr/bin/sh"));
-    assert_eq!(tree.resolve("/up/bin/abs", false).as_deref(), Some("usr/bin/abs"));
-    assert_eq!(tree.resolve("/loop/x", true), None);
-    assert_eq!(tree.resolve("/nowhere", true), None);
+    assert_eq!(tree.resolve("/bin/sh", Follow::All).unwrap(), b"usr/bin/sh");
+    assert_eq!(tree.resolve("/up/bin/abs", Follow::All).unwrap(), b"usr/bin/sh");
+    assert_eq!(
+        tree.resolve("/up/bin/abs", Follow::Directories).unwrap(),
+        b"usr/bin/abs"
+    );
+    assert_eq!(
+        tree.resolve("/bin/../..//usr/./bin/", Follow::All).unwrap(),
+        b"usr/bin"
+    );
+    assert_eq!(tree.read_file("/up/bin/abs").unwrap(), b"#!");
+    for (path, message) in [
+        ("/loop/x", "/loop/x: more than 40 symbolic links to follow"),
+        ("/nowhere", "/nowhere: there is no /nowhere"),
+        ("/bin/no", "/bin/no: there is no /usr/bin/no"),
+        ("/bin/sh/x", "/bin/sh/x: /usr/bin/sh is no directory"),
+        ("/usr", "/usr is no regular file"),
+    ] {
+        assert_eq!(tree.read_file(path).unwrap_err().to_string(), message);
+    }
 }
 
 #[test]
@@ -116,10 +135,72 @@ fn garbage_and_escapes_are_errors() {
         &std::fs::read(sample(dir.path())).unwrap()[..700],
     ] {
         std::fs::write(&path, bytes).unwrap();
-        let tree = TarTree::read(&path);
+        let tree = FileTree::read(&path);
         // A cut file may have a whole index; its contents are missing when it is written.
         if let Ok(tree) = tree {
             tree.write(&dir.path().join("out.tar"), 1).unwrap_err();
         }
     }
+}
+
+#[test]
+fn times_before_1970_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.tar");
+    let mut tree = FileTree::default();
+    tree.insert(
+        b"old".to_vec(),
+        Entry {
+            mtime: -2,
+            ..Entry::new(Kind::Fifo, 0o600)
+        },
+    );
+    tree.write(&path, 100).unwrap();
+    assert_eq!(FileTree::read(&path).unwrap().get("old"), tree.get("old"));
+}
+
+#[test]
+fn children_are_direct_ones_in_order() {
+    let mut tree = FileTree::default();
+    for path in ["usr/bin/env", "usr/bin-x", "bin", "loop", "usr/bin/abs"] {
+        if let Some(parent) = std::path::Path::new(path).parent().and_then(|path| path.to_str())
+            && !parent.is_empty()
+        {
+            tree.make_directories(parent).unwrap();
+        }
+        tree.write_file(path, Vec::new());
+    }
+    let names = |path: &str| -> Vec<String> {
+        tree.children(path)
+            .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+            .collect()
+    };
+    assert_eq!(names("/"), ["bin", "loop", "usr"]);
+    assert_eq!(names("/usr"), ["bin", "bin-x"]);
+    assert_eq!(names("/usr/bin"), ["abs", "env"]);
+    assert_eq!(names("/usr/bin-x"), [""; 0]);
+    let error = tree.make_directories("usr/bin-x/a").unwrap_err();
+    assert_eq!(error.to_string(), "/usr/bin-x is no directory in the image");
+}
+
+#[test]
+fn reading_past_the_end_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host");
+    std::fs::write(&path, "hello").unwrap();
+    let host = Content::Host { path, size: 5 };
+    for content in [Content::Bytes(Arc::from(*b"hello")), host] {
+        let opened = content.open().unwrap();
+        let mut buffer = [0; 3];
+        opened.read_at(2, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"llo");
+        assert!(opened.read_at(3, &mut buffer).is_err());
+        assert!(opened.read_at(u64::MAX, &mut buffer).is_err());
+    }
+    let gone = Content::Host {
+        path: dir.path().join("gone"),
+        size: 1,
+    };
+    let error = format!("{:#}", gone.open().unwrap_err());
+    assert!(error.contains("gone"), "{error}");
 }

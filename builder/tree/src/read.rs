@@ -1,18 +1,20 @@
-//! Indexing a tar. The tar may come from anywhere: whatever it says is checked before it is believed.
+//! Reading a tar file's index. The tar may come from anywhere: whatever it says is checked before it is believed.
 //!
 //! Header fields are read by the `tar` crate; walking is done here, since the crate gives PAX records split at
 //! every newline, which cuts binary attribute values in two, and takes no size from them in its raw mode.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_store::space::io_error;
 use tar::{EntryType, Header};
 
-use super::{Data, Kind, Node, Tree, normalise, parent};
+use super::resolve::components;
+use super::{Content, Entry, FileTree, Kind, PATH_MAX, XATTR, parent, shown};
 
 /// A tar's block, in bytes.
 const BLOCK: u64 = 512;
@@ -21,8 +23,20 @@ const BLOCK: u64 = 512;
 /// file can have (64 KiB of names, 64 KiB per value), far from exhausting memory.
 const MAX_EXTENSION: u64 = 1 << 20;
 
-/// Most directories that a tar may only imply: a few long paths could otherwise fill the memory.
-const MAX_IMPLIED: usize = 1 << 16;
+/// Hard links that lead to hard links, before they count as a circle.
+const MAX_HOPS: usize = 40;
+
+impl FileTree {
+    /// Indexes an uncompressed tar file (GNU or PAX). Contents stay in the file, which must not change while the tree is in
+    /// use. Directories that its paths only imply are not made: a layer has what it changes and no more.
+    ///
+    /// Errors: a tar that would reach outside of its root, that has one name twice, a hard link to nothing, entries below
+    /// something that is no directory, devices, or that ends early; the entry is named.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| io_error(error, path))?;
+        index(file).with_context(|| format!("cannot read the tree in {}", path.display()))
+    }
+}
 
 /// What extension headers say about the entry that follows them.
 #[derive(Default)]
@@ -37,13 +51,17 @@ struct Extensions {
     any: bool,
 }
 
-pub(super) fn index(path: &Path) -> Result<Tree> {
-    let file = File::open(path)?;
+/// What was found so far. Hard links wait until every entry is known: they may come before what they name.
+#[derive(Default)]
+struct Index {
+    tree: FileTree,
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+fn index(file: File) -> Result<FileTree> {
     let end = file.metadata()?.len();
-    let mut tree = Tree {
-        entries: BTreeMap::new(),
-        sources: Vec::new(),
-    };
+    let file = Arc::new(file);
+    let mut index = Index::default();
     let mut extensions = Extensions::default();
     let mut at: u64 = 0;
     loop {
@@ -86,19 +104,18 @@ pub(super) fn index(path: &Path) -> Result<Tree> {
                 .take(kind, bytes)
                 .with_context(|| format!("at byte {at}"))?;
         } else {
-            let data = Data::Range {
-                source: 0,
+            let content = Content::At {
+                file: file.clone(),
                 offset: start,
-                len: size,
+                size,
             };
-            add(&mut tree, &header, std::mem::take(&mut extensions), data)
+            index
+                .add(&header, std::mem::take(&mut extensions), content)
                 .with_context(|| format!("at byte {at}"))?;
         }
         at = past.next_multiple_of(BLOCK);
     }
-    complete(&mut tree)?;
-    tree.sources = vec![Arc::new(file)];
-    Ok(tree)
+    index.finish()
 }
 
 /// A header's bytes add up to what it says; its own checksum field counts as eight spaces.
@@ -158,7 +175,7 @@ impl Extensions {
             b"gid" => self.gid = Some(id().with_context(shown)?),
             b"mtime" => self.mtime = Some(seconds(value).with_context(shown)?),
             _ => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                if let Some(name) = key.strip_prefix(XATTR.as_bytes()) {
                     ensure!(!name.is_empty() && !name.contains(&0), "{}: not a name", shown());
                     let twice = self.xattrs.insert(name.to_vec(), value.to_vec()).is_some();
                     ensure!(!twice, "{}: twice", shown());
@@ -199,158 +216,144 @@ fn seconds(value: &[u8]) -> Result<i64> {
     Ok(seconds.saturating_sub(i64::from(below)))
 }
 
-fn add(tree: &mut Tree, header: &Header, extensions: Extensions, data: Data) -> Result<()> {
-    let raw = extensions
-        .path
-        .unwrap_or_else(|| header.path_bytes().into_owned());
-    let path = inside(&raw)?;
-    let shown = String::from_utf8_lossy(&raw).into_owned();
-    let link = || {
-        extensions
+impl Index {
+    fn add(&mut self, header: &Header, extensions: Extensions, content: Content) -> Result<()> {
+        let raw = extensions
+            .path
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = inside(&raw)?;
+        let named = String::from_utf8_lossy(&raw).into_owned();
+        let link = extensions
             .link
-            .clone()
-            .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned))
-    };
-    let device = || -> Result<(u32, u32)> {
-        let (major, minor) = (header.device_major()?, header.device_minor()?);
-        Ok((
-            major.context("no device number")?,
-            minor.context("no device number")?,
-        ))
-    };
-    let empty = data.is_empty();
-    let kind = match header.entry_type() {
-        // Before POSIX a directory was a file whose name ends in a slash.
-        EntryType::Regular if raw.ends_with(b"/") => Kind::Directory,
-        EntryType::Regular | EntryType::Continuous => Kind::File(data),
-        EntryType::Directory => Kind::Directory,
-        EntryType::Symlink => {
-            let target = link().filter(|target| !target.is_empty() && !target.contains(&0));
-            Kind::Symlink(target.with_context(|| format!("{shown}: a symbolic link without a target"))?)
-        }
-        EntryType::Link => {
-            let target = link().with_context(|| format!("{shown}: a hard link without a target"))?;
-            Kind::Hardlink(inside(&target).with_context(|| format!("{shown}: a hard link"))?)
-        }
-        EntryType::Char => device().map(|(major, minor)| Kind::CharDevice { major, minor })?,
-        EntryType::Block => device().map(|(major, minor)| Kind::BlockDevice { major, minor })?,
-        EntryType::Fifo => Kind::Fifo,
-        EntryType::GNUSparse => {
-            bail!("{shown}: sparse entries are not supported; make the tar without --sparse")
-        }
-        other => bail!(
-            "{shown}: entries of type `{}` are not supported",
-            char::from(other.as_byte())
-        ),
-    };
-    ensure!(
-        empty || matches!(kind, Kind::File(_)),
-        "{shown}: contents in an entry that is no regular file"
-    );
-    ensure!(
-        path != b"/" || kind == Kind::Directory,
-        "{shown}: the root must be a directory"
-    );
-    let id = |value: std::io::Result<u64>| -> Result<u32> { Ok(u32::try_from(value?)?) };
-    let node = Node {
-        kind,
-        mode: header.mode().with_context(|| format!("{shown}: mode"))? & 0o7777,
-        uid: extensions
-            .uid
-            .map_or_else(|| id(header.uid()), Ok)
-            .with_context(|| format!("{shown}: owner"))?,
-        gid: extensions
-            .gid
-            .map_or_else(|| id(header.gid()), Ok)
-            .with_context(|| format!("{shown}: group"))?,
-        mtime: match extensions.mtime {
-            Some(mtime) => mtime,
-            None => i64::try_from(header.mtime()?).with_context(|| format!("{shown}: time"))?,
-        },
-        xattrs: extensions.xattrs,
-    };
-    ensure!(
-        tree.entries.insert(path, node).is_none(),
-        "{shown}: twice in the tar"
-    );
-    Ok(())
-}
-
-/// A path of the tar (`./etc/hostname`, `etc/`) as an absolute one.
-fn inside(path: &[u8]) -> Result<Vec<u8>> {
-    let shown = String::from_utf8_lossy(path);
-    ensure!(!path.is_empty(), "an empty path");
-    ensure!(!path.starts_with(b"/"), "the path `{shown}` is absolute");
-    normalise(&[b"/", path].concat())
-}
-
-/// Adds the directories that are only implied, and checks what single entries cannot show.
-fn complete(tree: &mut Tree) -> Result<()> {
-    let mut missing = BTreeSet::new();
-    let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
-    for path in tree.entries.keys() {
-        let mut above = parent(path);
-        while let Some(directory) = above {
-            match tree.entries.get(directory).map(Node::is_directory) {
-                Some(true) => break,
-                Some(false) => bail!(
-                    "{} is below {}, which is no directory",
-                    shown(path),
-                    shown(directory)
-                ),
-                // If it is known to be missing, so are those above it.
-                None if !missing.insert(directory.to_vec()) => break,
-                None => ensure!(
-                    missing.len() <= MAX_IMPLIED,
-                    "over {MAX_IMPLIED} directories are only implied"
-                ),
+            .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let empty = content.size() == 0;
+        let kind = match header.entry_type() {
+            // Before POSIX a directory was a file whose name ends in a slash.
+            EntryType::Regular if raw.ends_with(b"/") => Kind::Directory,
+            EntryType::Regular | EntryType::Continuous => Kind::File(self.tree.add(content)),
+            EntryType::Directory => Kind::Directory,
+            EntryType::Symlink => {
+                let target = link.filter(|target| !target.is_empty() && !target.contains(&0));
+                Kind::Symlink(target.with_context(|| format!("{named}: a symbolic link without a target"))?)
             }
-            above = parent(directory);
-        }
-    }
-    missing.insert(b"/".to_vec());
-    for path in missing {
-        tree.entries
-            .entry(path)
-            .or_insert_with(|| Node::directory(0o755, 0));
+            EntryType::Link => {
+                let target = link.with_context(|| format!("{named}: a hard link without a target"))?;
+                let target = inside(&target).with_context(|| format!("{named}: a hard link"))?;
+                self.links.insert(path.clone(), target);
+                // Stands there until the target is known.
+                Kind::Fifo
+            }
+            EntryType::Fifo => Kind::Fifo,
+            EntryType::Char | EntryType::Block => {
+                bail!("{named}: a device, which only the system's own kernel makes")
+            }
+            EntryType::GNUSparse => {
+                bail!("{named}: sparse entries are not supported; make the tar without --sparse")
+            }
+            other => bail!(
+                "{named}: entries of type `{}` are not supported",
+                char::from(other.as_byte())
+            ),
+        };
+        ensure!(
+            empty || matches!(kind, Kind::File(_)),
+            "{named}: contents in an entry that is no regular file"
+        );
+        ensure!(
+            !path.is_empty() || kind == Kind::Directory,
+            "{named}: the root must be a directory"
+        );
+        let id = |value: std::io::Result<u64>| -> Result<u32> { Ok(u32::try_from(value?)?) };
+        let entry = Entry {
+            kind,
+            mode: header.mode().with_context(|| format!("{named}: mode"))? & 0o7777,
+            uid: extensions
+                .uid
+                .map_or_else(|| id(header.uid()), Ok)
+                .with_context(|| format!("{named}: owner"))?,
+            gid: extensions
+                .gid
+                .map_or_else(|| id(header.gid()), Ok)
+                .with_context(|| format!("{named}: group"))?,
+            mtime: match extensions.mtime {
+                Some(mtime) => mtime,
+                None => i64::try_from(header.mtime()?).with_context(|| format!("{named}: time"))?,
+            },
+            xattrs: extensions.xattrs,
+        };
+        ensure!(
+            self.tree.entries.insert(path, entry).is_none(),
+            "{named}: twice in the tar"
+        );
+        Ok(())
     }
 
-    // A link to a link names the file itself in the end.
-    let mut targets = Vec::new();
-    for (path, node) in &tree.entries {
-        let Kind::Hardlink(first) = &node.kind else {
-            continue;
-        };
-        let mut target = first;
-        let mut hops = 0;
-        loop {
-            match tree.entries.get(target).map(|node| &node.kind) {
+    /// Checks what single entries cannot show, and gives hard links what they name.
+    fn finish(mut self) -> Result<FileTree> {
+        let entries = &self.tree.entries;
+        for path in entries.keys() {
+            let mut above = parent(path);
+            while let Some(directory) = above {
+                match entries.get(directory).map(Entry::is_directory) {
+                    // What is above that one is looked at with it.
+                    Some(true) => break,
+                    Some(false) => bail!(
+                        "{} is below {}, which is no directory",
+                        shown(path),
+                        shown(directory)
+                    ),
+                    None => above = parent(directory),
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for path in self.links.keys() {
+            found.push((path.clone(), self.target(path)?.clone()));
+        }
+        self.tree.entries.extend(found);
+        Ok(self.tree)
+    }
+
+    /// The entry that a hard link names in the end. All names of one file have its properties.
+    fn target(&self, path: &[u8]) -> Result<&Entry> {
+        let mut at = path;
+        for _ in 0..=MAX_HOPS {
+            let Some(target) = self.links.get(at) else {
+                // Known: the last round looked.
+                return self.tree.entries.get(at).context("a hard link to nothing");
+            };
+            match self.tree.entries.get(target) {
                 None => bail!(
                     "{}: a hard link to {}, which is not there",
                     shown(path),
                     shown(target)
                 ),
-                Some(Kind::Directory) => {
+                Some(entry) if entry.is_directory() => {
                     bail!("{}: a hard link to the directory {}", shown(path), shown(target))
                 }
-                Some(Kind::Hardlink(next)) => target = next,
-                Some(_) => break,
+                Some(_) => at = target,
             }
-            hops += 1;
-            ensure!(
-                hops <= super::MAX_LINKS,
-                "{}: hard links that lead to no file",
-                shown(path)
-            );
         }
-        if target != first {
-            targets.push((path.clone(), target.clone()));
-        }
+        bail!("{}: hard links that lead to no file", shown(path))
     }
-    for (path, target) in targets {
-        if let Some(node) = tree.entries.get_mut(&path) {
-            node.kind = Kind::Hardlink(target);
-        }
-    }
-    Ok(())
 }
+
+/// A path of the tar (`./etc/hostname`, `etc/`) as the tree has it. One that leads out of the tree is an error.
+fn inside(path: &[u8]) -> Result<Vec<u8>> {
+    let named = String::from_utf8_lossy(path);
+    ensure!(!path.is_empty(), "an empty path");
+    ensure!(!path.starts_with(b"/"), "the path `{named}` is absolute");
+    ensure!(!path.contains(&0), "the path `{named}` has a NUL byte in it");
+    let names: Vec<&[u8]> = components(path).collect();
+    ensure!(!names.contains(&&b".."[..]), "the path `{named}` has `..` in it");
+    let clean = names.join(&b'/');
+    ensure!(
+        clean.len() < PATH_MAX,
+        "a path of {} bytes: at most {PATH_MAX} can be used",
+        clean.len() + 1
+    );
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests;
