@@ -86,6 +86,13 @@ fn files() {
         (
             OVERLAY,
             "template = true",
+            "[[link]]\npath = \"/etc/../../x\"\ntarget = \"y\"",
+            "overlays/base/overlay.toml:29:8: `/etc/../../x` must be written without `.`, `..`",
+            "",
+        ),
+        (
+            OVERLAY,
+            "template = true",
             "[[link]]\npath = \"/etc/motd/x\"\ntarget = \"y\"",
             "overlays/base/overlay.toml:29:8: overlay `base` brings /etc/motd/x below /etc/motd, which is no directory",
             "overlays/base/files/etc/motd",
