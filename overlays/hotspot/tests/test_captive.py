@@ -4,9 +4,8 @@ import os
 import tempfile
 import unittest
 
-from hotspot_settings import settings
-
 from clic.hotspot import captive, guests, page, probes
+from hotspot_settings import settings
 
 GUEST, OTHER, CABLE = "10.42.0.17", "10.42.0.18", "192.168.1.9"
 LEASES = "1795712592 02:00:00:00:01:00 10.42.0.17 phone 01:02\n1795712592 02:00:00:00:02:00 10.42.0.18 * *\nbroken\n"
