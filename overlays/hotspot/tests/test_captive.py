@@ -1,11 +1,14 @@
 import asyncio
 import json
 import os
+import socket
 import tempfile
 import unittest
 
-from clic.hotspot import captive, guests, page, probes
 from hotspot_settings import settings
+
+from clic import web
+from clic.hotspot import captive, guests, page, probes
 
 GUEST, OTHER, CABLE = "10.42.0.17", "10.42.0.18", "192.168.1.9"
 LEASES = "1795712592 02:00:00:00:01:00 10.42.0.17 phone 01:02\n1795712592 02:00:00:00:02:00 10.42.0.18 * *\nbroken\n"
@@ -36,7 +39,7 @@ class Case(unittest.TestCase):
         os.replace(f"{path}.new", path)
 
     def ask(self, host, target, address=GUEST, method="GET", **headers):
-        return self.captive.answer(method, target, {"host": host, "x-real-ip": address, **headers})
+        return self.captive.answer(web.Request(method, target, {"host": host, "x-real-ip": address, **headers}))
 
     def portal(self, target, address=GUEST, method="GET", **headers):
         return self.ask("clic.internal", target, address, method, **{"x-clic-portal": "yes"}, **headers)
@@ -152,8 +155,11 @@ class Socket(Case):
     def exchange(self, *requests):
         async def work():
             path = os.path.join(self.directory.name, "socket")
-            server = await asyncio.start_unix_server(self.captive.serve, path, limit=captive.LONGEST_HEAD)
-            async with server:
+            server = web.Server(self.captive.answer)
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path)
+                listening.listen()
+                running = asyncio.create_task(server.run(listening))
                 answers = []
                 for request in requests:
                     reader, writer = await asyncio.open_unix_connection(path)
@@ -164,7 +170,10 @@ class Socket(Case):
                     except OSError:
                         answers.append(b"")
                     writer.close()
-                return answers
+                server.end()
+                await running
+            os.unlink(path)
+            return answers
 
         return asyncio.run(work())
 

@@ -7,6 +7,7 @@ import unittest
 
 from hotspot_settings import settings
 
+from clic import status as box
 from clic.hotspot import settings as s
 from clic.hotspot import status
 
@@ -70,7 +71,7 @@ class Status(unittest.TestCase):
             def believed(kept):
                 with open(clock, "w", encoding="ascii") as file:
                     file.write(f"{kept}\n")
-                return status.clock_set(now, root)
+                return box.clock_set(now, "etc/clic/hotspot.toml", root)
 
             # Seconds since 1970 of a clock without a battery, then of one that kept the time.
             self.assertFalse(believed(3600))
@@ -78,10 +79,10 @@ class Status(unittest.TestCase):
             # A clock that nobody took the time from.
             self.assertFalse(believed(int(now) + 10**7))
             os.unlink(clock)
-            self.assertFalse(status.clock_set(now, root))
+            self.assertFalse(box.clock_set(now, "etc/clic/hotspot.toml", root))
             os.makedirs(os.path.join(root, "run/systemd/timesync"))
             with open(os.path.join(root, "run/systemd/timesync/synchronized"), "w", encoding="ascii"):
-                self.assertTrue(status.clock_set(now, root))
+                self.assertTrue(box.clock_set(now, "etc/clic/hotspot.toml", root))
 
     def test_what_is_reported(self):
         with tempfile.TemporaryDirectory() as directory:
