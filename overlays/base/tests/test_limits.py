@@ -3,9 +3,8 @@ import threading
 import unittest
 from pathlib import Path
 
-from web_service import Clock
-
 from clic.limits import FRESH_SECONDS, Limit, Stations, neighbours
+from web_service import Clock
 
 TABLE = """\
 IP address       HW type     Flags       HW address            Mask     Device

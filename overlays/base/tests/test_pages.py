@@ -6,10 +6,10 @@ import unittest
 from pathlib import Path
 
 import jinja2
-from helpers import OVERLAYS
 
 from clic import texts
 from clic.pages import Pages
+from helpers import OVERLAYS
 
 PACKAGES = Path(OVERLAYS).glob("*/files/usr/lib/python3/dist-packages/clic/*")
 WITH_TEXTS = sorted(path for path in PACKAGES if (path / "texts").is_dir())

@@ -4,11 +4,10 @@ import contextlib
 import io
 import unittest
 
-from web_service import GUEST, HOST, OTHER, Case, Clock
-
 from clic import web
 from clic.limits import Limit, Stations
 from clic.web import tokens
+from web_service import GUEST, HOST, OTHER, Case, Clock
 
 
 class Hosts(Case):

@@ -13,11 +13,10 @@ import threading
 import unittest
 from pathlib import Path
 
-from helpers import files
-from web_service import connect, exchange, read_all, running
-
 from clic import web
 from clic.web import server as limits
+from helpers import files
+from web_service import connect, exchange, read_all, running
 
 
 def echo(request: web.Request) -> web.Response:

@@ -2,7 +2,6 @@
 
 from clic.web import Response
 
-
 NO_CONTENT = Response(204)
 APPLE = Response(200, b"<HTML><HEAD><TITLE>Success</TITLE></HEAD><BODY>Success</BODY></HTML>", "text/html")
 NETWORK_MANAGER = Response(200, b"NetworkManager is online\n", headers=(("X-NetworkManager-Status", "online"),))
