@@ -14,8 +14,9 @@ import threading
 import unittest
 from pathlib import Path
 
-from clic import db
 from helpers import files
+
+from clic import db
 
 FIRST = "CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
 SECOND = "CREATE TABLE mark (entry INTEGER NOT NULL REFERENCES entry (id)); INSERT INTO entry (id, text) VALUES (1, 'one');\n"
@@ -95,7 +96,8 @@ class Opened(Case):
             write.execute("INSERT INTO entry (text) VALUES ('kept')")
         # As a full disk, for SQLite: not a page more.
         database.rows(f"PRAGMA max_page_count = {database.rows('PRAGMA page_count')[0][0]}")
-        with self.assertRaisesRegex(sqlite3.OperationalError, "database or disk is full"), database.transaction() as write:
+        full = self.assertRaisesRegex(sqlite3.OperationalError, "database or disk is full")
+        with full, database.transaction() as write:
             write.execute("INSERT INTO entry (text) VALUES (?)", ["x" * 100000])
         self.assertEqual(self.texts(database), ["kept"])
         database.rows("PRAGMA max_page_count = 100000")
@@ -113,7 +115,8 @@ class Migrations(Case):
             database = self.open()
             self.assertEqual(self.texts(database), ["one", "five"])
             self.assertEqual(database.rows("PRAGMA user_version")[0][0], 2)
-        with self.assertRaisesRegex(sqlite3.IntegrityError, "FOREIGN KEY constraint failed"), database.transaction() as write:
+        orphan = self.assertRaisesRegex(sqlite3.IntegrityError, "FOREIGN KEY constraint failed")
+        with orphan, database.transaction() as write:
             write.execute("INSERT INTO mark (entry) VALUES (9)")
 
     def test_one_that_fails_leaves_nothing_behind(self) -> None:

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from clic import disk
+
 # How long to wait for somebody else, such as a backup or sqlite3 at the command line.
 BUSY_SECONDS = 10
 # The log is cut back to this after it was written into the database.
@@ -88,9 +90,9 @@ class Database:
                 self._connection.backup(copy)
             # A copy is one file: without this, whoever opens it makes a log beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
-        _sync(temporary)
+        disk.sync_file(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        disk.sync_directory(path.parent)
 
     def close(self) -> None:
         with self._lock:
@@ -162,13 +164,5 @@ def put_aside(path: Path) -> Path:
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-    _sync(path.parent)
+    disk.sync_directory(path.parent)
     return aside
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
