@@ -40,7 +40,8 @@ def attempts(work, mirror, packages):
               - mount: /
             """
         )
-        + f"  - debootstrap: bookworm\n    mirror: {mirror}\n    target: /\n  - apt: install\n    packages:\n{names}\n    tag: /\n"
+        + f"  - debootstrap: bookworm\n    mirror: {mirror}\n    target: /\n"
+        + f"  - apt: install\n    packages:\n{names}\n    tag: /\n"
     )
     (work / "debos.yaml").write_text(
         "architecture: amd64\nactions:\n  - action: debootstrap\n    suite: bookworm\n"
@@ -65,7 +66,8 @@ def complaint(log, mirror):
     """The line of a log that says why, without paths and addresses of this machine."""
     lines = [line.strip() for line in tail(log, 200).splitlines() if line.strip()]
     # vmdb2 says what it started, and of what went wrong only that it did.
-    ran = [line.removeprefix("Exec: ") for line in itertools.takewhile(lambda line: "ERROR" not in line, lines) if line.startswith("Exec: ")]
+    before = itertools.takewhile(lambda line: "ERROR" not in line, lines)
+    ran = [line.removeprefix("Exec: ") for line in before if line.startswith("Exec: ")]
     if ran:
         return f"{' '.join(ast.literal_eval(ran[-1]))} failed, which makes loop devices"
     # The system's own words say more than those of the programs above it.

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 from .measure import Failed, disk_use, remove, run, say
 

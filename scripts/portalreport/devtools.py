@@ -42,7 +42,8 @@ class Chromium:
         self.log = Path(self.profile.name) / "chromium.log"
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
-        argv = [PROGRAM, *FLAGS, f"--user-data-dir={self.profile.name}/profile", f"--host-resolver-rules={rules}", "about:blank"]
+        profile = f"--user-data-dir={self.profile.name}/profile"
+        argv = [PROGRAM, *FLAGS, profile, f"--host-resolver-rules={rules}", "about:blank"]
         with self.log.open("wb") as log:
             # Chromium reads from 3 and writes to 4. A group of its own: Ctrl-C is for us, who then end it.
             self.process = subprocess.Popen(

@@ -138,8 +138,8 @@ def measure(base, rules, recorder, pages, runs):
             for page in pages:
                 server.language, server.page = page.language, page.name
                 samples = []
-                # The player has the stand-ins: through DevTools they would come at once, however slow the network. The first run
-                # is for the browser itself to get ready.
+                # The player has the stand-ins: through DevTools they would come at once, however slow the network. The first
+                # run is for the browser itself to get ready.
                 for run in range(runs + (page is pages[0])):
                     plain = dataclasses.replace(page, stand_ins={})
                     with Visit(browser, base, plain, PHONE, LANGUAGES[page.language], prepare=slow_down) as visit:
