@@ -78,6 +78,25 @@ class Opened(Case):
             thread.join()
         self.assertEqual([row["id"] for row in database.rows("SELECT id FROM entry ORDER BY id")], list(range(100)))
 
+    def test_who_reads_and_then_writes_waits_for_another_program(self) -> None:
+        """Both look before they write. Neither is told that the database is locked, though it is."""
+        database, other = self.open(), self.open()
+        count = "INSERT INTO entry (id, text) SELECT count(*), ? FROM entry"
+
+        def work() -> None:
+            with other.transaction() as write:
+                write.execute("SELECT count(*) FROM entry").fetchone()
+                write.execute(count, ["other"])
+
+        thread = threading.Thread(target=work)
+        with database.transaction() as write:
+            write.execute("SELECT count(*) FROM entry").fetchone()
+            thread.start()
+            thread.join(0.3)
+            write.execute(count, ["first"])
+        thread.join()
+        self.assertEqual(self.texts(database), ["first", "other"])
+
     def test_what_is_no_damage_is_not_set_aside(self) -> None:
         self.open().close()
         before = self.path.read_bytes()
@@ -216,6 +235,7 @@ class Backup(Case):
                 database.backup(self.directory / "copy.db")
                 with contextlib.closing(sqlite3.connect(self.directory / "copy.db")) as copy:
                     self.assertEqual(copy.execute("PRAGMA integrity_check").fetchone()[0], "ok")
+                    self.assertEqual(copy.execute("PRAGMA journal_mode").fetchone()[0], "delete")
                     self.assertGreaterEqual(copy.execute("SELECT count(*) FROM entry").fetchone()[0], least)
                 self.assertEqual(sorted(path.name for path in self.directory.glob("copy*")), ["copy.db"])
         finally:

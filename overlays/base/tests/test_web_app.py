@@ -194,6 +194,10 @@ class Answers(Case):
             self.assertEqual((again.status, again.body, dict(again.headers)["ETag"]), (304, b"", tag))
         self.assertEqual(self.ask("/board/b", if_none_match=tag).status, 200)
         self.assertEqual(self.ask("/nowhere", if_none_match=tag).status, 404)
+        # A form that is shown again with what is wrong in it.
+        self.app.get("/wrong")(lambda request: self.app.page(request, "board.html", 422, name="a"))
+        wrong = self.ask("/wrong", if_none_match=tag)
+        self.assertEqual((wrong.status, dict(wrong.headers).get("ETag")), (422, None))
 
     def test_languages(self) -> None:
         for header, query, text in (("en-GB", "", "Hello a!"), ("de", "", "Bonjour a !"), ("en", "?lang=fr", "Bonjour a !")):
