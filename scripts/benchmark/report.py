@@ -113,9 +113,9 @@ def page(found):
     machine = found["machine"]
     parts.append(
         "# Benchmarks\n\n"
-        "Written by `scripts/bench --write docs/benchmarks.md`; not by hand. Our builds and mmdebstrap's in one run on one\n"
-        "machine, in turns, of the same packages in the same versions (the script compares both trees), all downloaded\n"
-        "beforehand. Seconds are wall time, medians of the runs; ratios are of these medians.\n"
+        "Written by `scripts/bench --write docs/benchmarks.md`, not by hand. The script builds the same packages in the same\n"
+        "versions with CLIC! and with mmdebstrap, in turns, on one machine, and compares both trees. Everything is downloaded\n"
+        "beforehand. Seconds are wall time, medians of all runs; ratios are of these medians.\n"
     )
     parts.append(
         "## Machine\n\n"
@@ -142,12 +142,12 @@ def page(found):
     parts.append(costs(figures))
     parts.append(builders(found["cases"].get("others", [])))
     parts.append(
-        "## Again\n\n"
-        "On Debian bookworm, as an ordinary user, with nothing else running:\n\n"
+        "## Run it again\n\n"
+        "On Debian bookworm, as an ordinary user, with no other programs running:\n\n"
         f"    scripts/bench --setup\n    {found['command']} --write docs/benchmarks.md --json bench.json\n\n"
-        "A root tree's time begins after the download and ends before the image is written. mmdebstrap's is its whole run, from\n"
-        "a repository on the local disk to an uncompressed tar on the same disk (`--variant=essential` and every package by\n"
-        "name). Its arm64 programs are emulated by qemu-user-static, registered with the kernel.\n"
+        "The time for a root tree starts after the download and ends before the image is written. mmdebstrap's time is its whole\n"
+        "run, from a repository on the local disk to an uncompressed tar on the same disk (`--variant=essential` and every\n"
+        "package by name). Its arm64 programs are emulated by qemu-user-static, registered with the kernel.\n"
     )
     return "\n".join(part for part in parts if part)
 
@@ -241,6 +241,6 @@ def builders(rows):
     ]
     return (
         "## Other builders\n\n"
-        "Debian's packages of other builders, each tried without root's rights with one package (openssh-server), downloads\n"
-        "included: whether they run at all.\n\n" + table(["builder", "version", "started", "runs"], shown)
+        "Other builders as Debian packages them, run without root rights to build one package (openssh-server), downloads\n"
+        "included: do they run at all?\n\n" + table(["builder", "version", "started", "runs"], shown)
     )

@@ -14,9 +14,8 @@ import threading
 import unittest
 from pathlib import Path
 
-from helpers import files
-
 from clic import db
+from helpers import files
 
 FIRST = "CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n"
 SECOND = "CREATE TABLE mark (entry INTEGER NOT NULL REFERENCES entry (id)); INSERT INTO entry (id, text) VALUES (1, 'one');\n"

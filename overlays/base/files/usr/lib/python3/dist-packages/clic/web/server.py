@@ -145,7 +145,7 @@ class Server:
             if self._pool:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request)
             return self._answer(request)
-        except Exception:  # noqa: BLE001: whatever it is
+        except Exception:  # noqa: BLE001 whatever it is
             # One request that fails is no reason to end those of others. What was asked stays out of the journal.
             traceback.print_exc()
             return Response(500, b"500 Internal Server Error\n")
