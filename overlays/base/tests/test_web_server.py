@@ -1,5 +1,6 @@
 """Real sockets, with what nginx would never send, and what somebody might make it send."""
 
+import asyncio
 import contextlib
 import io
 import os
@@ -37,10 +38,11 @@ class Requests(unittest.TestCase):
         )
 
     def test_head_and_no_content_have_no_body(self) -> None:
-        with running(web.Server(lambda request: web.Response(204 if request.method == "GET" else 200, b"body"))) as path:
-            self.assertTrue(exchange(path, b"HEAD / HTTP/1.0\r\n\r\n").endswith(b"Content-Length: 4\r\n\r\n"))
-            empty = exchange(path, b"GET / HTTP/1.0\r\n\r\n")
-        self.assertEqual(empty, b"HTTP/1.0 204 No Content\r\nCache-Control: no-store\r\n\r\n")
+        with running(web.Server(lambda request: web.Response(int(request.target[1:]), b"body"))) as path:
+            self.assertTrue(exchange(path, b"HEAD /200 HTTP/1.0\r\n\r\n").endswith(b"Content-Length: 4\r\n\r\n"))
+            for status, reason in ((204, "No Content"), (304, "Not Modified")):
+                empty = exchange(path, f"GET /{status} HTTP/1.0\r\n\r\n".encode())
+                self.assertEqual(empty, f"HTTP/1.0 {status} {reason}\r\nCache-Control: no-store\r\n\r\n".encode())
 
     def test_what_is_no_request(self) -> None:
         codes = self.codes(
@@ -86,6 +88,60 @@ class Requests(unittest.TestCase):
                 self.assertIn(b"500 Internal Server Error\n", exchange(path, b"GET / HTTP/1.0\r\n\r\n"))
                 self.assertIn(b"GET /x", exchange(path, b"GET /x HTTP/1.0\r\n\r\n"))
             self.assertIn("KeyError: 'inside'", journal.getvalue())
+
+
+class Ends(unittest.IsolatedAsyncioTestCase):
+    """The end of a server, moment by moment."""
+
+    REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = os.path.join(directory.name, "socket")
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.listening.close)
+        self.listening.bind(self.path)
+        self.listening.listen()
+
+    @staticmethod
+    def server(says: bytes, idle: float | None = None) -> web.Server:
+        return web.Server(lambda request: web.Response(200, says), idle=idle)
+
+    async def ask(self, data: bytes = REQUEST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_unix_connection(self.path)
+        self.addCleanup(writer.close)
+        writer.write(data)
+        return reader, writer
+
+    async def test_who_comes_while_it_ends_is_left_to_the_next(self) -> None:
+        first = self.server(b"first")
+        running = asyncio.create_task(first.run(self.listening))
+        begun, more = await self.ask(self.REQUEST[:-2])
+        await asyncio.sleep(0.1)
+        first.end()
+        await asyncio.sleep(0.1)
+        late, _ = await self.ask()
+        await asyncio.sleep(0.1)
+        more.write(b"\r\n")
+        self.assertTrue((await begun.read()).endswith(b"first"))
+        await running
+        second = self.server(b"second")
+        running = asyncio.create_task(second.run(self.listening))
+        self.assertTrue((await late.read()).endswith(b"second"))
+        second.end()
+        await running
+
+    async def test_nobody_is_idle_who_has_a_guest(self) -> None:
+        running = asyncio.create_task(self.server(b"here", idle=0.2).run(self.listening))
+        held, more = await self.ask(self.REQUEST[:-2])
+        await asyncio.sleep(0.6)
+        self.assertFalse(running.done())
+        other, _ = await self.ask()
+        self.assertTrue((await asyncio.wait_for(other.read(), 60)).endswith(b"here"))
+        more.write(b"\r\n")
+        self.assertTrue((await held.read()).endswith(b"here"))
+        await running
 
 
 class Slow(unittest.TestCase):
@@ -197,7 +253,7 @@ class Activated(unittest.TestCase):
 
     def start(self, idle: float | None, listen: str = 'LISTEN_PID=$$ LISTEN_FDS=1') -> subprocess.Popen[str]:
         # systemd gives the socket as descriptor 3, and says so to this process id.
-        command = f'{listen} exec "$0" -c "$1" 3<&{self.listening.fileno()}'
+        command = f'{listen} exec "$0" -B -c "$1" 3<&{self.listening.fileno()}'
         process = subprocess.Popen(
             ["bash", "-c", command, sys.executable, SERVICE.format(idle=idle)], pass_fds=[self.listening.fileno()],
             env=os.environ | {"PYTHONPATH": str(Path(files("base")) / "usr/lib/python3/dist-packages")},

@@ -90,9 +90,9 @@ class Database:
                 self._connection.backup(copy)
             # A copy is one file: without this, whoever opens it makes a log beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
-        disk.sync_file(temporary)
+        disk.sync_file(str(temporary))
         os.replace(temporary, path)
-        disk.sync_directory(path.parent)
+        disk.sync_directory(str(path.parent))
 
     def close(self) -> None:
         with self._lock:
@@ -164,5 +164,5 @@ def put_aside(path: Path) -> Path:
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-    disk.sync_directory(path.parent)
+    disk.sync_directory(str(path.parent))
     return aside

@@ -118,7 +118,7 @@ class App:
             response = self._answer(request)
         except Refused as refused:
             response = self._error(request, refused.status, refused.headers)
-        except Exception:  # noqa: BLE001 whatever it is
+        except Exception:  # noqa: BLE001  whatever it is: the guest is answered
             # The journal is told where, and not what was asked.
             traceback.print_exc()
             response = self._error(request, 500)

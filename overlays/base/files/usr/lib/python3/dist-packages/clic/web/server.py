@@ -20,8 +20,6 @@ from clic.web.message import Refused, Request, Response
 
 # nginx sends what it took, which is less (large_client_header_buffers).
 LONGEST_HEAD = 32768
-# What is thrown away of a request that was refused before its end.
-LONGEST_REST = 1 << 20
 
 Answer = Callable[[Request], Response]
 
@@ -115,18 +113,16 @@ class Server:
         loop = asyncio.get_running_loop()
         with connection:
             try:
-                method, response, whole = await self._exchange(connection)
+                method, response = await self._exchange(connection)
                 data = message.encode(response, method)
                 async with asyncio.timeout(self._allowed(len(data))):
                     await loop.sock_sendall(connection, data)
-                    if not whole:
-                        await discard(connection)
             except (TimeoutError, OSError, EOFError):
                 # Who is too slow, or has gone, gets no answer.
                 pass
 
-    async def _exchange(self, connection: socket.socket) -> tuple[str, Response, bool]:
-        """The request's method, its answer, and whether the request was read to its end."""
+    async def _exchange(self, connection: socket.socket) -> tuple[str, Response]:
+        """The request's method and its answer."""
         method = "GET"
         try:
             async with asyncio.timeout(self._allowed()):
@@ -137,15 +133,15 @@ class Server:
             async with asyncio.timeout(self._allowed(length)):
                 body = await read_body(connection, rest, length)
         except Refused as refused:
-            return method, Response(refused.status, f"{refused}\n".encode()), False
-        return method, await self._respond(Request(method, request.target, request.headers, body)), True
+            return method, Response(refused.status, f"{refused}\n".encode())
+        return method, await self._respond(Request(method, request.target, request.headers, body))
 
     async def _respond(self, request: Request) -> Response:
         try:
             if self._pool:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request)
             return self._answer(request)
-        except Exception:  # noqa: BLE001 whatever it is
+        except Exception:  # noqa: BLE001  whatever it is: see below
             # One request that fails is no reason to end those of others. What was asked stays out of the journal.
             traceback.print_exc()
             return Response(500, b"500 Internal Server Error\n")
@@ -177,18 +173,6 @@ async def read_body(connection: socket.socket, begun: bytes, length: int) -> byt
             raise EOFError
         data += piece
     return bytes(data[:length])
-
-
-async def discard(connection: socket.socket) -> None:
-    """Reads what is still coming: the kernel takes an answer back from whoever was not listened to."""
-    loop = asyncio.get_running_loop()
-    connection.shutdown(socket.SHUT_WR)
-    left = LONGEST_REST
-    while left > 0:
-        piece = await loop.sock_recv(connection, 65536)
-        if not piece:
-            return
-        left -= len(piece)
 
 
 def activated() -> socket.socket:
