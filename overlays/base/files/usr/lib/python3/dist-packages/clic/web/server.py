@@ -20,6 +20,8 @@ from clic.web.message import Refused, Request, Response
 
 # nginx sends what it took, which is less (large_client_header_buffers).
 LONGEST_HEAD = 32768
+# What is thrown away of a request that was refused before its end.
+LONGEST_REST = 1 << 20
 
 Answer = Callable[[Request], Response]
 
@@ -113,16 +115,18 @@ class Server:
         loop = asyncio.get_running_loop()
         with connection:
             try:
-                method, response = await self._exchange(connection)
+                method, response, whole = await self._exchange(connection)
                 data = message.encode(response, method)
                 async with asyncio.timeout(self._allowed(len(data))):
                     await loop.sock_sendall(connection, data)
+                    if not whole:
+                        await discard(connection)
             except (TimeoutError, OSError, EOFError):
                 # Who is too slow, or has gone, gets no answer.
                 pass
 
-    async def _exchange(self, connection: socket.socket) -> tuple[str, Response]:
-        """The request's method and its answer."""
+    async def _exchange(self, connection: socket.socket) -> tuple[str, Response, bool]:
+        """The request's method, its answer, and whether the request was read to its end."""
         method = "GET"
         try:
             async with asyncio.timeout(self._allowed()):
@@ -133,8 +137,8 @@ class Server:
             async with asyncio.timeout(self._allowed(length)):
                 body = await read_body(connection, rest, length)
         except Refused as refused:
-            return method, Response(refused.status, f"{refused}\n".encode())
-        return method, await self._respond(Request(method, request.target, request.headers, body))
+            return method, Response(refused.status, f"{refused}\n".encode()), False
+        return method, await self._respond(Request(method, request.target, request.headers, body)), True
 
     async def _respond(self, request: Request) -> Response:
         try:
@@ -173,6 +177,18 @@ async def read_body(connection: socket.socket, begun: bytes, length: int) -> byt
             raise EOFError
         data += piece
     return bytes(data[:length])
+
+
+async def discard(connection: socket.socket) -> None:
+    """Reads what is still coming: the kernel takes an answer back from whoever was not listened to."""
+    loop = asyncio.get_running_loop()
+    connection.shutdown(socket.SHUT_WR)
+    left = LONGEST_REST
+    while left > 0:
+        piece = await loop.sock_recv(connection, 65536)
+        if not piece:
+            return
+        left -= len(piece)
 
 
 def activated() -> socket.socket:
