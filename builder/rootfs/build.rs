@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Everything whose code shapes a layer: this room, and the rooms before it that read packages and trees.
-const SOURCES: [&str; 4] = ["src", "handler/src", "../debian/src", "../tree/src"];
+const SOURCES: [&str; 6] = [
+    "src",
+    "handler/src",
+    "../archive/src",
+    "../content/src",
+    "../debian/src",
+    "../tree/src",
+];
 
 fn main() {
     for source in SOURCES {

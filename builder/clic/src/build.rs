@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use clic_archive::Mirrors;
 use clic_debian::uri::without_login;
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
@@ -26,8 +27,8 @@ use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
+use clic_rootfs::Sandbox;
 use clic_rootfs::accel::Counts;
-use clic_rootfs::{Mirrors, Sandbox};
 use clic_store::{NoSpace, Publishing, Store, space};
 use serde_json::json;
 
@@ -398,7 +399,7 @@ fn with_figures(error: anyhow::Error, out: &Path, needed: u64, free: u64) -> any
     })
 }
 
-fn release(release: &clic_rootfs::Release) -> manifest::Release {
+fn release(release: &clic_archive::Release) -> manifest::Release {
     manifest::Release {
         path: format!("dists/{}/InRelease", release.suite),
         date: i64::try_from(release.date).unwrap_or(i64::MAX),
@@ -406,7 +407,7 @@ fn release(release: &clic_rootfs::Release) -> manifest::Release {
     }
 }
 
-fn package(package: &clic_rootfs::Package) -> manifest::Package {
+fn package(package: &clic_archive::Package) -> manifest::Package {
     manifest::Package {
         name: package.name.clone(),
         arch: package.arch.clone(),

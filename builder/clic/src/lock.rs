@@ -6,10 +6,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use clic_archive::{Keep, Lock, Package, Pins, ResolveOptions};
 use clic_debian::version;
 use clic_host::{Outcome, Progress, UserError};
 use clic_recipe::{Plan, nearest};
-use clic_rootfs::{Keep, Lock, Package, Pins, ResolveOptions};
 use serde::Serialize;
 use serde_json::json;
 
@@ -202,7 +202,7 @@ fn resolve(args: &Args, plan: &Plan, keep: Keep, pins: Pins, progress: &Progress
         pins,
         ..ResolveOptions::default()
     };
-    clic_rootfs::lock(plan, &mirrors, &store, &options, &log, progress)
+    clic_archive::lock(plan, &mirrors, &store, &options, &log, progress)
 }
 
 /// Sorted by name.
@@ -307,7 +307,7 @@ fn report(
 
 #[cfg(test)]
 mod tests {
-    use clic_rootfs::Part;
+    use clic_archive::Part;
 
     use super::*;
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clic_archive::Resolution;
 use clic_host::Outcome;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
@@ -11,7 +12,7 @@ use clic_recipe::plan::{
     TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
-use clic_rootfs::{Forecast, Resolution, bake, forecast};
+use clic_rootfs::{Forecast, bake, forecast};
 use clic_store::Store;
 use serde::Serialize;
 
@@ -134,7 +135,12 @@ fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact,
         (Ok(mirrors), Ok(store)) => (mirrors, store),
         (Err(error), _) | (_, Err(error)) => return Ok(Err(format!("not known: {error}"))),
     };
-    let resolution = lock.resolution(plan, &mirrors, &clic_rootfs::ResolveOptions::from_env()?, "")?;
+    let resolution = lock.resolution(
+        plan,
+        &mirrors,
+        clic_archive::ResolveOptions::from_env()?.epoch,
+        "",
+    )?;
     Exact::of(plan, resolution, &store, &args.out).map(Ok)
 }
 

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clic_archive::{Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_debian::date::show as show_date;
 use clic_host::{Log, Progress, UserError};
 use clic_recipe::{Plan, Tree};
-use clic_rootfs::{Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_store::Store;
 
 /// The lock file of a recipe on a board, whether it is there or not.
@@ -63,14 +63,14 @@ impl LockFile {
     pub fn pins(&self, own: Option<&Lock>, sources: &[&str]) -> Pins {
         let mut pins = Pins::new(self.trust_command());
         if let Some(lock) = own {
-            pins.add(lock, &self.shown.display().to_string());
+            pins.add(&lock.inputs.sources, &self.shown.display().to_string());
         }
         if sources.iter().any(|source| pins.get(source).is_none()) {
             for (path, shown) in self.siblings() {
                 // What is damaged confirms nothing.
                 let lock = Lock::read(&path, &shown, &self.command).ok().flatten();
                 if let Some(lock) = lock.filter(|lock| lock.inputs.recipe == self.recipe) {
-                    pins.add(&lock, &shown.display().to_string());
+                    pins.add(&lock.inputs.sources, &shown.display().to_string());
                 }
             }
         }
@@ -192,7 +192,7 @@ impl Packages {
             State::Fits(lock) => {
                 let stage = progress.stage("resolve", "Resolve packages", &fits(&self.file, lock));
                 let update = format!("{} --update", self.file.command);
-                let resolution = lock.resolution(plan, mirrors, &options, &update)?;
+                let resolution = lock.resolution(plan, mirrors, options.epoch, &update)?;
                 stage.finish();
                 return Ok(resolution);
             }
@@ -206,7 +206,7 @@ impl Packages {
             }
             State::Missing => {}
         }
-        clic_rootfs::resolve(plan, mirrors, store, &options, log, progress)
+        clic_archive::resolve(plan, mirrors, store, &options, log, progress)
     }
 }
 

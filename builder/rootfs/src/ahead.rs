@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use clic_archive::parts::Part;
+use clic_archive::resolution::{Package, Resolution};
+use clic_debian::deb;
 use clic_store::Store;
 use clic_store::space::{self, io_error};
 use tempfile::TempDir;
-
-use crate::parts::Part;
-use crate::resolution::{Package, Resolution};
-use clic_debian::deb;
 
 /// Packages that take less than this to download, in bytes, are unpacked as they are: a tenth of a second of `xz`.
 const LARGE: u64 = 4 << 20;

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use clic_host::{Progress, Stage};
 use clic_store::Store;
+use clic_tree::FileTree as TarTree;
 
 use crate::Inputs;
 use crate::inside::job::Done;
 use crate::layers::Layers;
 use crate::stages::Forecast;
-use clic_tree::FileTree as TarTree;
 
 /// Why a bake is not done again.
 const UNCHANGED: &str = "the store has it: nothing that shapes it changed";

@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clic_archive::resolution::Package;
 use clic_store::{Store, publish};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::inside::job::{Done, LayerTar};
-use crate::resolution::Package;
 
 /// Everything that shapes a stage's result: a name for people, and a value that differs when it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
+use clic_archive::parts::Part;
 use clic_host::{Log, Progress, Stage, Unit, UserError};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_store::space::io_error;
 use clic_store::{NoSpace, Scratch, Store, space};
+use clic_tree::FileTree as TarTree;
 use serde::Serialize;
 
 use crate::accel::{Accel, Counts, same_version};
@@ -18,11 +20,9 @@ use crate::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Pa
 use crate::inside::restore;
 use crate::inside::say::{self, Said};
 use crate::layers::{Last, Layer, Layers, Trace};
-use crate::parts::Part;
 use crate::steps::{Kind, Step, preseeds, regular_files, steps};
 use crate::tree::TreeSpec;
 use crate::{Sandbox, files, inside, tools};
-use clic_tree::FileTree as TarTree;
 
 /// A tree's stages on their way.
 pub struct Stages<'a> {
@@ -336,7 +336,7 @@ fn traced<'a>(
         let tree = TarTree::read(&layer.tar.tar)?;
         let as_placed = |file: &&TreeFile| -> Result<bool> {
             let there = tree.content(&file.path)?;
-            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&files::hash(&bytes))))
+            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&clic_store::sha256(&bytes))))
         };
         if changed
             .iter()

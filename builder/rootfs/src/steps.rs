@@ -7,10 +7,10 @@
 //! ```
 
 use anyhow::Result;
+use clic_archive::parts::Part;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 
 use crate::layers::Inputs;
-use crate::parts::Part;
 use crate::tree::TreeSpec;
 
 /// One stage.

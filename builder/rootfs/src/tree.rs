@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
+use clic_archive::Resolution;
+use clic_debian::control;
 use clic_host::{Log, Progress};
 use clic_recipe::plan::{Plan, TreeFile, TreeFileKind};
 use clic_store::{Store, space};
+use clic_tree::{FileTree as TarTree, Follow, shown};
 use serde::Serialize;
 
 use crate::accel::Counts;
 use crate::stages::Stages;
-use crate::{Resolution, clean, content, files};
-use clic_debian::control;
-use clic_tree::{FileTree as TarTree, Follow, shown};
+use crate::{clean, files, makers as content};
 
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug)]

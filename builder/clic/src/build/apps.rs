@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use clic_archive::Resolution;
+use clic_content::app;
 use clic_debian::version::compare as compare_versions;
 use clic_host::{Progress, UserError};
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
-use clic_rootfs::{Resolution, app};
 use clic_store::{Download, NoSpace, Store};
 use clic_tree::FileTree as TarTree;
 
@@ -519,7 +520,7 @@ disk = "20M"
 
     /// With these packages.
     fn resolution(packages: &[(&str, &str)]) -> Resolution {
-        let package = |(name, version): &(&str, &str)| clic_rootfs::Package {
+        let package = |(name, version): &(&str, &str)| clic_archive::Package {
             name: (*name).to_owned(),
             version: (*version).to_owned(),
             arch: "all".to_owned(),
@@ -530,7 +531,7 @@ disk = "20M"
             size: 1,
             installed_size: 1,
             automatic: false,
-            part: clic_rootfs::Part::Recipe,
+            part: clic_archive::Part::Recipe,
             stanza: String::new(),
         };
         Resolution {

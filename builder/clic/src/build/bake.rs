@@ -12,12 +12,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clic_archive::Resolution;
+use clic_content::app;
 use clic_host::{Log, Progress, Stage, UserError};
 use clic_image::assemble::assemble;
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, PartitionSize};
 use clic_rootfs::bake::{self, Changes};
-use clic_rootfs::{Resolution, app};
 use clic_store::Store;
 use clic_store::space::io_error;
 use clic_tree::{Entry, FileTree as TarTree, Kind};

@@ -10,8 +10,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clic_archive::Resolution;
 use clic_recipe::Plan;
-use clic_rootfs::{Inputs, Resolution};
+use clic_rootfs::Inputs;
 use clic_store::space::io_error;
 use clic_store::{Store, publish, sha256, sha256_of};
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub fn inputs(plan: &Plan, resolution: &Resolution) -> Result<Inputs> {
     for package in &resolution.content {
         inputs.add(format!("content of package {}", package.name), &package.sha256);
     }
-    if clic_rootfs::content::needs_makers(&plan.bundles) {
+    if clic_archive::tools::make_content(&plan.bundles) {
         inputs.add(
             "tools that make content",
             clic_rootfs::tools::makers_key(resolution),

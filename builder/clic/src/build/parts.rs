@@ -1,11 +1,12 @@
 //! What a plan and its exact packages decide about an image, before anything is done.
 
 use anyhow::{Context as _, Result};
+use clic_archive::Resolution;
 use clic_image::boot;
 use clic_image::ids::Ids;
 use clic_recipe::Plan;
 use clic_recipe::plan::TreeFile;
-use clic_rootfs::{Resolution, TreeSpec};
+use clic_rootfs::TreeSpec;
 
 use crate::build::{portal, services};
 

@@ -1,10 +1,11 @@
 //! Which bakes an image has, and what shapes each: the same for who makes them and for who only asks.
 
 use anyhow::Result;
+use clic_archive::Resolution;
 use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_recipe::Plan;
 use clic_recipe::plan::Bake;
-use clic_rootfs::{Inputs, Resolution, bake};
+use clic_rootfs::{Inputs, bake};
 use clic_vm::bake::seal;
 
 use crate::build::apps::App;

@@ -3,10 +3,10 @@
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 use anyhow::Result;
+use clic_archive::{Key, Pins};
 use clic_debian::date;
 use clic_host::{UserError, cancel};
 use clic_recipe::{AbsentKey, MOST_KEY, Plan, Tree, public_key, resolve_without_keys};
-use clic_rootfs::{Key, Pins};
 use clic_store::space;
 
 use super::Args;

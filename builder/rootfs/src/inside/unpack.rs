@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_debian::deb::{self, Control, Deb};
 use md5::Md5;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -19,7 +20,6 @@ use tar::EntryType;
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
 use super::sums::{self, Summed, Sums};
-use clic_debian::deb::{self, Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
 const IDS: u64 = crate::sandbox::IDS as u64;
