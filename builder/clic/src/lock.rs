@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clic_archive::{Keep, Lock, Package, Pins, ResolveOptions};
 use clic_debian::version;
+use clic_engine::resolution::{LockFile, State, open_sources};
 use clic_host::{Outcome, Progress, UserError};
 use clic_recipe::{Plan, nearest};
 use serde::Serialize;
@@ -16,7 +17,6 @@ use serde_json::json;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
-use crate::resolution::{LockFile, State, open_sources};
 
 /// Write down exactly which packages an image is made of
 ///
@@ -196,7 +196,7 @@ fn known(name: &str, lock: Option<&Lock>, file: &LockFile) -> Result<()> {
 fn resolve(args: &Args, plan: &Plan, keep: Keep, pins: Pins, progress: &Progress) -> Result<Lock> {
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
-    let log = crate::build::log(&store, &format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
+    let log = clic_engine::session::log(&store, &format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
     let options = ResolveOptions {
         keep,
         pins,

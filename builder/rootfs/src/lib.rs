@@ -1,9 +1,9 @@
-//! From a plan to a configured Debian tree, as an ordinary user.
+//! From exact packages to a configured Debian tree, as an ordinary user.
 //!
 //! ```text
-//! Resolution ─▶ build ─▶ RootTree
-//!  exact         stages in a sandbox,
-//!  packages      layers in the store
+//! Resolution ─▶ inside::job::Job ─▶ FileTree
+//!  exact         done in a sandbox,   what it changed
+//!  packages      in the engine's order
 //! ```
 //!
 //! The packages' own scripts are run by the tree's own dpkg; everything else is ours.
@@ -15,24 +15,15 @@
 )]
 
 pub mod accel;
-mod ahead;
-pub mod bake;
 pub mod binfmt;
 pub mod clean;
-mod files;
+pub mod files;
 pub mod inside;
-mod layers;
-mod makers;
+pub mod prefetch;
 pub mod sandbox;
-mod stages;
-mod steps;
 pub mod tools;
-pub mod tree;
 
 /// The engine's version: what another one made is not taken up.
 pub const ENGINE: &str = env!("CLIC_ENGINE");
 
-pub use layers::Inputs;
 pub use sandbox::Sandbox;
-pub use stages::{Forecast, forecast};
-pub use tree::{Installed, RootTree, TreeSpec, build};

@@ -3,32 +3,40 @@
 use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_image::boot;
+use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_image::ids::Ids;
 use clic_recipe::Plan;
-use clic_recipe::plan::TreeFile;
-use clic_rootfs::TreeSpec;
+use clic_recipe::plan::{TreeFile, TreeFileKind};
 
-use crate::build::{portal, services};
+use crate::{portal, services};
 
 /// Identifiers, files and commands of one image.
-pub struct Parts<'a> {
-    plan: &'a Plan,
-    resolution: &'a Resolution,
+pub struct Image<'a> {
+    /// The recipe on its board.
+    pub plan: &'a Plan,
+    /// The exact packages.
+    pub resolution: &'a Resolution,
     /// The image's date: seconds since 1970.
     pub epoch: i64,
     /// UUIDs, disk ids and the like.
     pub ids: Ids,
-    /// The overlays' files, then the image's own.
+    /// What is put into the tree: the overlays' files, then the image's own.
     pub files: Vec<TreeFile>,
     /// The services' files and the portal's pages, which the device reads and nothing before that: they come last, so that neither
-    /// the tree nor a bake is made again because of another service or tile.
+    /// the tree nor a bake is made again because of another service or tile. All regular files, of root.
     pub late: Vec<TreeFile>,
-    commands: Vec<Vec<String>>,
-    sources_list: String,
+    /// The image's description of itself, which lists all of these. It comes last, too.
+    pub description: TreeFile,
+    /// Run in the tree, in order, once packages and files are in place: program and arguments.
+    pub commands: Vec<Vec<String>>,
+    /// The device's `/etc/apt/sources.list` (see [`Resolution::sources_list`]), unless `files` bring one.
+    pub sources_list: String,
 }
 
-impl<'a> Parts<'a> {
-    /// Works them out.
+impl<'a> Image<'a> {
+    /// Works it out.
+    ///
+    /// Errors: files that get into each other's way; services and content that the recipe has nothing to show with.
     pub fn new(plan: &'a Plan, resolution: &'a Resolution) -> Result<Self> {
         let epoch = i64::try_from(resolution.epoch).context("the archive's date is beyond all calendars")?;
         let ids = Ids::derive(&fingerprint(plan, resolution)?);
@@ -37,6 +45,8 @@ impl<'a> Parts<'a> {
         let mut files = plan.files.clone();
         let others: Vec<TreeFile> = files.iter().chain(&late).cloned().collect();
         files.extend(boot::tree_files(plan, &others, &ids, epoch)?);
+        let at = files.iter().position(|file| file.path == IMAGE_DESCRIPTION_PATH);
+        let description = files.remove(at.context("an image without its description")?);
         let commands = boot::tree_commands(plan);
         Ok(Self {
             plan,
@@ -45,24 +55,23 @@ impl<'a> Parts<'a> {
             ids,
             files,
             late,
+            description,
             commands: commands.into_iter().map(|command| command.argv).collect(),
             sources_list: resolution.sources_list(),
         })
     }
 
-    /// What the tree is made of; `rebuild` and `accelerate` as in [`TreeSpec`].
-    pub fn spec(&self, threads: usize, rebuild: bool, accelerate: bool) -> TreeSpec<'_> {
-        TreeSpec {
-            plan: self.plan,
-            resolution: self.resolution,
-            files: &self.files,
-            late: &self.late,
-            commands: &self.commands,
-            sources_list: &self.sources_list,
-            threads,
-            rebuild,
-            accelerate,
-        }
+    /// Recipe and board: `clic-x86-pc`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.plan.recipe.name, self.plan.board.name)
+    }
+
+    /// The regular files that are put into the tree, with their hashes.
+    pub fn regular_files(&self) -> impl Iterator<Item = (&TreeFile, &str)> {
+        self.files.iter().filter_map(|file| match &file.kind {
+            TreeFileKind::File(content) => Some((file, content.sha256.as_str())),
+            _ => None,
+        })
     }
 }
 

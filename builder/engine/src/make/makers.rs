@@ -11,7 +11,7 @@ use clic_recipe::plan::Bundle;
 use clic_store::Store;
 use clic_tree::FileTree;
 
-use crate::{ENGINE, Sandbox, inside, tools};
+use clic_rootfs::{ENGINE, Sandbox, inside, tools};
 
 /// Lays the files of `bundles` over `tree`: [`clic_content::lay`] with what this room has for it.
 pub fn lay(

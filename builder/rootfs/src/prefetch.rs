@@ -19,14 +19,14 @@ const PLENTY: u64 = 4;
 
 /// The packages of one part, verified, the large ones uncompressed.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct Prefetch {
     part: Part,
     /// By package.
     uncompressed: BTreeMap<String, PathBuf>,
     _dir: TempDir,
 }
 
-impl Ahead {
+impl Prefetch {
     /// Verifies every package of `part` in the store, and then makes uncompressed copies of the large ones in `dir`, largest
     /// first, until it is `over`. `None` if the packages are not all verified by then; whoever wants them does it then.
     pub fn prepare(
@@ -54,7 +54,7 @@ impl Ahead {
         }
         large.sort_by_key(|(package, _)| std::cmp::Reverse(package.size));
         let dir = tempfile::Builder::new()
-            .prefix("ahead-")
+            .prefix("prefetch-")
             .tempdir_in(dir)
             .map_err(|error| io_error(error, dir))?;
         let mut uncompressed = BTreeMap::new();

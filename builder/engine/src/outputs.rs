@@ -24,6 +24,7 @@ pub struct Written {
 /// A file under its final name.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct OutputFile {
+    /// Where it is.
     pub path: PathBuf,
     /// Bytes.
     pub size: u64,

@@ -10,56 +10,48 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clic_archive::Resolution;
-use clic_recipe::Plan;
-use clic_rootfs::Inputs;
+use clic_archive::{Release, Resolution};
 use clic_store::space::io_error;
 use clic_store::{Store, publish, sha256, sha256_of};
 use serde::{Deserialize, Serialize};
 
-use crate::build::outputs::{OutputFile, Written};
-use crate::doctor::tools;
+use crate::image::Image;
+use crate::inputs::Inputs;
+use crate::outputs::{OutputFile, Written};
+use crate::tools;
 
-/// Everything that shapes an image and its manifest.
-pub fn inputs(plan: &Plan, resolution: &Resolution) -> Result<Inputs> {
-    let mut inputs = Inputs::default();
+/// Notes everything that shapes an image and its manifest, beside its tree.
+pub(crate) fn add_inputs(inputs: &mut Inputs, image: &Image<'_>) -> Result<()> {
     // Who writes the image: all of our code, and what is linked into it.
     let program = std::env::current_exe().context("cannot tell which program this is")?;
     let program = sha256_of(&program).map_err(|error| io_error(error, &program))?;
     inputs.add("clic itself", program);
     inputs.add("mke2fs", tools::version_of("mke2fs").unwrap_or_default());
-    inputs.add("date of the archive", resolution.epoch.to_string());
-    inputs.add("the device's package sources", resolution.sources_list());
+    add_releases(inputs, image.resolution);
+    let plan = serde_json::to_value(image.plan)?;
+    // Files are the tree's.
+    for (key, value) in plan
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| *key != "files")
+    {
+        inputs.add(format!("the plan's {}", key.replace('_', " ")), value.to_string());
+    }
+    Ok(())
+}
+
+/// What the archives said of themselves. Two of them may have a suite of one name.
+fn add_releases(inputs: &mut Inputs, resolution: &Resolution) {
     for release in &resolution.releases {
-        inputs.add(format!("archive {}", release.suite), &release.sha256);
-    }
-    for package in &resolution.packages {
-        inputs.add_package(package);
-    }
-    for package in &resolution.content {
-        inputs.add(format!("content of package {}", package.name), &package.sha256);
-    }
-    if clic_archive::tools::make_content(&plan.bundles) {
+        let Release {
+            sha256, url, suite, ..
+        } = release;
         inputs.add(
-            "tools that make content",
-            clic_rootfs::tools::makers_key(resolution),
+            format!("archive {}", release.source),
+            format!("{sha256} {url} {suite}"),
         );
     }
-    let plan = serde_json::to_value(plan)?;
-    for (key, value) in plan.as_object().into_iter().flatten() {
-        if key == "files" {
-            for file in value.as_array().into_iter().flatten() {
-                let text = |key: &str| file[key].as_str().unwrap_or_default();
-                inputs.add(
-                    format!("file {} of {}", text("path"), text("from")),
-                    file.to_string(),
-                );
-            }
-        } else {
-            inputs.add(format!("the plan's {}", key.replace('_', " ")), value.to_string());
-        }
-    }
-    Ok(inputs)
 }
 
 /// Why an image is taken as it is.
@@ -75,6 +67,7 @@ pub enum Earlier {
 
 /// The note of what one build left in one directory.
 pub struct Finished {
+    dir: PathBuf,
     path: PathBuf,
 }
 
@@ -117,13 +110,21 @@ impl Stamp {
 impl Finished {
     /// Of the build `name` in the directory `out`, which need not be there.
     pub fn of(store: &Store, name: &str, out: &Path) -> Result<Self> {
-        let out = std::path::absolute(out).map_err(|error| io_error(error, out))?;
-        let out = out.canonicalize().unwrap_or(out);
-        let place = sha256(out.as_os_str().as_encoded_bytes());
+        let place = std::path::absolute(out).map_err(|error| io_error(error, out))?;
+        let place = place.canonicalize().unwrap_or(place);
+        let place = sha256(place.as_os_str().as_encoded_bytes());
         let path = store
             .room("last")?
             .join(format!("{name}-{}.image.json", &place[..16]));
-        Ok(Self { path })
+        Ok(Self {
+            dir: out.to_owned(),
+            path,
+        })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Whether the files there are what `inputs` make, with the compressed forms (`zst`) that are `wanted`.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clic_archive::{Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_debian::date::show as show_date;
-use clic_host::{Log, Progress, UserError};
+use clic_host::UserError;
 use clic_recipe::{Plan, Tree};
-use clic_store::Store;
+
+use crate::session::Session;
 
 /// The lock file of a recipe on a board, whether it is there or not.
 #[derive(Clone, Debug)]
@@ -178,14 +179,8 @@ impl Packages {
     }
 
     /// The exact packages: those of the lock, or those that apt chooses now.
-    pub fn resolve(
-        &self,
-        plan: &Plan,
-        mirrors: &Mirrors,
-        store: &Store,
-        log: &Log,
-        progress: &Progress,
-    ) -> Result<Resolution> {
+    pub fn resolve(&self, plan: &Plan, mirrors: &Mirrors, session: Session<'_>) -> Result<Resolution> {
+        let Session { store, log, progress } = session;
         let mut options = ResolveOptions::from_env()?;
         options.pins = self.pins.clone();
         match &self.state {

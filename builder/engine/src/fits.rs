@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use clic_host::UserError;
+use clic_host::{UserError, figures};
 use clic_image::layout::Layout;
 use clic_recipe::Plan;
-
-use crate::output;
 
 /// Refuses, with a table, what is hopeless already. `system`: bytes of all packages when installed, where that is known.
 pub fn check(plan: &Plan, system: Option<u64>) -> Result<()> {
@@ -22,15 +20,22 @@ pub fn check(plan: &Plan, system: Option<u64>) -> Result<()> {
     if brought.is_empty() {
         return Err(error.into());
     }
-    let row = |name: &str, size: u64| vec![format!("  {name}"), output::size(size)];
-    let mut rows: Vec<_> = system.iter().map(|size| row("the system", *size)).collect();
-    rows.extend(brought.iter().map(|(name, size)| row(name, *size)));
+    let rows: Vec<(&str, u64)> = system
+        .iter()
+        .map(|size| ("the system", *size))
+        .chain(brought.iter().map(|(name, size)| (name.as_str(), *size)))
+        .collect();
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut what = error.what;
-    let _ = write!(
-        what,
-        "\nWhat is to be in it:\n{}",
-        output::table(&rows).trim_end()
-    );
+    what += "\nWhat is to be in it:";
+    for (name, size) in rows {
+        // Writing to a String cannot fail.
+        let _ = write!(what, "\n  {name:width$}  {}", figures::size(size));
+    }
     let more = error.help.unwrap_or_else(|| "take a larger disk".to_owned());
     Err(UserError::new(what)
         .help(format!("leave out a bundle or a service, or {more}"))

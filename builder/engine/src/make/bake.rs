@@ -1,82 +1,183 @@
 //! Bakes: what is done in the running system, one layer for each overlay with steps, then one for each app of `YunoHost`.
 //!
-//! What a bake sees and what makes it again are the same: packages, overlays' files, units, the bakes before it. Not in it, so that
-//! another service never makes an earlier bake again:
+//! What a bake sees and what makes it again are the same: the tree, and the bakes before it. Not in it, so that another service never
+//! makes an earlier bake again:
 //!
-//! - services' files and the portal's pages ([`Parts::late`]): they are for the device, nothing that is baked reads them;
+//! - services' files and the portal's pages ([`Image::late`]): they are for the device, nothing that is baked reads them;
 //! - what `clic-service` makes of these at a first start ([`OF_SERVICES`]): it is the device's to make;
 //! - the image's description, which lists all of those (it is there, as something must be started, but counts for nothing);
 //! - folders of apps that come later.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use clic_archive::Resolution;
+use anyhow::{Context as _, Result, bail};
 use clic_content::app;
-use clic_host::{Log, Progress, Stage, UserError};
+use clic_host::{Stage, UserError};
 use clic_image::assemble::assemble;
 use clic_recipe::Plan;
-use clic_recipe::plan::{Bake, PartitionSize};
-use clic_rootfs::bake::{self, Changes};
-use clic_store::Store;
+use clic_recipe::plan::{Bake, PartitionSize, Service, TreeFile};
+use clic_rootfs::inside::job::Done;
 use clic_store::space::io_error;
-use clic_tree::{Entry, FileTree as TarTree, Kind};
+use clic_tree::{Entry, FileTree, Kind};
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
-use crate::build::apps::App;
-use crate::build::parts::Parts;
-use crate::build::secrets::Secrets;
-use crate::build::works::{Work, works};
+use super::{Found, Site, clean, look};
+use crate::apps::App;
+use crate::inputs::Inputs;
+use crate::pipeline::Layer;
+use crate::secrets::Secrets;
 
 /// Directories in which `clic-service` puts, at a device's first start, what follows from the services' files.
 const OF_SERVICES: [&str; 2] = ["etc/nginx/clic.d/services/", "var/lib/clic/services/"];
 
-/// Everything that bakes of one image need.
-pub struct Bakery<'a> {
-    pub plan: &'a Plan,
-    pub parts: &'a Parts<'a>,
-    /// In the recipe's order.
-    pub apps: Vec<App<'a>>,
-    pub resolution: &'a Resolution,
-    /// Recipe and board.
-    pub name: &'a str,
-    pub store: &'a Store,
-    pub log: &'a Log,
-    pub progress: &'a Progress,
-    pub rebuild: bool,
-    /// Where a copy that boots goes when a step fails.
-    pub keep: Option<PathBuf>,
+/// What is done in the running system, in one machine.
+#[derive(Clone, Copy)]
+pub enum BakeLayer<'a> {
+    /// The steps of an overlay.
+    Overlay(&'a [Bake]),
+    /// The installation of an app, whose folder is there for it and for those after it.
+    App(&'a App<'a>),
+    /// The installation of an app whose archive the store does not have: what is done for it is not known.
+    Absent(&'a Service),
 }
 
-impl Bakery<'_> {
-    /// Does them all, one after the other. Returns the image's own files that are others since, or gone: what a step has made of a
-    /// file is the step's.
-    pub fn bake(&self, tree: &mut TarTree) -> Result<BTreeSet<&str>> {
-        let raw = tree.clone();
-        for work in works(self.plan, self.parts, self.resolution, &self.apps)? {
-            if let Some(app) = work.app {
-                app::lay(tree, &app.service.name, app.files.clone())?;
-            }
-            let bake = work.looked_up(self.name, self.resolution, self.rebuild);
-            bake::lay(&bake, tree, self.store, self.progress, |before, stage| {
-                self.one(&work, before, stage)
-            })?;
+/// All bakes, in order: one for each overlay with steps, then one for each app.
+pub(crate) fn all<'a>(plan: &'a Plan, apps: &'a [App<'a>]) -> impl Iterator<Item = BakeLayer<'a>> {
+    let overlays = plan.bakes.chunk_by(|one, other| one.from == other.from);
+    let services = plan.services.iter().filter(|service| service.app().is_some());
+    let absent = services.skip(apps.len());
+    overlays
+        .map(BakeLayer::Overlay)
+        .chain(apps.iter().map(BakeLayer::App))
+        .chain(absent.map(BakeLayer::Absent))
+}
+
+impl<'a> BakeLayer<'a> {
+    /// The layer's name among those of the image.
+    pub(crate) fn id(&self) -> String {
+        match self {
+            Self::Overlay(steps) => format!("bake-{}", from(steps)),
+            Self::App(App { service, .. }) | Self::Absent(service) => format!("service-{}", service.name),
         }
-        let mut changed = BTreeSet::new();
-        for file in &self.parts.files {
-            if differs(&raw, tree, &file.path)? {
-                changed.insert(file.path.as_str());
-            }
-        }
-        Ok(changed)
     }
 
-    /// Does one, in a machine of its own.
-    fn one(&self, work: &Work<'_>, before: &TarTree, stage: &Stage) -> Result<Changes> {
-        may_run(&work.steps, self.store.is_offline())?;
-        let scratch = self.store.scratch("bake")?;
+    /// What is done, for people.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Overlay(steps) => format!("Bake {}", from(steps)),
+            Self::App(App { service, .. }) | Self::Absent(service) => format!("Service {}", service.name),
+        }
+    }
+
+    /// Notes the steps in their order, after the app's folder.
+    pub(crate) fn add_inputs(&self, inputs: &mut Inputs) -> Result<()> {
+        if let Self::App(app) = self {
+            inputs.add(format!("app of service {}", app.service.name), &app.identity);
+        }
+        for step in self.steps() {
+            inputs.add(
+                format!("step {} of {}", step.name, step.from),
+                serde_json::to_string(step)?,
+            );
+        }
+        Ok(())
+    }
+
+    /// In order.
+    pub(crate) fn steps(&self) -> &'a [Bake] {
+        match self {
+            Self::Overlay(steps) => steps,
+            Self::App(app) => &app.steps,
+            Self::Absent(_) => &[],
+        }
+    }
+
+    fn app(&self) -> Option<&'a App<'a>> {
+        match self {
+            Self::App(app) => Some(app),
+            Self::Overlay(_) | Self::Absent(_) => None,
+        }
+    }
+}
+
+fn from(steps: &[Bake]) -> &str {
+    steps.first().map_or("", |step| step.from.as_str())
+}
+
+/// What a bake has made of the tree.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// New and changed entries.
+    pub(crate) tree: FileTree,
+    /// Paths that are gone.
+    pub(crate) removed: Vec<Vec<u8>>,
+}
+
+impl<'a> Site<'a> {
+    /// Lays over the tree what a bake changes: the store's layer of it, or what its machine leaves.
+    pub(super) fn bake(&mut self, layer: &Layer<'a>, bake: &BakeLayer<'a>) -> Result<()> {
+        if self.unbaked.is_none() {
+            self.unbaked = Some(self.tree.clone());
+        }
+        if let Some(app) = bake.app() {
+            app::lay(&mut self.tree, &app.service.name, app.files.clone())?;
+        }
+        self.lay_kept(layer, |site, stage| site.in_machine(bake, stage))
+    }
+
+    /// Lays a layer of changes over the tree: the store's, or what `make` finds.
+    pub(crate) fn lay_kept(
+        &mut self,
+        layer: &Layer<'a>,
+        make: impl FnOnce(&Self, &Stage) -> Result<Changes>,
+    ) -> Result<()> {
+        let (progress, store) = (self.session.progress, self.session.store);
+        // Who bakes the same at the same time waits here, and then takes up what we made.
+        let _held = store.lock_saying(&format!("layer-{}", layer.key), || {
+            progress.note(format!(
+                "{}: another build is at it: waiting, to take up what it makes",
+                layer.title
+            ));
+        })?;
+        let kept = match look(layer, self.image, &self.kept, self.options.rebuild)? {
+            Found::Layer { layer: kept, why, .. } => {
+                progress.stage(&layer.id, &layer.title, &why).finish();
+                kept
+            }
+            Found::Nothing { why } => {
+                let stage = progress.stage(&layer.id, &layer.title, &why);
+                let changes = make(self, &stage)?;
+                let scratch = store.scratch("bake")?;
+                let tar = scratch.path().join("changes.tar");
+                let written = changes.tree.write(&tar, self.image.resolution.epoch)?;
+                let done = Done {
+                    removed: changes.removed,
+                    sha256: written.sha256,
+                    size: written.size,
+                    entries: written.entries,
+                    read: None,
+                };
+                let kept = self.kept.put(&layer.key, &layer.inputs, done, None, &tar)?;
+                stage.finish();
+                kept
+            }
+        };
+        self.kept.note(&layer.id, &layer.inputs)?;
+        self.tree.lay(FileTree::read(&kept.tar.tar)?, &kept.tar.removed);
+        Ok(())
+    }
+
+    /// Does a bake's steps in a machine of its own.
+    fn in_machine(&self, bake: &BakeLayer<'_>, stage: &Stage) -> Result<Changes> {
+        if let BakeLayer::Absent(service) = bake {
+            bail!("the archive of service `{}` has left the store", service.name);
+        }
+        let (image, session) = (self.image, self.session);
+        let steps: Vec<&Bake> = bake.steps().iter().collect();
+        may_run(&steps, session.store.is_offline())?;
+        let scratch = session.store.scratch("bake")?;
         let path = scratch.path().join("image.img");
         let file = std::fs::File::options()
             .read(true)
@@ -84,28 +185,46 @@ impl Bakery<'_> {
             .create_new(true)
             .open(&path)
             .map_err(|error| io_error(error, &path))?;
-        let mut tree = before.clone();
-        tree.clamp(self.resolution.epoch);
+        let mut tree = self.tree.clone();
+        // Without it nothing can be started.
+        clean::lay(&mut tree, &image.description)?;
+        tree.clamp(image.resolution.epoch);
+        let (free, memory) = bake.app().map_or((0, 0), |app| (app.free, app.memory));
         assemble(
-            &roomy(self.plan, work.free),
-            &self.parts.ids,
+            &roomy(image.plan, free),
+            &image.ids,
             &tree,
-            self.parts.epoch,
+            image.epoch,
             &file,
             "to be started",
-            self.progress,
+            session.progress,
         )?;
         let options = machine::Options {
-            epoch: self.parts.epoch,
+            epoch: image.epoch,
             accel: AccelChoice::Auto,
-            memory: u32::try_from(work.memory >> 20).unwrap_or(u32::MAX),
-            keep: self.keep.as_deref(),
+            memory: u32::try_from(memory >> 20).unwrap_or(u32::MAX),
+            keep: self.options.keep.as_deref(),
         };
-        let baked = machine::bake(&path, &work.steps, &options, self.store, self.log, stage)?;
-        let mut changes = changes(before, &baked.tar, &baked.paths)?;
+        let baked = machine::bake(&path, &steps, &options, session.store, session.log, stage)?;
+        let mut changes = changes(&self.tree, &baked.tar, &baked.paths)?;
         leave_out_services(&mut changes);
         Ok(changes)
     }
+}
+
+/// Those of `files` that bakes have made something else of, or taken away: what a step has made of a file is the step's.
+pub(super) fn changed<'a>(
+    before: &FileTree,
+    after: &FileTree,
+    files: &'a [TreeFile],
+) -> Result<BTreeSet<&'a str>> {
+    let mut changed = BTreeSet::new();
+    for file in files {
+        if differs(before, after, &file.path)? {
+            changed.insert(file.path.as_str());
+        }
+    }
+    Ok(changed)
 }
 
 /// Refuses steps that need the internet where that is not to be asked. Results of theirs that the store has are taken up before that.
@@ -156,7 +275,7 @@ fn leave_out_services(changes: &mut Changes) {
 }
 
 /// Whether what is at `path` is something else in another tree.
-fn differs(one: &TarTree, other: &TarTree, path: &str) -> Result<bool> {
+fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
     let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
         return Ok(one.get(path).is_some() != other.get(path).is_some());
     };
@@ -170,8 +289,8 @@ fn differs(one: &TarTree, other: &TarTree, path: &str) -> Result<bool> {
 }
 
 /// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
-fn changes(before: &TarTree, tar: &Path, paths: &Path) -> Result<Changes> {
-    let mut tree = TarTree::read(tar).context("what the bake changed")?;
+fn changes(before: &FileTree, tar: &Path, paths: &Path) -> Result<Changes> {
+    let mut tree = FileTree::read(tar).context("what the bake changed")?;
     let secrets = Secrets::declared([before, &tree])?;
     let stays = |path: &[u8]| {
         let path = String::from_utf8_lossy(path);
@@ -201,7 +320,7 @@ mod tests {
     fn what_changed_comes_out_and_what_a_run_leaves_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let (tar, paths) = (dir.path().join("tar"), dir.path().join("paths"));
-        let mut before = TarTree::default();
+        let mut before = FileTree::default();
         for path in ["/etc/kept", "/etc/gone", "/var/log/gone"] {
             before.write_file(path, b"old".to_vec());
         }
@@ -209,7 +328,7 @@ mod tests {
         before.write_file("/usr/lib/clic/first-boot.d/50-pads.toml", step.to_vec());
         // An empty one keeps its place.
         before.write_file("/etc/pads/a.key", Vec::new());
-        let mut after = TarTree::default();
+        let mut after = FileTree::default();
         for path in [
             "/etc/new",
             "/var/log/new",
@@ -258,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_clic_service_makes_of_services_does_not_come_out() {
-        let mut tree = TarTree::default();
+        let mut tree = FileTree::default();
         for path in [
             "/etc/nginx/clic.d/services/wiki.conf",
             "/var/lib/clic/services/portal.json",
@@ -275,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_another_now_is_told() {
-        let mut before = TarTree::default();
+        let mut before = FileTree::default();
         before.write_file("/etc/shift", b"x".to_vec());
         before.write_file("/etc/same", b"same".to_vec());
         before.write_file("/etc/other", b"old".to_vec());

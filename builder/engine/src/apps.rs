@@ -4,15 +4,17 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_content::app;
 use clic_debian::version::compare as compare_versions;
-use clic_host::{Progress, UserError};
+use clic_host::UserError;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
 use clic_store::{Download, NoSpace, Store};
-use clic_tree::FileTree as TarTree;
+use clic_tree::FileTree;
+
+use crate::session::Session;
 
 /// Seconds for each step that tells `YunoHost` something: it starts in 10 on an emulated processor, and makes its directory and its
 /// single sign-on's settings anew.
@@ -27,7 +29,7 @@ pub struct App<'a> {
     /// Its service.
     pub service: &'a Service,
     /// Its folder.
-    pub files: TarTree,
+    pub files: FileTree,
     /// What tells one folder from another.
     pub identity: String,
     /// What is done to install it, in the running system.
@@ -38,26 +40,17 @@ pub struct App<'a> {
     pub free: u64,
 }
 
-/// Has the folders of all apps of a plan, and holds their manifests against recipe, board and packages. Those in archives are not
-/// known before: a plan has what the recipe says of them, and here that must be enough.
-///
-/// Errors: what does not suit, at the service's line; archives that cannot be had or are not what apps are.
-pub fn ready<'a>(
-    plan: &'a Plan,
-    resolution: &Resolution,
-    store: &Store,
-    progress: &Progress,
-) -> Result<Vec<App<'a>>> {
-    fetch(plan, store, progress)?;
-    let apps = there(plan, resolution, store)?;
-    let wanted = plan.services.iter().filter(|service| service.app().is_some());
-    ensure!(apps.len() == wanted.count(), "an archive has left the store");
-    Ok(apps)
+/// How many apps a plan has.
+pub fn count(plan: &Plan) -> usize {
+    let apps = plan.services.iter().filter(|service| service.app().is_some());
+    apps.count()
 }
 
-/// The same without fetching: apps up to the first whose archive the store does not have.
+/// Has the folders of the apps of a plan, up to the first whose archive the store does not have, and holds their manifests against
+/// recipe, board and packages. Those in archives are not known before: a plan has what the recipe says of them, and here that must be
+/// enough.
 ///
-/// Errors: as [`ready`].
+/// Errors: what does not suit, at the service's line; archives that are not what apps are.
 pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Result<Vec<App<'a>>> {
     let language = language(plan);
     let mut apps = Vec::new();
@@ -96,7 +89,8 @@ pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Resu
 }
 
 /// Has the archives in the store.
-fn fetch(plan: &Plan, store: &Store, progress: &Progress) -> Result<()> {
+pub fn fetch(plan: &Plan, session: Session<'_>) -> Result<()> {
+    let (store, progress) = (session.store, session.progress);
     let downloads: Vec<Download> = plan.services.iter().filter_map(download).collect();
     if downloads.is_empty() {
         return Ok(());
@@ -125,7 +119,7 @@ fn download(service: &Service) -> Option<Download> {
 }
 
 /// The folder in an archive that the store has.
-fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<TarTree> {
+fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<FileTree> {
     let path = store
         .verified(sha256)?
         .context("the archive has left the store")?;
@@ -142,7 +136,7 @@ fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<TarTree> {
     })
 }
 
-fn manifest(plan: &Plan, service: &Service, files: &TarTree) -> Result<Manifest> {
+fn manifest(plan: &Plan, service: &Service, files: &FileTree) -> Result<Manifest> {
     let text = files
         .content("manifest.toml")?
         .and_then(|bytes| String::from_utf8(bytes).ok());
@@ -167,7 +161,7 @@ fn manifest(plan: &Plan, service: &Service, files: &TarTree) -> Result<Manifest>
 
 /// What an archive in the store says, for who only asks; `None` if it is not there.
 ///
-/// Errors: as [`ready`].
+/// Errors: as [`there`].
 pub fn look(plan: &Plan, service: &Service, store: &Store) -> Result<Option<Manifest>> {
     let Some(AppSource::Archive { sha256, .. }) = service.app().map(|app| &app.source) else {
         return Ok(None);
@@ -369,7 +363,8 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::{portal, services};
+    use crate::testing::resolution;
+    use crate::{portal, services};
 
     const RECIPE: &str = r#"schema = 1
 title = "T"
@@ -516,34 +511,6 @@ disk = "20M"
             .unwrap();
         let home = text(home).replace("&#x2f;", "/");
         assert!(home.contains("href=\"https://clic.internal/notes/\""), "{home}");
-    }
-
-    /// With these packages.
-    fn resolution(packages: &[(&str, &str)]) -> Resolution {
-        let package = |(name, version): &(&str, &str)| clic_archive::Package {
-            name: (*name).to_owned(),
-            version: (*version).to_owned(),
-            arch: "all".to_owned(),
-            source: "debian".to_owned(),
-            uri: String::new(),
-            filename: String::new(),
-            sha256: String::new(),
-            size: 1,
-            installed_size: 1,
-            automatic: false,
-            part: clic_archive::Part::Recipe,
-            stanza: String::new(),
-        };
-        Resolution {
-            arch: "amd64".to_owned(),
-            suite: "bookworm".to_owned(),
-            epoch: 1,
-            releases: Vec::new(),
-            packages: packages.iter().map(package).collect(),
-            content: Vec::new(),
-            tools: Vec::new(),
-            locked: None,
-        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use clic_image::first_start::{STEPS, Step, like};
 use clic_recipe::plan::TreeFile;
-use clic_tree::{FileTree as TarTree, Kind};
+use clic_tree::{FileTree, Kind};
 
 /// Where the secrets are.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Secrets(Vec<String>);
 impl Secrets {
     /// As the steps of the first start say that are in any of `trees`. A step that can't be read says nothing here: the image
     /// is refused for it in the end.
-    pub fn declared<'a>(trees: impl IntoIterator<Item = &'a TarTree>) -> Result<Self> {
+    pub fn declared<'a>(trees: impl IntoIterator<Item = &'a FileTree>) -> Result<Self> {
         let mut patterns = Vec::new();
         for tree in trees {
             for path in tree.below(STEPS) {
@@ -29,7 +29,7 @@ impl Secrets {
 
     /// Takes the declared ones out of `tree`, but for what is asked for in `files`: if that is no empty file, the image is refused
     /// for it.
-    pub fn remove(tree: &mut TarTree, files: &[TreeFile]) -> Result<()> {
+    pub fn remove(tree: &mut FileTree, files: &[TreeFile]) -> Result<()> {
         let secrets = Self::declared([&*tree])?;
         let asked_for = |path: &str| files.iter().any(|file| file.path.trim_matches('/') == path);
         let made = tree
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn secrets_are_those_that_steps_declare() {
-        let (mut before, mut baked) = (TarTree::default(), TarTree::default());
+        let (mut before, mut baked) = (FileTree::default(), FileTree::default());
         let step = |path: &str| format!("schema = 1\ntitle = \"x\"\nsecrets = [\"{path}\"]\n").into_bytes();
         before.write_file(&format!("{STEPS}/40-yunohost.toml"), step("/etc/certs/*/key.pem"));
         before.write_file(&format!("{STEPS}/41-wrong.toml"), b"no step".to_vec());
@@ -74,7 +74,7 @@ mod tests {
     }
     #[test]
     fn what_packages_made_goes_and_what_somebody_asks_for_stays() {
-        let mut tree = TarTree::default();
+        let mut tree = FileTree::default();
         let step = "title = 'x'\nnever-in-image = ['/root/.rnd', '/etc/*.key', '/etc/asked']\n";
         tree.write_file(&format!("{STEPS}/40-yunohost.toml"), step.into());
         for (path, bytes) in [

@@ -10,7 +10,7 @@ use clic_recipe::plan::{
 };
 use clic_store::sha256;
 
-use crate::build::services;
+use crate::services;
 
 /// The overlay that serves the pages.
 const OVERLAY: &str = "portal";
