@@ -42,3 +42,10 @@ use_cargo() {
 refuse_root() {
     [ "$EUID" -ne 0 ] || fail 2 "run $0 as an ordinary user: nothing in it needs root (scripts/setup uses sudo by itself)"
 }
+
+# Where the device's Python lies in this tree, as PYTHONPATH and MYPYPATH have it: the package `clic`, to which each overlay
+# brings its part, and what overlays' tests share.
+python_path() {
+    local IFS=: paths=("$tree"/overlays/*/files/usr/lib/python3/dist-packages "$tree"/overlays/*/tests)
+    echo "${paths[*]}"
+}

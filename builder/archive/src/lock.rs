@@ -46,7 +46,7 @@ pub struct Lock {
     pub packages: Vec<Package>,
     /// Packages that bundles take content out of, sorted by name; their addresses are empty.
     pub content: Vec<Package>,
-    /// The tools for a build host of each other architecture (see [`crate::tools`]), sorted by name.
+    /// The tools for a build host of each architecture that needs some (see [`crate::tools`]), sorted by name.
     pub tools: BTreeMap<String, Vec<Package>>,
 }
 
@@ -130,9 +130,7 @@ impl Lock {
                 ..release.clone()
             })
         });
-        let tools = host_arch()
-            .filter(|host| *host != plan.arch)
-            .and_then(|host| self.tools.get(host.debian()));
+        let tools = host_arch().and_then(|host| self.tools.get(host.debian()));
         Ok(Resolution {
             arch: self.inputs.arch.clone(),
             suite: self.inputs.suite.clone(),

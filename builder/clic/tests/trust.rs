@@ -448,6 +448,6 @@ fn nothing_is_written_through_a_link_out_of_the_tree() {
     place.serves(&signer.public(true));
     let elsewhere = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), place.path("keys")).unwrap();
-    place.refuses(&[&signer.fingerprint], &["keys/theirs.asc leads out of the tree"]);
+    place.refuses(&[&signer.fingerprint], &["`keys/theirs.asc`", "symbolic"]);
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
