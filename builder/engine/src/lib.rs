@@ -8,6 +8,12 @@
 //!
 //! [`pipeline`] has the whole way of a build on one screen; [`make`] what each layer does.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "short texts, where clarity counts and speed does not"
+)]
+
 pub mod apps;
 mod build;
 mod finished;

@@ -15,7 +15,7 @@ use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit, sited};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
 use crate::template;
-use crate::tree::Tree;
+use crate::tree::{Tree, image_path};
 
 /// Seconds that a check may take to become true when it does not say.
 const CHECK_TIMEOUT: u64 = 30;
@@ -43,6 +43,7 @@ pub(crate) struct Overlay {
     pub(crate) entries: Vec<Entry>,
     pub(crate) units: Vec<(UnitChange, Origin)>,
     pub(crate) bakes: Vec<BakeTemplate>,
+    pub(crate) of_one_run: Vec<Sited<String>>,
     pub(crate) checks: Vec<CheckTemplate>,
 }
 
@@ -188,6 +189,12 @@ pub(crate) fn check(
     for bake in &bakes {
         names.add(&bake.name.value, &bake.name.origin, problems);
     }
+    let of_one_run = distinct(sited(std::mem::take(&mut raw.of_one_run), file), "path", problems);
+    for path in &of_one_run {
+        if let Err(why) = image_path(&path.value) {
+            problems.push(Problem::at(&path.origin, why));
+        }
+    }
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
         .into_iter()
         .filter_map(|check| check_template(check, file, problems))
@@ -243,6 +250,7 @@ pub(crate) fn check(
             entries,
             units,
             bakes,
+            of_one_run,
             checks,
         })
     })

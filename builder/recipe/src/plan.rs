@@ -45,6 +45,9 @@ pub struct Plan {
     pub units: Vec<UnitChange>,
     /// What is done in the running system while the image is built, in the overlays' order.
     pub bakes: Vec<Bake>,
+    /// Absolute paths of what a running system has for one run or one device, with all that is below them: sorted, each once. A
+    /// bake leaves them as they are.
+    pub of_one_run: Vec<String>,
     /// What a boot test must see, in the overlays' order.
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.

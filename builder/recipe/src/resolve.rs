@@ -1,6 +1,6 @@
 //! From a recipe and a board to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::app;
@@ -110,6 +110,7 @@ pub(crate) fn plan(
     let mut preseeds = Preseeds::default();
     let mut units: BTreeMap<String, (UnitChange, Origin)> = BTreeMap::new();
     let mut bakes = Vec::new();
+    let mut of_one_run = BTreeSet::new();
     let mut checks = Vec::new();
     let mut planned = Vec::new();
     for overlay in &overlays {
@@ -137,6 +138,7 @@ pub(crate) fn plan(
         for (unit, origin) in &overlay.units {
             add_unit(&mut units, unit, origin, problems);
         }
+        of_one_run.extend(overlay.of_one_run.iter().map(|path| path.value.clone()));
         let mut steps = Steps::default();
         for bake in &overlay.bakes {
             let mut fill = |text: &Sited<String>| {
@@ -233,6 +235,7 @@ pub(crate) fn plan(
         files,
         units: units.into_values().map(|(unit, _)| unit).collect(),
         bakes,
+        of_one_run: of_one_run.into_iter().collect(),
         checks,
         overlays: planned,
         bundles,

@@ -82,6 +82,19 @@ fn everything_comes_together() {
 }
 
 #[test]
+fn what_is_of_one_run_comes_from_all_overlays() {
+    let tree = TestTree::new();
+    tree.edit(
+        "recipes/minimal.toml",
+        "[\"base\"]",
+        "[\"base\", \"guard\", \"wiki\"]",
+    );
+    tree.overlay("guard", "of-one-run = [\"/var/lib/bans\", \"/etc/issue\"]\n");
+    tree.overlay("wiki", "of-one-run = [\"/var/lib/bans\"]\n");
+    assert_eq!(tree.plan().of_one_run, ["/etc/issue", "/var/lib/bans"]);
+}
+
+#[test]
 fn a_package_that_an_overlay_asks_for_too_is_not_the_boards_alone() {
     let tree = TestTree::new();
     tree.edit(

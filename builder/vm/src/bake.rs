@@ -72,6 +72,8 @@ pub struct Options<'a> {
     pub accel: AccelChoice,
     /// Least memory of the guest in MiB, where the machine lets us choose.
     pub memory: u32,
+    /// What besides stays in the machine (see [`seal`]): absolute paths.
+    pub of_one_run: &'a [String],
     /// Where a copy that boots goes if a step fails.
     pub keep: Option<&'a Path>,
 }
@@ -131,7 +133,7 @@ pub fn bake(
         raspi: raspi.as_ref(),
     };
     let timeout = Duration::from_secs(description.emulate.timeout.saturating_mul(PATIENCE));
-    let result = work(&setup, dir, timeout, steps, options.epoch, log, stage);
+    let result = work(&setup, dir, timeout, steps, options, log, stage);
     if let Err(error) = result {
         if error.is::<clic_host::Cancelled>() {
             return Err(error);
@@ -169,7 +171,7 @@ fn work(
     dir: &Path,
     timeout: Duration,
     steps: &[&Bake],
-    epoch: i64,
+    options: &Options<'_>,
     log: &Log,
     stage: &Stage,
 ) -> Result<()> {
@@ -199,7 +201,11 @@ fn work(
     // What they hold open or in memory has to be on the disk.
     must(&mut guest, "systemctl isolate rescue.target", ENDING)?;
     stage.message("finding what changed");
-    let pack = format!("set -- {RESULT} {epoch} {}\n{PACK}", seal::INSIDE.join(" "));
+    let left_out: Vec<String> = seal::inside(options.of_one_run)
+        .map(|path| format!("'{}'", path.replace('\'', r"'\''")))
+        .collect();
+    let (epoch, left_out) = (options.epoch, left_out.join(" "));
+    let pack = format!("set -- {RESULT} {epoch} {left_out}\n{PACK}");
     must(&mut guest, &pack, PACKING)?;
     power_off(&mut guest)
 }

@@ -161,7 +161,7 @@ fn a_build_host_gets_its_tools_whatever_the_image_is_for() {
             vec![package("python3-libzim", host.debian(), DEBIAN)],
         )]
         .into();
-        let resolution = lock.resolution(&plan, &mirrors(), &ResolveOptions::default(), "");
+        let resolution = lock.resolution(&plan, &mirrors(), None, "");
         let tools = resolution.unwrap().tools;
         assert_eq!(tools.len(), 1, "{arch}: {tools:?}");
     }

@@ -203,10 +203,11 @@ impl<'a> Site<'a> {
             epoch: image.epoch,
             accel: AccelChoice::Auto,
             memory: u32::try_from(memory >> 20).unwrap_or(u32::MAX),
+            of_one_run: &image.plan.of_one_run,
             keep: self.options.keep.as_deref(),
         };
         let baked = machine::bake(&path, &steps, &options, session.store, session.log, stage)?;
-        let mut changes = changes(&self.tree, &baked.tar, &baked.paths)?;
+        let mut changes = changes(&self.tree, &baked.tar, &baked.paths, &image.plan.of_one_run)?;
         leave_out_services(&mut changes);
         Ok(changes)
     }
@@ -289,12 +290,12 @@ fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
 }
 
 /// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
-fn changes(before: &FileTree, tar: &Path, paths: &Path) -> Result<Changes> {
+fn changes(before: &FileTree, tar: &Path, paths: &Path, of_one_run: &[String]) -> Result<Changes> {
     let mut tree = FileTree::read(tar).context("what the bake changed")?;
     let secrets = Secrets::declared([before, &tree])?;
     let stays = |path: &[u8]| {
         let path = String::from_utf8_lossy(path);
-        seal::stays(&path) || secrets.has(&path)
+        seal::stays(&path, of_one_run) || secrets.has(&path)
     };
     let found: Vec<Vec<u8>> = tree.paths().map(<[u8]>::to_vec).collect();
     for path in found {
@@ -333,6 +334,7 @@ mod tests {
             "/etc/new",
             "/var/log/new",
             "/etc/machine-id",
+            "/var/lib/bans/list",
             "/etc/pads/a.key",
             "/etc/pads/b.key",
         ] {
@@ -345,10 +347,11 @@ mod tests {
             there.extend([b"./", path, b"\0"].concat());
         }
         std::fs::write(&paths, there).unwrap();
-        let changes = changes(&before, &tar, &paths).unwrap();
+        let changes = changes(&before, &tar, &paths, &["/var/lib/bans".to_owned()]).unwrap();
         let new: Vec<&[u8]> = changes.tree.paths().collect();
         assert!(new.contains(&&b"etc/new"[..]), "{new:?}");
         assert!(!new.iter().any(|path| path.starts_with(b"var/log/new")
+            || path.starts_with(b"var/lib/bans")
             || path.ends_with(b".key")
             || *path == b"etc/machine-id"));
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);

@@ -173,6 +173,7 @@ impl Make<'_> {
                 inputs.add("packages that came as dependencies", names.join(" "));
                 // What comes out of the bakes over it: said once, for all of them.
                 inputs.add("clic's seal", seal::VERSION.to_string());
+                inputs.add("what is of one run", image.plan.of_one_run.join(" "));
             }
             Self::Bake(bake) => bake.add_inputs(inputs)?,
             Self::Late => {

@@ -72,6 +72,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         image_size: None,
         authorized_keys: vec![],
         free_inodes: None,
+        of_one_run: vec![],
     }
 }
 

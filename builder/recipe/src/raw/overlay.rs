@@ -62,6 +62,10 @@ pub(crate) struct RawOverlay {
     /// What is done in the running system while the image is built.
     #[serde(default)]
     pub(crate) bake: Vec<RawBake>,
+    /// Absolute paths of what a running system has for one run or one device, each with all that is below it. What a bake makes of
+    /// them stays in its machine.
+    #[serde(default)]
+    pub(crate) of_one_run: Vec<At<String>>,
     /// What a boot test must see when this overlay is in an image.
     #[serde(default)]
     pub(crate) check: Vec<RawCheck>,

@@ -202,3 +202,23 @@ fn steps_of_one_name() {
         format!("overlays/portal/overlay.toml:8:8: step `of minimal` is declared twice{help}")
     );
 }
+
+#[test]
+fn what_is_of_one_run_is_a_path_in_the_image() {
+    told(&[
+        (
+            OVERLAY,
+            "packages = [\"locales\"]",
+            "of-one-run = [\"var/lib/bans\"]",
+            "overlays/base/overlay.toml:4:15: `var/lib/bans` must be an absolute path in the image",
+            "",
+        ),
+        (
+            OVERLAY,
+            "packages = [\"locales\"]",
+            "of-one-run = [\"/var/lib/bans\", \"/var/lib/bans\"]",
+            "overlays/base/overlay.toml:4:32: path `/var/lib/bans` is in this list twice",
+            "remove one of them",
+        ),
+    ]);
+}

@@ -5,7 +5,7 @@
 pub const VERSION: u32 = 2;
 
 /// Directories whose content is of one run, or of one device. They themselves stay as they are.
-pub(super) const INSIDE: [&str; 17] = [
+const INSIDE: [&str; 15] = [
     // Mounted over while it runs.
     "boot/firmware",
     "boot/efi",
@@ -17,10 +17,6 @@ pub(super) const INSIDE: [&str; 17] = [
     // Written by whatever runs.
     "root/.cache",
     "var/cache/apt",
-    // What first boot remembers: in a bake it is only for the bake (overlay `first-boot`).
-    "var/lib/clic/first-boot",
-    // Who was banned, and how far logs were read.
-    "var/lib/fail2ban",
     "var/lib/private/systemd",
     "var/lib/systemd/timers",
     "var/lib/systemd/timesync",
@@ -30,14 +26,12 @@ pub(super) const INSIDE: [&str; 17] = [
 ];
 
 /// Paths that are of one device, or the way in that the bake used.
-const EXACTLY: [&str; 16] = [
+const EXACTLY: [&str; 15] = [
     "",
     ".clic-bake",
     "etc/.updated",
     "etc/adjtime",
     "etc/clic/baking",
-    // YunoHost's prompt says the address there, and the fingerprints of keys.
-    "etc/issue",
     "etc/machine-id",
     "etc/systemd/system/clic-test-agent.service",
     "etc/systemd/system/sysinit.target.wants/clic-test-agent.service",
@@ -50,13 +44,20 @@ const EXACTLY: [&str; 16] = [
     "var/lib/systemd/random-seed",
 ];
 
+/// Paths, without a slash at either end, of what is of one run or one device with all that is below: that of every system, and what
+/// overlays say of themselves in `of_one_run`.
+pub(super) fn inside(of_one_run: &[String]) -> impl Iterator<Item = &str> {
+    let theirs = of_one_run.iter().map(|path| path.trim_matches('/'));
+    INSIDE.into_iter().chain(theirs)
+}
+
 /// Whether a path, without a slash at either end, stays as the image has it.
-pub fn stays(path: &str) -> bool {
-    let inside = |dir: &str| {
+pub fn stays(path: &str, of_one_run: &[String]) -> bool {
+    let below = |dir: &str| {
         path.strip_prefix(dir)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    EXACTLY.contains(&path) || INSIDE.into_iter().any(inside) || path.starts_with("etc/ssh/ssh_host_")
+    EXACTLY.contains(&path) || inside(of_one_run).any(below) || path.starts_with("etc/ssh/ssh_host_")
 }
 
 #[cfg(test)]
@@ -66,6 +67,7 @@ mod tests {
 
     #[test]
     fn what_a_run_leaves_stays_behind() {
+        let theirs = ["/var/lib/clic/first-boot", "/etc/issue"].map(str::to_owned);
         for path in [
             "",
             "proc",
@@ -75,8 +77,9 @@ mod tests {
             "etc/machine-id",
             "tmp",
             "var/lib/clic/first-boot/done",
+            "etc/issue",
         ] {
-            assert!(stays(path), "{path}");
+            assert!(stays(path, &theirs), "{path}");
         }
         for path in [
             "etc",
@@ -85,8 +88,10 @@ mod tests {
             "var/lib/mysql/ibdata1",
             "var/logs",
             "runner",
+            "etc/issue.net",
+            "var/lib/clic/first-boots",
         ] {
-            assert!(!stays(path), "{path}");
+            assert!(!stays(path, &theirs), "{path}");
         }
     }
 
@@ -98,7 +103,7 @@ mod tests {
             agent::WANTS_PATH,
             super::super::MARK,
         ] {
-            assert!(stays(path.trim_start_matches('/')), "{path}");
+            assert!(stays(path.trim_start_matches('/'), &[]), "{path}");
         }
     }
 }
