@@ -22,7 +22,8 @@ copy_checkout() {
         tar --extract --directory="$checkout" --touch --same-owner --preserve-permissions
 }
 
-# Runs a command in the copy, with an environment as after a login plus what reaching the network takes.
+# Runs a command in the copy, with an environment as after a login plus what reaching the network takes. What only serves the
+# next compilation or a debugger is not compiled.
 as_user() {
     local keep=() name
     while read -r name; do
@@ -32,7 +33,8 @@ as_user() {
     (cd "$checkout" && runuser -u "$user" -- env --ignore-environment \
         HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG=C.UTF-8 TERM=dumb \
         PATH=/usr/local/bin:/usr/bin:/bin \
-        CARGO_HOME="$cache/cargo" CARGO_TARGET_DIR="$cache/target" CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never \
+        CARGO_HOME="$cache/cargo" CARGO_TARGET_DIR="$cache/target" CARGO_TERM_COLOR=never \
+        CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 \
         CLIC_CACHE="$cache/store" \
         ${keep[@]+"${keep[@]}"} "$@")
 }

@@ -7,9 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Everything whose code shapes a layer: this room, and the rooms before it that read packages and trees.
+const SOURCES: [&str; 4] = ["src", "handler/src", "../debian/src", "../tree/src"];
+
 fn main() {
-    println!("cargo::rerun-if-changed=src");
-    println!("cargo::rerun-if-changed=handler/src");
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+    }
     println!("cargo::rerun-if-changed=build.rs");
     match version() {
         Ok(version) => println!("cargo::rustc-env=CLIC_ENGINE={version}"),
@@ -64,8 +68,9 @@ fn handler() {
 /// FNV-1a over names and contents: it only has to tell versions of one source tree apart, without a dependency.
 fn version() -> std::io::Result<String> {
     let mut files = Vec::new();
-    collect(Path::new("src"), &mut files)?;
-    collect(Path::new("handler/src"), &mut files)?;
+    for source in SOURCES {
+        collect(Path::new(source), &mut files)?;
+    }
     files.sort();
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for path in files {

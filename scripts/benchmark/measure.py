@@ -6,27 +6,34 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 # Root of a user namespace with all ids of this user: it may read, make and remove files of any owner in a tree.
 AS_ROOT = ["unshare", "--user", "--map-root-user", "--map-auto", "--"]
+
+
+# What a run cost and gave, by name; sizes in bytes, times in seconds.
+Sample = dict[str, Any]
 
 
 class Failed(Exception):
     """The benchmark cannot go on; the text says what failed and what to do."""
 
 
-def say(text):
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def tail(path, lines=15):
-    return "\n".join(Path(path).read_text(errors="replace").splitlines()[-lines:])
+def tail(path: Path, lines: int = 15) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def high_water(root):
+def high_water(root: int) -> tuple[int, str]:
     """The highest VmHWM (bytes) among a process and its descendants now, and that process's name."""
-    children, peaks = {}, {}
+    children: dict[int, list[int]] = {}
+    peaks: dict[int, tuple[int, str]] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -41,7 +48,8 @@ def high_water(root):
             continue  # it ended meanwhile
         children.setdefault(int(fields.get("PPid", 0)), []).append(int(entry))
         peaks[int(entry)] = (int(fields.get("VmHWM", "0 kB").split()[0]) * 1024, fields.get("Name", "?"))
-    found, todo = (0, ""), [root]
+    found: tuple[int, str] = (0, "")
+    todo = [root]
     while todo:
         pid = todo.pop()
         found = max(found, peaks.get(pid, (0, "")))
@@ -49,7 +57,7 @@ def high_water(root):
     return found
 
 
-def disk_use(*paths):
+def disk_use(*paths: Path) -> int:
     """Bytes that directories take on disk, whoever owns what is in them; a file with two names counts once."""
     there = [str(path) for path in paths if os.path.lexists(path)]
     if not there:
@@ -63,7 +71,7 @@ def disk_use(*paths):
     return int(output.splitlines()[-1].split()[0])
 
 
-def remove(path):
+def remove(path: Path) -> None:
     """Removes a tree, whoever owns what is in it."""
     subprocess.run([*AS_ROOT, "rm", "--recursive", "--force", str(path)], check=True, start_new_session=True)
 
@@ -71,12 +79,12 @@ def remove(path):
 class Sampler(threading.Thread):
     """Looks at a running program now and then; it costs the program time, so it never runs beside a timing."""
 
-    def __init__(self, pid, dirs):
+    def __init__(self, pid: int, dirs: Sequence[Path]) -> None:
         super().__init__(daemon=True)
         self.pid, self.dirs, self.over = pid, dirs, threading.Event()
         self.memory, self.process, self.disk = 0, "", 0
 
-    def run(self):
+    def run(self) -> None:
         ticks = 0
         while not self.over.wait(0.1):
             self.memory, self.process = max((self.memory, self.process), high_water(self.pid))
@@ -85,7 +93,7 @@ class Sampler(threading.Thread):
             ticks += 1
 
 
-def stop(process):
+def stop(process: subprocess.Popen[bytes]) -> None:
     """Ends a program as Ctrl-C would, and by force if it does not listen."""
     for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
         try:
@@ -102,7 +110,9 @@ def stop(process):
             time.sleep(0.05)
 
 
-def run(argv, log, *, env=None, cwd=None, heard=None, sample=None, may_fail=False):
+def run(argv: Sequence[str | Path], log: Path, *, env: dict[str, str] | None = None, cwd: Path | None = None,
+        heard: Callable[[float, str], bool | None] | None = None, sample: Sequence[Path] | None = None,
+        may_fail: bool = False) -> Sample:
     """Runs a program to its end. What it says goes to the file `log`; `heard(seconds, line)` is told of each line on
     its standard output, and ends the program by returning True. `sample`: directories to watch, along with the
     memory. Gives a dict: seconds, cpu (user + system, all descendants), maxrss (bytes of the largest descendant)."""
@@ -119,7 +129,7 @@ def run(argv, log, *, env=None, cwd=None, heard=None, sample=None, may_fail=Fals
         try:
             if sampler:
                 sampler.start()
-            if heard:
+            if heard and process.stdout:
                 for line in process.stdout:
                     out.write(line)
                     if heard(time.monotonic() - begun, line.decode(errors="replace")):
@@ -140,7 +150,7 @@ def run(argv, log, *, env=None, cwd=None, heard=None, sample=None, may_fail=Fals
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 and not may_fail:
         raise Failed(f"{' '.join(map(str, argv[:12]))} ... ended with {process.returncode}:\n{tail(log)}")
-    result = {
+    result: Sample = {
         "seconds": seconds,
         "cpu": used.ru_utime + used.ru_stime,
         "maxrss": used.ru_maxrss * 1024,

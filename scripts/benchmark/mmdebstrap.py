@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from .measure import AS_ROOT, Failed, remove, run, say
+from .measure import AS_ROOT, Failed, Sample, remove, run, say
+from .ours import Ours
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 QEMU = "/usr/bin/qemu-aarch64-static"
@@ -27,10 +29,10 @@ exec "$@"
 
 
 class Mmdebstrap:
-    def __init__(self, ours, work):
+    def __init__(self, ours: Ours, work: Path) -> None:
         self.ours, self.work, self.log = ours, work, work / "mmdebstrap.log"
 
-    def repository(self, board):
+    def repository(self, board: str) -> Path:
         """A flat repository of a build's packages. mmdebstrap's apt reads it as another user: the files are copies
         that all may read, and they are in the page cache, as ours are."""
         where = self.work / f"repository-{board}"
@@ -49,7 +51,7 @@ class Mmdebstrap:
                 index.write(f"{control}\nFilename: ./{file.name}\nSize: {package['size']}\nSHA256: {package['sha256']}\n\n")
         return where
 
-    def tree(self, board, arch):
+    def tree(self, board: str, arch: str) -> Sample:
         """Makes a tree, as a tar file. Gives its cost; the tar is at `tar(board)`."""
         repository = self.repository(board)
         manifest = self.ours.manifest(board)
@@ -78,10 +80,10 @@ class Mmdebstrap:
         result["packages"] = len(manifest["packages"])
         return result
 
-    def tar(self, board):
+    def tar(self, board: str) -> Path:
         return self.work / f"mmdebstrap-{board}.tar"
 
-    def compare(self, tar, manifest):
+    def compare(self, tar: Path, manifest: dict[str, Any]) -> None:
         """Fails unless both trees have the same packages in the same versions, all configured."""
         status = subprocess.run(
             ["tar", "--extract", "--to-stdout", "--file", tar, "./var/lib/dpkg/status"],
@@ -99,7 +101,7 @@ class Mmdebstrap:
                 f"only we have {sorted(ours - theirs)[:5]}"
             )
 
-    def image(self, board):
+    def image(self, board: str) -> Sample:
         """`mke2fs -d` of the unpacked tree, and a copy of the file system to its place in a disk image."""
         tree, fs, disk = (self.work / name for name in ("unpacked", "root.ext4", "disk.img"))
         tree.mkdir()

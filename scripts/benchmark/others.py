@@ -5,20 +5,21 @@ import itertools
 import re
 import subprocess
 import textwrap
+from pathlib import Path
 
-from .measure import AS_ROOT, remove, run, say, tail
+from .measure import AS_ROOT, Sample, remove, run, say, tail
 
 NAMESPACE = [*AS_ROOT[:-1], "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 PACKAGES = ["mmdebstrap", "debos", "vmdb2", "mkosi"]
 
 
-def version(package):
+def version(package: str) -> str | None:
     query = ["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Version}", package]
     words = subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout.split()
     return words[1] if words[:1] == ["ii"] else None
 
 
-def attempts(work, mirror, packages):
+def attempts(work: Path, mirror: str, packages: list[str]) -> list[tuple[str, str, list[str]]]:
     """Name, what is special about the way it is started, and the command: an image or tree of the packages."""
     names = "\n".join(f"      - {name}" for name in packages)
     (work / "vmdb2.yaml").write_text(
@@ -40,7 +41,8 @@ def attempts(work, mirror, packages):
               - mount: /
             """
         )
-        + f"  - debootstrap: bookworm\n    mirror: {mirror}\n    target: /\n  - apt: install\n    packages:\n{names}\n    tag: /\n"
+        + f"  - debootstrap: bookworm\n    mirror: {mirror}\n    target: /\n"
+        + f"  - apt: install\n    packages:\n{names}\n    tag: /\n"
     )
     (work / "debos.yaml").write_text(
         "architecture: amd64\nactions:\n  - action: debootstrap\n    suite: bookworm\n"
@@ -61,11 +63,12 @@ def attempts(work, mirror, packages):
     ]
 
 
-def complaint(log, mirror):
+def complaint(log: Path, mirror: str) -> str:
     """The line of a log that says why, without paths and addresses of this machine."""
     lines = [line.strip() for line in tail(log, 200).splitlines() if line.strip()]
     # vmdb2 says what it started, and of what went wrong only that it did.
-    ran = [line.removeprefix("Exec: ") for line in itertools.takewhile(lambda line: "ERROR" not in line, lines) if line.startswith("Exec: ")]
+    before = itertools.takewhile(lambda line: "ERROR" not in line, lines)
+    ran = [line.removeprefix("Exec: ") for line in before if line.startswith("Exec: ")]
     if ran:
         return f"{' '.join(ast.literal_eval(ran[-1]))} failed, which makes loop devices"
     # The system's own words say more than those of the programs above it.
@@ -78,7 +81,7 @@ def complaint(log, mirror):
     return re.sub(r"/[^\s']*/", ".../", line.replace(mirror, "..."))
 
 
-def run_all(work, mirror):
+def run_all(work: Path, mirror: str) -> list[Sample]:
     """A row for each way to start each builder, with a small set of packages: it shows what runs at all. One that does
     is worth a comparison of its own."""
     rows = []
@@ -86,7 +89,7 @@ def run_all(work, mirror):
         where = work / "others"
         where.mkdir()
         name, how, argv = attempts(where, mirror, ["openssh-server"])[number]
-        row = {"name": name, "how": how, "version": version(name)}
+        row: Sample = {"name": name, "how": how, "version": version(name)}
         rows.append(row)
         if row["version"] is None:
             row["why"] = f"not installed (apt install {name})"

@@ -1,21 +1,25 @@
 """What was measured, as JSON and as a page."""
 
+import argparse
 import os
 import platform
 import shlex
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from .measure import Sample
 from .others import version
 
 GB, MB = 1e9, 1e6
 
 
-def results(cases, clic, packages, begun, args):
+def results(cases: dict[str, list[Sample]], clic: Path, packages: list[str], begun: float, args: argparse.Namespace) -> dict[str, Any]:
     """Everything that the page is made from."""
-    def output(*argv):
+    def output(*argv: str | Path) -> str:
         return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     cpu = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -47,24 +51,24 @@ def results(cases, clic, packages, begun, args):
 class Figures:
     """Medians of the samples that there are; None of those that there are not."""
 
-    def __init__(self, found):
+    def __init__(self, found: dict[str, Any]) -> None:
         self.cases = found["cases"]
 
-    def of(self, case, key="seconds"):
+    def of(self, case: str, key: str = "seconds") -> float | None:
         values = [sample[key] for sample in self.cases.get(case, []) if key in sample]
         return median(values) if values else None
 
-    def stage(self, case, name):
+    def stage(self, case: str, name: str) -> float | None:
         samples = self.cases.get(case, [])
         sums = [sum(seconds for stage, seconds, _ in sample["stages"] if stage == name) for sample in samples]
         return median(sums) if sums else None
 
 
-def ratio(a, b):
+def ratio(a: float | None, b: float | None) -> float | None:
     return a / b if a is not None and b else None
 
 
-def memory(figures):
+def memory(figures: Figures) -> float | None:
     """The peak of any process of ours, in any build of this run."""
     peaks = []
     for case, samples in figures.cases.items():
@@ -74,7 +78,7 @@ def memory(figures):
     return max(peaks, default=None)
 
 
-def limits(found):
+def limits(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The figures that are promised, those of them that were measured: what, value, limit, unit, met."""
     figures = Figures(found)
     own = figures.of("amd64/ours")
@@ -99,16 +103,16 @@ def limits(found):
     ]
 
 
-def table(head, rows):
+def table(head: list[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     return "\n".join(lines) + "\n"
 
 
-def seconds(value):
+def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
 
 
-def page(found):
+def page(found: dict[str, Any]) -> str:
     figures, parts = Figures(found), []
     machine = found["machine"]
     parts.append(
@@ -152,7 +156,7 @@ def page(found):
     return "\n".join(part for part in parts if part)
 
 
-def trees(figures):
+def trees(figures: Figures) -> str:
     rows = []
     for arch in ("amd64", "arm64"):
         for who in ("ours", "mmdebstrap"):
@@ -167,11 +171,13 @@ def trees(figures):
                 ", ".join(f"{sample[key]:.1f}" for sample in samples),
                 str(samples[0].get("packages", "")),
             ])
-    return rows and "## Cold: nothing but downloads in the store\n\n" + table(
+    if not rows:
+        return ""
+    return "## Cold: nothing but downloads in the store\n\n" + table(
         ["architecture", "builder", "root tree", "to the finished image", "processor time", "each run (s)", "packages"], rows)
 
 
-def warm(figures):
+def warm(figures: Figures) -> str:
     names = {
         "warm/nothing": "nothing changed", "warm/unread": "one overlay file changed, which nothing reads",
         "warm/read": "one overlay file changed, which the initramfs is made from",
@@ -183,11 +189,13 @@ def warm(figures):
         for case, text in names.items()
         if case in figures.cases
     ]
-    return rows and "## Warm: after a cold build for x86-pc\n\n" + table(
+    if not rows:
+        return ""
+    return "## Warm: after a cold build for x86-pc\n\n" + table(
         ["what changed", "to the finished image", "against cold", "each run (s)"], rows)
 
 
-def stages(figures):
+def stages(figures: Figures) -> str:
     cases = {
         "amd64/ours": "amd64, cold", "arm64/ours": "arm64, cold", "warm/nothing": "nothing changed",
         "warm/unread": "unread file", "warm/read": "read file", "warm/second-board": "second board",
@@ -216,14 +224,14 @@ def stages(figures):
     return text
 
 
-def costs(figures):
+def costs(figures: Figures) -> str:
     samples = figures.cases.get("watched/amd64")
     if not samples:
         return ""
     sample = samples[0]
     sampled = sample["sampled"]
     rows = [
-        ["peak memory of any process, all builds of this run", f"{memory(figures) / MB:.0f} MB"],
+        ["peak memory of any process, all builds of this run", f"{(memory(figures) or 0) / MB:.0f} MB"],
         ["largest process of the watched build", f"{sampled['memory'] / MB:.0f} MB (`{sampled['process']}`)"],
         ["used bytes of the image", f"{sample['mapped'] / MB:.0f} MB"],
         ["peak on disk: store, scratch space, image", f"{sample['disk'] / MB:.0f} MB"],
@@ -232,7 +240,7 @@ def costs(figures):
     return "## Memory and disk (x86-pc, cold)\n\n" + table(["what", "how much"], rows)
 
 
-def builders(rows):
+def builders(rows: list[Sample]) -> str:
     if not rows:
         return ""
     shown = [

@@ -9,8 +9,10 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from .common import Failed, say
+from .devtools import Tab
 
 VERSION = "4.14.1"
 # As npm states it (`npm view axe-core@VERSION dist.integrity`).
@@ -18,25 +20,28 @@ INTEGRITY = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r7
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-def cached():
+def cached() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "clic" / f"axe-core-{VERSION}.tgz"
 
 
-def is_it(data):
+def is_it(data: bytes) -> bool:
     return "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode() == INTEGRITY
 
 
-def source():
+def source() -> str:
     """The text of axe.min.js."""
     archive = cached()
     if not archive.is_file() or not is_it(archive.read_bytes()):
         fetch(archive)
     with tarfile.open(archive) as package:
-        return package.extractfile("package/axe.min.js").read().decode()
+        script = package.extractfile("package/axe.min.js")
+        if script is None:
+            raise Failed(f"{archive} has no axe.min.js: remove it, and it is fetched again")
+        return script.read().decode()
 
 
-def fetch(archive):
+def fetch(archive: Path) -> None:
     say(f"fetching axe-core {VERSION}")
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as directory:
@@ -50,7 +55,7 @@ def fetch(archive):
         packed[0].replace(archive)
 
 
-def run(tab, script):
+def run(tab: Tab, script: str) -> dict[str, Any]:
     """What axe finds in the page: `violations`, and `unsure` for what it leaves to people."""
     tab.evaluate(script + ";0")
     options = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations", "incomplete"]}
@@ -58,7 +63,7 @@ def run(tab, script):
     return {"violations": brief(found["violations"]), "unsure": brief(found["incomplete"])}
 
 
-def brief(findings):
+def brief(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "rule": finding["id"],

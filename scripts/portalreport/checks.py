@@ -2,8 +2,10 @@
 sentences; nothing is good."""
 
 from pathlib import Path
+from typing import Any
 
-from .visit import NARROW
+from .devtools import Tab
+from .visit import NARROW, Screen
 
 # More steps than that from one end of a page to the other is a page that nobody gets through.
 STEPS = 400
@@ -13,14 +15,16 @@ BEFORE = 2
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
 
 
-def ask(tab, question):
+def ask(tab: Tab, question: str) -> Any:
     """What page.js says."""
     return tab.evaluate(f"{SCRIPT.rstrip()}.{question}()")
 
 
-def keyboard(tab, used):
+def keyboard(tab: Tab, used: bool) -> list[str]:
     """Goes through the page with the Tab key alone. On a page that was used, the way begins behind the first link."""
-    wrong, seen, reached_main = [], set(), False
+    wrong: list[str] = []
+    seen: set[str] = set()
+    reached_main = False
     here, again = None, 0
     if used:
         ask(tab, "restart")
@@ -66,7 +70,7 @@ def keyboard(tab, used):
     return wrong
 
 
-def skip(tab, link):
+def skip(tab: Tab, link: dict[str, Any]) -> list[str]:
     """Follows the link that skips to the content; the next step has to be in there."""
     tab.press("Enter", 13)
     at = tab.evaluate("document.activeElement && document.activeElement.id")
@@ -81,12 +85,12 @@ def skip(tab, link):
     return []
 
 
-def width(tab, name):
+def width(tab: Tab, name: str) -> list[str]:
     found = ask(tab, "overflow")
     return [f"{name}: wider than the screen ({'; '.join(found['names'])})"] if found["wide"] else []
 
 
-def reflow(tab, screen):
+def reflow(tab: Tab, screen: Screen) -> list[str]:
     """Whether the page fits: on its screen, enlarged to 400 %, and then with wide text."""
     wrong = width(tab, f"at {screen.name} pixels")
     tab.resize(NARROW)
@@ -98,7 +102,7 @@ def reflow(tab, screen):
     return wrong
 
 
-def plain(with_scripts, without):
+def plain(with_scripts: dict[str, list[str]], without: dict[str, list[str]]) -> list[str]:
     """What somebody without JavaScript does not get: both as `readable` has it."""
     wrong = []
     for kind, name in (("links", "link"), ("texts", "text")):

@@ -2,12 +2,15 @@
 
 import sys
 
+# Where something answers: host and port.
+Address = tuple[str, int]
+
 
 class Failed(Exception):
     """The report cannot go on; the text says what failed and what to do."""
 
 
-def say(text):
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

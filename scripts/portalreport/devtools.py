@@ -12,9 +12,16 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from .common import Failed
+
+if TYPE_CHECKING:
+    from .visit import Screen
+
+Event = dict[str, Any]
 
 PROGRAM = "chromium"
 # Nothing of Chromium's own is to ask the network, or to make one run differ from the next.
@@ -37,12 +44,13 @@ PATIENCE = 120
 class Chromium:
     """A browser with a profile of its own. `rules` says where names lead (--host-resolver-rules)."""
 
-    def __init__(self, rules):
+    def __init__(self, rules: str) -> None:
         self.profile = tempfile.TemporaryDirectory(prefix="clic-chromium-", ignore_cleanup_errors=True)
         self.log = Path(self.profile.name) / "chromium.log"
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
-        argv = [PROGRAM, *FLAGS, f"--user-data-dir={self.profile.name}/profile", f"--host-resolver-rules={rules}", "about:blank"]
+        profile = f"--user-data-dir={self.profile.name}/profile"
+        argv = [PROGRAM, *FLAGS, profile, f"--host-resolver-rules={rules}", "about:blank"]
         with self.log.open("wb") as log:
             # Chromium reads from 3 and writes to 4. A group of its own: Ctrl-C is for us, who then end it.
             self.process = subprocess.Popen(
@@ -51,8 +59,9 @@ class Chromium:
         os.close(theirs_in)
         os.close(theirs_out)
         self.pipe = os.fdopen(ours_out, "wb", buffering=0)
-        self.inbox = queue.Queue()
-        self.tabs = {}
+        # Messages; None at the end.
+        self.inbox: queue.Queue[Event | None] = queue.Queue()
+        self.tabs: dict[str | None, Tab] = {}
         self.last = 0
         threading.Thread(target=self._read, args=(ours_in,), daemon=True).start()
         try:
@@ -61,7 +70,7 @@ class Chromium:
             self.close()
             raise
 
-    def _read(self, descriptor):
+    def _read(self, descriptor: int) -> None:
         rest = b""
         with os.fdopen(descriptor, "rb", buffering=0) as pipe:
             while data := pipe.read(1 << 16):
@@ -70,7 +79,7 @@ class Chromium:
                     self.inbox.put(json.loads(message))
         self.inbox.put(None)
 
-    def send(self, method, session=None, **parameters):
+    def send(self, method: str, session: str | None = None, **parameters: Any) -> int:
         """Asks for something and does not wait for the answer."""
         self.last += 1
         message = {"id": self.last, "method": method, "params": parameters}
@@ -82,7 +91,7 @@ class Chromium:
             raise self._gone() from None
         return self.last
 
-    def call(self, method, session=None, **parameters):
+    def call(self, method: str, session: str | None = None, **parameters: Any) -> Any:
         """Asks for something and returns the answer; events that come meanwhile go to their tabs."""
         number = self.send(method, session, **parameters)
         until = time.monotonic() + PATIENCE
@@ -95,11 +104,11 @@ class Chromium:
                     raise Failed(f"Chromium refused {method}: {message['error'].get('message')}")
                 return message["result"]
 
-    def pump(self, seconds):
+    def pump(self, seconds: float) -> bool:
         """Lets events come for a while, or until one did; False if none did."""
         return self._next(time.monotonic() + seconds) is not None
 
-    def _next(self, until):
+    def _next(self, until: float) -> Event | None:
         try:
             message = self.inbox.get(timeout=max(0, until - time.monotonic()))
         except queue.Empty:
@@ -112,11 +121,11 @@ class Chromium:
                 tab.heard(message["method"], message["params"])
         return message
 
-    def _gone(self):
+    def _gone(self) -> Failed:
         words = self.log.read_text(errors="replace").strip().splitlines()[-5:] if self.log.exists() else []
         return Failed("Chromium ended by itself:\n" + "\n".join(words))
 
-    def close(self):
+    def close(self) -> None:
         try:
             self.send("Browser.close")
             self.process.wait(10)
@@ -126,19 +135,20 @@ class Chromium:
         self.pipe.close()
         self.profile.cleanup()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class Tab:
     """A tab that shares nothing with others: no cookies, no storage, no cache."""
 
-    def __init__(self, browser, screen, accept_language, scheme="light", scripts=True):
+    def __init__(self, browser: Chromium, screen: "Screen", accept_language: str, scheme: str = "light",
+                 scripts: bool = True) -> None:
         self.browser = browser
-        self.handlers = {}
+        self.handlers: dict[str, list[Callable[[Event], None]]] = {}
         self.context = browser.call("Target.createBrowserContext")["browserContextId"]
         target = browser.call("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -155,25 +165,25 @@ class Tab:
         if not scripts:
             self.call("Emulation.setScriptExecutionDisabled", value=True)
 
-    def resize(self, screen):
+    def resize(self, screen: "Screen") -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=screen.width, height=screen.height,
                   deviceScaleFactor=screen.scale, mobile=screen.mobile)
         self.call("Emulation.setTouchEmulationEnabled", enabled=screen.mobile)
 
-    def call(self, method, **parameters):
+    def call(self, method: str, **parameters: Any) -> Any:
         return self.browser.call(method, self.session, **parameters)
 
-    def send(self, method, **parameters):
+    def send(self, method: str, **parameters: Any) -> None:
         self.browser.send(method, self.session, **parameters)
 
-    def on(self, event, handler):
+    def on(self, event: str, handler: Callable[[Event], None]) -> None:
         self.handlers.setdefault(event, []).append(handler)
 
-    def heard(self, event, parameters):
+    def heard(self, event: str, parameters: Event) -> None:
         for handler in self.handlers.get(event, ()):
             handler(parameters)
 
-    def evaluate(self, expression, wait=False):
+    def evaluate(self, expression: str, wait: bool = False) -> Any:
         """The value of a JavaScript expression in the page; our own words are not subject to the page's policy."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait)
         if "exceptionDetails" in answer:
@@ -181,19 +191,19 @@ class Tab:
             raise Failed(f"in the page: {details.get('exception', {}).get('description', details['text'])}")
         return answer["result"].get("value")
 
-    def press(self, key, code):
+    def press(self, key: str, code: int) -> None:
         """Presses and releases a key."""
         text = {"Enter": "\r"}.get(key, "")
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
-    def close(self):
+    def close(self) -> None:
         self.browser.tabs.pop(self.session, None)
         self.browser.call("Target.disposeBrowserContext", browserContextId=self.context)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 from .common import Failed, say
 
@@ -19,21 +20,20 @@ BOOT = 600
 
 
 class Machine:
-    def __init__(self, image, host):
+    def __init__(self, image: Path, host: str) -> None:
         self.image, self.host = image, host
         self.directory = tempfile.TemporaryDirectory(prefix="clic-portal-", dir="/var/tmp", ignore_cleanup_errors=True)
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         try:
-            self._start()
-            self._wait()
+            self._wait(self._start())
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _start(self):
+    def _start(self) -> subprocess.Popen[bytes]:
         work = Path(self.directory.name)
         disk = work / "disk.img"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", "--no-preserve=mode", self.image, disk], check=True)
@@ -52,25 +52,27 @@ class Machine:
         ]
         say(f"booting a copy of {self.image}")
         with (work / "qemu.log").open("wb") as log:
-            self.process = subprocess.Popen(argv, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
+            process = subprocess.Popen(argv, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       start_new_session=True)
+        self.process = process
+        return process
 
-    def _wait(self):
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         begun = time.monotonic()
         while time.monotonic() - begun < BOOT:
-            if self.process.poll() is not None:
-                raise Failed(f"QEMU ended with {self.process.returncode}: {self._tail('qemu.log')}")
+            if process.poll() is not None:
+                raise Failed(f"QEMU ended with {process.returncode}: {self._tail('qemu.log')}")
             if answers(self.port, self.host):
                 say(f"it answers after {time.monotonic() - begun:.0f} s")
                 return
             time.sleep(2)
         raise Failed(f"port 80 did not answer within {BOOT} seconds; the console's last words:\n{self._tail('console.log')}")
 
-    def _tail(self, name):
+    def _tail(self, name: str) -> str:
         path = Path(self.directory.name) / name
         return "\n".join(path.read_text(errors="replace").splitlines()[-10:]) if path.exists() else ""
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -81,13 +83,13 @@ class Machine:
         self.directory.cleanup()
 
 
-def free_port():
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
-def answers(port, host):
+def answers(port: int, host: str) -> bool:
     """Whether the box serves its status: the last thing to be there, a moment after its pages."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:

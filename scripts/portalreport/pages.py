@@ -2,11 +2,12 @@
 
 import html.parser
 import http.client
-import importlib.util
 import json
 from pathlib import Path
 
-from .common import LANGUAGES, Failed
+from clic.hotspot import page as captive
+
+from .common import LANGUAGES, Address, Failed
 from .visit import Page, StandIn
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,12 +31,12 @@ SEARCH = """(async () => {
 
 
 class Links(html.parser.HTMLParser):
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.found = []
+        self.found: list[str] = []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a" and (href := dict(attrs).get("href")):
             self.found.append(href.partition("#")[0])
 
@@ -43,10 +44,10 @@ class Links(html.parser.HTMLParser):
 class Box:
     """The box, asked directly."""
 
-    def __init__(self, address, host):
+    def __init__(self, address: Address, host: str) -> None:
         self.address, self.host = address, host
 
-    def ask(self, path, language="fr"):
+    def ask(self, path: str, language: str = "fr") -> tuple[int, str]:
         connection = http.client.HTTPConnection(*self.address, timeout=60)
         try:
             connection.request("GET", path, headers={"Host": self.host, "Accept-Language": LANGUAGES[language]})
@@ -57,25 +58,25 @@ class Box:
         finally:
             connection.close()
 
-    def links(self, path, language):
+    def links(self, path: str, language: str) -> list[str]:
         status, text = self.ask(path, language)
         if status != 200:
             raise Failed(f"{path} answers with {status}")
         return list(dict.fromkeys(Links(text).found))
 
 
-def name_of(path):
+def name_of(path: str) -> str:
     return path.strip("/").replace("/", "-") or "home"
 
 
-def find(box, languages):
+def find(box: Box, languages: list[str]) -> list[Page]:
     found = [page for language in languages for page in of(box, language)]
     # What others made is the same in each language.
     first = {page.path: page for page in reversed(found) if page.theirs}
     return [page for page in found if not page.theirs or first[page.path] is page]
 
 
-def of(box, language):
+def of(box: Box, language: str) -> list[Page]:
     start = f"/{language}/"
     # As everybody comes: the box chooses the language.
     pages = [
@@ -100,16 +101,15 @@ def of(box, language):
     return pages + played(box, language) + contents
 
 
-def played(box, language):
+def played(box: Box, language: str) -> list[Page]:
     status = json.loads(box.ask("/status.json")[1])
     on = {**status, "hotspot": {**status["hotspot"], **HOTSPOT_ON}}
     on["hotspot"].pop("why", None)
     ssid, domain = on["hotspot"].get("ssid", "CLIC"), on["hotspot"].get("domain", box.host)
-    captive = tree_module("captive_page", HOTSPOT / "lib/python3/dist-packages/clic/hotspot/page.py")
     before = captive.render(language, ssid, domain, False, False)
     nothing = (HOTSPOT / "share/clic/hotspot/welcome.html").read_bytes()
 
-    def json_of(value):
+    def json_of(value: object) -> StandIn:
         return StandIn(200, "application/json", json.dumps(value).encode())
 
     pages = [
@@ -125,10 +125,3 @@ def played(box, language):
         pages.append(Page("nothing-yet", "/", language, stand_ins={"/": StandIn(200, "text/html; charset=utf-8", nothing)},
                           why="an image without the overlay portal: this tree's welcome.html"))
     return pages
-
-
-def tree_module(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

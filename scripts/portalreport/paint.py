@@ -12,11 +12,13 @@ import sys
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from .common import LANGUAGES, say
-from .devtools import Chromium
-from .visit import PHONE, Visit
+from .common import LANGUAGES, Address, say
+from .devtools import Chromium, Tab
+from .visit import PHONE, Page, Visit
 
 # Processor: what is six times slower than this machine's. Network: the round trip and throughput of a bad mobile network
 # (Lighthouse's "slow 4G"), which a box's wifi is at its worst, behind walls and with others on it.
@@ -34,14 +36,19 @@ FIGURES = """(() => {
 })()"""
 
 
+# Status, headers and body.
+Recorded = tuple[int, list[tuple[str, str]], bytes]
+
+
 class Recorder:
     """Answers of the box by path and language, asked for once each."""
 
-    def __init__(self, address, host):
+    def __init__(self, address: Address, host: str) -> None:
         self.address, self.host = address, host
-        self.answers = {}
+        # By language and path, and by the page if it is a stand-in of that page alone.
+        self.answers: dict[tuple[str, ...], Recorded] = {}
 
-    def keep(self, visit):
+    def keep(self, visit: Visit) -> None:
         """Records what a visit asked for, before it is asked for again."""
         language, page = visit.page.language, visit.page
         for path, answer in page.stand_ins.items():
@@ -52,7 +59,7 @@ class Recorder:
             if not request.stand_in and request.url.startswith(visit.base + "/") and (language, path) not in self.answers:
                 self.answers[language, path] = self._ask(path, language)
 
-    def _ask(self, path, language):
+    def _ask(self, path: str, language: str) -> Recorded:
         connection = http.client.HTTPConnection(*self.address, timeout=60)
         try:
             connection.request("GET", path, headers={
@@ -63,7 +70,7 @@ class Recorder:
         finally:
             connection.close()
 
-    def find(self, path, language, page):
+    def find(self, path: str, language: str, page: str) -> Recorded | None:
         return self.answers.get((language, path, page)) or self.answers.get((language, path))
 
 
@@ -72,29 +79,29 @@ class Player(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, recorder):
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.recorder = recorder
         self.language, self.page = "fr", ""
-        self.missed = set()
+        self.missed: set[str] = set()
 
-
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         # A browser that has enough hangs up.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    server: Player
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         # Until a connection is there, DevTools' slow network does not count: this is its round trip.
         time.sleep(ROUND_TRIP)
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         found = self.server.recorder.find(self.path, self.server.language, self.server.page)
         if not found:
             self.server.missed.add(self.path)
@@ -113,18 +120,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
-def slow_down(tab):
+def slow_down(tab: Tab) -> None:
     tab.call("Emulation.setCPUThrottlingRate", rate=SLOWDOWN)
     tab.call("Network.emulateNetworkConditions", offline=False, latency=ROUND_TRIP * 1000,
              downloadThroughput=DOWN, uploadThroughput=UP)
     tab.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
 
 
-def measure(base, rules, recorder, pages, runs):
+def measure(base: str, rules: Callable[[Address], str], recorder: Recorder, pages: list[Page],
+            runs: int) -> dict[tuple[str, str], dict[str, Any]]:
     """Figures of each page, in milliseconds: those of its fastest run, and the first paint of all.
 
     The page, its answers, processor and network are the same each time: what makes a run slower than the fastest is whatever
@@ -134,12 +142,12 @@ def measure(base, rules, recorder, pages, runs):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     results = {}
     try:
-        with Chromium(rules(server.server_address)) as browser:
+        with Chromium(rules(("127.0.0.1", server.server_port))) as browser:
             for page in pages:
                 server.language, server.page = page.language, page.name
                 samples = []
-                # The player has the stand-ins: through DevTools they would come at once, however slow the network. The first run
-                # is for the browser itself to get ready.
+                # The player has the stand-ins: through DevTools they would come at once, however slow the network. The first
+                # run is for the browser itself to get ready.
                 for run in range(runs + (page is pages[0])):
                     plain = dataclasses.replace(page, stand_ins={})
                     with Visit(browser, base, plain, PHONE, LANGUAGES[page.language], prepare=slow_down) as visit:

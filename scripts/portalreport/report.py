@@ -5,6 +5,7 @@ import platform
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from . import axe
 from .paint import PROFILE
@@ -14,7 +15,7 @@ from .paint import PROFILE
 WEIGHT, PAINT, SHIFT = 150_000, 1000, 0.1
 
 
-def machine():
+def machine() -> dict[str, Any]:
     words = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = [line.split(":", 1)[1].strip() for line in words if line.startswith("model name")]
     return {
@@ -26,13 +27,13 @@ def machine():
     }
 
 
-def version(package):
+def version(package: str) -> str:
     query = ["dpkg-query", "--show", "--showformat", "${Version}", package]
     return subprocess.run(query, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
 
 
-def results(pages, begun, image, host, browser):
-    found = {
+def results(pages: list[dict[str, Any]], begun: float, image: Path | None, host: str, browser: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d", time.gmtime(begun)),
         "minutes": (time.time() - begun) / 60,
         "image": image.name if image else None,
@@ -48,15 +49,15 @@ def results(pages, begun, image, host, browser):
     return found
 
 
-def limits(pages):
+def limits(pages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each limit, and where it is broken."""
     ours = [page for page in pages if not page["theirs"]]
     painted = [(page, page["paint"]) for page in ours if "paint" in page]
 
-    def at(page, view=""):
+    def at(page: dict[str, Any], view: str = "") -> str:
         return f"{page['language']} {page['name']}" + (f" ({view})" if view else "")
 
-    def each(key, those=ours):
+    def each(key: str, those: list[dict[str, Any]] = ours) -> list[str]:
         return [f"{at(page, name)}: {text}" for page in those for name, view in page["views"].items() for text in view.get(key, [])]
 
     heavy = [f"{at(page, name)}: {view['unpacked'] / 1000:.0f} kB" for page in ours if page["name"].startswith("home")
@@ -85,11 +86,11 @@ def limits(pages):
     return [{"what": what, "broken": broken, "met": not broken} for what, broken in table]
 
 
-def show(value, form):
+def show(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def page(found):
+def page(found: dict[str, Any]) -> str:
     there = found["machine"]
     tools = ", ".join(f"{name} {version}" for name, version in found["tools"].items())
     lines = [
@@ -110,7 +111,7 @@ def page(found):
     return "\n".join(lines).rstrip() + "\n"
 
 
-def table(found):
+def table(found: dict[str, Any]) -> list[str]:
     lines = [
         "Requests and kB: of a first visit with nothing kept, by phone; on the way (compressed, with headers) and unpacked. First "
         "paint, largest paint, shift and blocked: on a slow phone, the fastest of some runs. axe-core's findings on phone, desktop and in the dark.",
@@ -131,7 +132,7 @@ def table(found):
     return lines
 
 
-def notes(found):
+def notes(found: dict[str, Any]) -> list[str]:
     lines = ["How it was measured:", ""]
     if any("paint" in entry for entry in found["pages"]):
         lines.append(
@@ -141,9 +142,9 @@ def notes(found):
     return lines + [f"- {name}: {text}." for name, text in why.items()]
 
 
-def unsure(found):
+def unsure(found: dict[str, Any]) -> list[str]:
     """What axe leaves to people, once for each kind of place."""
-    places = {}
+    places: dict[tuple[str, str], set[str]] = {}
     for entry in found["pages"]:
         for view in entry["views"].values() if not entry["theirs"] else []:
             for finding in view["axe"]["unsure"]:
@@ -155,7 +156,7 @@ def unsure(found):
     return ["What axe-core leaves to people:", "", *lines]
 
 
-def theirs(found):
+def theirs(found: dict[str, Any]) -> list[str]:
     """Content: made by others, so told and not judged."""
     lines = []
     for entry in found["pages"]:

@@ -4,9 +4,12 @@ import base64
 import dataclasses
 import time
 import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
 
 from .common import Failed
-from .devtools import Tab
+from .devtools import Chromium, Event, Tab
 
 # A page that has loaded but goes on asking (a player that keeps a film's connection open) is looked at after this many
 # seconds; one that does not even load is given up.
@@ -45,7 +48,7 @@ class Page:
     path: str
     language: str
     status: int = 200
-    stand_ins: dict = dataclasses.field(default_factory=dict)
+    stand_ins: dict[str, StandIn] = dataclasses.field(default_factory=dict)
     why: str = ""
     # What is done on the page before it is looked at: JavaScript, which throws if it did not work.
     act: str = ""
@@ -68,12 +71,14 @@ class Request:
 class Visit:
     """Opens a page in a tab of its own. Until `seal`, requests and the console's words are counted as the page's."""
 
-    def __init__(self, browser, base, page, screen, accept_language, scheme="light", scripts=True, prepare=None):
+    def __init__(self, browser: Chromium, base: str, page: Page, screen: Screen, accept_language: str, scheme: str = "light",
+                 scripts: bool = True, prepare: Callable[[Tab], None] | None = None) -> None:
         self.base, self.page, self.screen = base, page, screen
-        self.requests, self.console = {}, []
+        self.requests: dict[str, Request] = {}
+        self.console: list[str] = []
         self.sealed = False
         # When each document came to each point of its life, by its loader.
-        self.lives = {}
+        self.lives: dict[str, dict[str, float]] = {}
         self.tab = Tab(browser, screen, accept_language, scheme, scripts)
         try:
             self._listen()
@@ -84,7 +89,7 @@ class Visit:
             self.tab.close()
             raise
 
-    def _listen(self):
+    def _listen(self) -> None:
         on = self.tab.on
         on("Network.requestWillBeSent", self._asked)
         on("Network.responseReceived", self._answered)
@@ -100,7 +105,7 @@ class Visit:
             patterns = [{"urlPattern": self.base + path} for path in self.page.stand_ins]
             self.tab.call("Fetch.enable", patterns=patterns)
 
-    def _open(self, scripts):
+    def _open(self, scripts: bool) -> None:
         answer = self.tab.call("Page.navigate", url=self.base + self.page.path)
         if "errorText" in answer:
             raise Failed(f"{self.base}{self.page.path} does not open: {answer['errorText']}")
@@ -117,7 +122,7 @@ class Visit:
 
     # Events
 
-    def _asked(self, event):
+    def _asked(self, event: Event) -> None:
         if self.sealed:
             return
         request = self.requests.get(event["requestId"])
@@ -127,54 +132,54 @@ class Visit:
             self.requests[event["requestId"] + str(len(self.requests))] = request
         self.requests[event["requestId"]] = Request(event["request"]["url"], event.get("type", "Other"))
 
-    def _answered(self, event):
+    def _answered(self, event: Event) -> None:
         if request := self.requests.get(event["requestId"]):
             request.status = event["response"]["status"]
             request.transferred = max(request.transferred, event["response"].get("encodedDataLength", 0))
 
-    def _received(self, event):
+    def _received(self, event: Event) -> None:
         if not self.sealed and (request := self.requests.get(event["requestId"])):
             request.unpacked += event["dataLength"]
             request.transferred += event.get("encodedDataLength", 0)
 
-    def _finished(self, event):
+    def _finished(self, event: Event) -> None:
         if not self.sealed and (request := self.requests.get(event["requestId"])):
             request.transferred = event["encodedDataLength"] or request.transferred
             if request.stand_in:
                 request.transferred = request.unpacked
 
-    def _failed(self, event):
+    def _failed(self, event: Event) -> None:
         request = self.requests.get(event["requestId"])
         # A player stops reading when it has enough.
         if request and not event.get("canceled"):
             request.failed = event.get("blockedReason") or event["errorText"]
 
-    def _said(self, event):
+    def _said(self, event: Event) -> None:
         if event["type"] in ("error", "assert"):
             self._wrong(" ".join(str(value.get("value", value.get("description", ""))) for value in event["args"]))
 
-    def _thrown(self, event):
+    def _thrown(self, event: Event) -> None:
         details = event["exceptionDetails"]
         self._wrong(details.get("exception", {}).get("description") or details["text"])
 
-    def _logged(self, event):
+    def _logged(self, event: Event) -> None:
         entry = event["entry"]
         # That a missing page is missing is what we asked for.
         expected = self.page.status >= 400 and entry.get("url") == self.base + self.page.path
         if entry["level"] == "error" and not expected:
             self._wrong(f"{entry['text']} {entry.get('url', '')}".strip())
 
-    def _wrong(self, text):
+    def _wrong(self, text: str) -> None:
         if not self.sealed:
             self.console.append(text)
 
-    def _lived(self, event):
+    def _lived(self, event: Event) -> None:
         self.lives.setdefault(event["loaderId"], {})[event["name"]] = time.monotonic()
 
-    def _stand_in(self, event):
+    def _stand_in(self, event: Event) -> None:
         path = event["request"]["url"].removeprefix(self.base)
         answer = self.page.stand_ins[path]
-        if request := self.requests.get(event.get("networkId")):
+        if request := self.requests.get(event.get("networkId", "")):
             request.stand_in = True
         self.tab.send("Fetch.fulfillRequest", requestId=event["requestId"], responseCode=answer.status,
                       responseHeaders=[{"name": "Content-Type", "value": answer.content_type}],
@@ -182,32 +187,32 @@ class Visit:
 
     # What was seen
 
-    def seal(self):
+    def seal(self) -> None:
         """From now on, what happens is our own doing."""
         self.sealed = True
 
-    def own(self):
+    def own(self) -> list[Request]:
         """Requests over the network; those for data: and blob: never leave the browser."""
         inside = ("data", "blob", "about")
         return [request for request in self.requests.values() if urllib.parse.urlsplit(request.url).scheme not in inside]
 
-    def elsewhere(self):
+    def elsewhere(self) -> list[str]:
         """Addresses asked that are not the box's."""
         return sorted({request.url for request in self.own() if not request.url.startswith(self.base + "/")})
 
-    def status(self):
+    def status(self) -> int:
         document = [request for request in self.own() if request.kind == "Document"]
         return document[-1].status if document else 0
 
-    def picture(self, path):
+    def picture(self, path: Path) -> None:
         """The whole page as PNG, below what fits on the screen too."""
         size = self.tab.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": self.screen.width, "height": max(size["height"], self.screen.height), "scale": 1}
         data = self.tab.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
         path.write_bytes(base64.b64decode(data))
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.tab.close()

@@ -1,15 +1,16 @@
 //! Bakes: steps in the running system while an image is built, kept as layers.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::events::{Running, why};
 use crate::interrupted::final_names;
-use crate::support::{clic, copy_locked_tree, edit, failures, heavy, image, run};
+use crate::support::{clic, copy_locked_tree, edit, failures, image, run};
+use crate::turn::{Work, turn};
 
 /// Two overlays with steps: the first changes, makes and removes files, and starts a unit of its own; the second sees it.
 fn tree(dir: &Path) -> std::path::PathBuf {
@@ -90,23 +91,13 @@ pub fn stages(manifest: &Path) -> Vec<(String, String)> {
 fn killed_while_the_machine_runs(tree: &Path, out: &Path) {
     let mut command = clic(["--json", "build", "minimal", "--board", "x86-pc", "--root"]);
     command.arg(tree).arg("--out").arg(out);
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    // Open until the end: who writes to nobody stops by itself.
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    for line in lines.by_ref() {
-        let event: Value = serde_json::from_str(&line.unwrap()).expect("JSON lines");
-        assert_ne!(event["stage"], "bake-butter", "the first bake was not seen");
-        if event["event"] == "start" && event["stage"] == "bake-dough" {
-            break;
-        }
-    }
-    until(|| !machines_of(child.id()).is_empty(), "no machine was started");
-    let machines = machines_of(child.id());
-    // Until its system comes up.
-    std::thread::sleep(Duration::from_secs(10));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut build = Running::start(command);
+    // Its system is up then, and its disk is being changed.
+    build.until_busy("bake-dough", "the dough is baked");
+    let machines = machines_of(build.child.id());
+    assert!(!machines.is_empty(), "no machine runs");
+    build.signal(Signal::KILL);
+    build.child.wait().unwrap();
     // Of a process that has ended, nobody can say where it is.
     let ended = |machine: &PathBuf| fs::read_link(machine.join("cwd")).is_err();
     until(|| machines.iter().all(ended), "the machine runs on");
@@ -148,7 +139,7 @@ fn until(there: impl Fn() -> bool, otherwise: &str) {
 #[test]
 fn an_image_is_baked_once_and_boots_as_baked() {
     let _downloads = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::LongMachine);
     let dir = tempfile::tempdir().unwrap();
     let tree = tree(dir.path());
     let build = |out: &Path| {
@@ -198,29 +189,28 @@ fn an_image_is_baked_once_and_boots_as_baked() {
         "{all:?}"
     );
 
-    // Another butter: the dough is not baked again.
-    edit(&tree.join("overlays/butter/overlay.toml"), "&& cp", "&& cp -p");
-    build(&out).ok();
-    let all = stages(&out.join("minimal-x86-pc.manifest.json"));
-    assert!(
-        cached("bake-dough", &all) && !cached("bake-butter", &all),
-        "{all:?}"
-    );
-
-    // A step that fails or hangs: by name, with its last lines; a copy is kept on request, and no image is there.
+    // Another butter: the dough is not baked again. Its step fails: by name, with its last lines; a copy is kept on request,
+    // and no image is there.
     let burnt = dir.path().join("burnt");
     edit(
         &tree.join("overlays/butter/overlay.toml"),
         "command = \"grep",
         "timeout-seconds = 5\ncommand = \"echo it burns; exit 3; grep",
     );
-    run(
-        clic(["build", "minimal", "--board", "x86-pc", "--keep", "--root"])
-            .arg(&tree)
-            .arg("--out")
-            .arg(&burnt),
-    )
-    .fails(
+    let said = run(clic([
+        "--json", "build", "minimal", "--board", "x86-pc", "--keep", "--root",
+    ])
+    .arg(&tree)
+    .arg("--out")
+    .arg(&burnt));
+    let events: Vec<Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON lines"))
+        .collect();
+    let cached = |stage: &str| why(&events, stage).starts_with("the store has it");
+    assert!(cached("bake-dough") && !cached("bake-butter"), "{events:#?}");
+    said.fails(
         1,
         &[
             "step `the bread is buttered` of butter ended with 3",
@@ -232,6 +222,7 @@ fn an_image_is_baked_once_and_boots_as_baked() {
     let kept = burnt.join("minimal-x86-pc.failed.img");
     assert!(kept.exists());
     fs::remove_file(kept).unwrap();
+    // One that hangs.
     edit(
         &tree.join("overlays/butter/overlay.toml"),
         "echo it burns; exit 3",

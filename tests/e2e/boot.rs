@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{clic, failures, heavy, image, run, sha256};
+use crate::support::{clic, failures, image, run, sha256};
+use crate::turn::{Work, turn};
 
 #[track_caller]
 fn boots(board: &str, machines: &[&str]) {
     let image = image(board);
-    let _turn = heavy();
+    let _turn = turn(Work::Machine);
     let before = sha256(&image);
     let dir = tempfile::tempdir().unwrap();
     let junit = dir.path().join("junit.xml");
@@ -65,16 +66,33 @@ fn raspberry_pi_boots() {
 
 #[test]
 fn power_that_fails_while_it_starts_does_no_harm() {
-    let image = image("x86-pc");
-    let _turn = heavy();
+    power_fails("x86-pc", "bios", 2);
+}
+
+#[test]
+#[ignore = "nightly: twenty starts"]
+fn power_that_fails_again_and_again_does_no_harm() {
+    power_fails("x86-pc", "uefi-x64", 20);
+}
+
+#[test]
+#[ignore = "nightly: ten starts of an emulated Raspberry Pi"]
+fn a_raspberry_pi_whose_power_fails_again_and_again_is_not_harmed() {
+    power_fails("raspberry-pi", "raspi3b", 10);
+}
+
+#[track_caller]
+fn power_fails(board: &str, machine: &str, cuts: usize) {
+    let image = image(board);
+    let _turn = turn(Work::Machine);
     let dir = tempfile::tempdir().unwrap();
     let report = run(clic([
         "--json",
         "test",
         "--machine",
-        "bios",
+        machine,
         "--power-cuts",
-        "2",
+        &cuts.to_string(),
         "--logs",
     ])
     .arg(dir.path())
@@ -83,10 +101,11 @@ fn power_that_fails_while_it_starts_does_no_harm() {
     assert_eq!(report["passed"], true, "{}", failures(&report));
     let cases = report["machines"][0]["cases"].as_array().unwrap();
     let names: Vec<_> = cases.iter().map(|case| case["name"].as_str().unwrap()).collect();
-    assert_eq!(
-        &names[..3],
-        ["power cut 1 of 2", "power cut 2 of 2", "boots"],
-        "{report:#}"
-    );
-    assert!(names.len() > 8, "the checks come afterwards: {names:?}");
+    let (first, checks) = names.split_at(cuts + 1);
+    let mut wanted: Vec<_> = (1..=cuts)
+        .map(|cut| format!("power cut {cut} of {cuts}"))
+        .collect();
+    wanted.push("boots".to_owned());
+    assert_eq!(first, wanted, "{report:#}");
+    assert!(checks.len() > 5, "the checks come afterwards: {names:?}");
 }

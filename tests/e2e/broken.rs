@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::support::{Said, clic, copy, debugfs, heavy, image, run, tool};
+use crate::support::{Said, clic, copy, debugfs, image, run, tool};
+use crate::turn::{Work, turn};
 
 /// Breaks a copy of the x86 image by debugfs commands and tests it on one firmware.
 fn test_broken(breakage: impl FnOnce(&Path) -> String) -> Said {
@@ -13,7 +14,7 @@ fn test_broken(breakage: impl FnOnce(&Path) -> String) -> Said {
 /// As [`test_broken`]; logs are in `logs` of `dir` afterwards.
 fn test_broken_in(dir: &Path, breakage: impl FnOnce(&Path) -> String) -> Said {
     let image = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Machine);
     let broken = copy(&image, dir);
     let commands = breakage(&broken);
     debugfs(&broken, &commands);
@@ -114,7 +115,7 @@ fn with_a_wrong_file_mode() {
 #[test]
 fn a_build_that_ships_a_secret_fails_and_names_the_rule() {
     let _built = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let tree = crate::support::copy_tree(dir.path());
     let overlay = tree.join("overlays/leaky");

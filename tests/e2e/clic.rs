@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use crate::bake::stages;
 use crate::standin::{KEY, Repository};
-use crate::support::{Said, clic, copy_tree, edit, failures, heavy, image, root, run, sha256, tool};
+use crate::support::{Said, clic, copy_tree, edit, failures, image, root, run, sha256, tool};
+use crate::turn::{Work, turn};
+
+const X86: &str = "x86-pc";
 
 /// An overlay with what services are made of.
 const THINGS: &str = r#"schema = 1
@@ -150,14 +153,14 @@ fn append(path: &Path, more: &str) {
     fs::write(path, text + more).unwrap();
 }
 
-fn lock(tree: &Path, more: &[&str]) -> Said {
-    run(clic(["lock", "clic", "--board", "x86-pc", "--root"])
+fn lock(tree: &Path, board: &str, more: &[&str]) -> Said {
+    run(clic(["lock", "clic", "--board", board, "--root"])
         .arg(tree)
         .args(more))
 }
 
-fn build(tree: &Path, out: &Path) -> Said {
-    run(clic(["build", "clic", "--board", "x86-pc", "--root"])
+fn build(tree: &Path, board: &str, out: &Path) -> Said {
+    run(clic(["build", "clic", "--board", board, "--root"])
         .arg(tree)
         .arg("--out")
         .arg(out))
@@ -177,24 +180,24 @@ fn bakes(out: &Path) -> Vec<(String, bool)> {
 fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
     // Most of its packages are there then.
     let _downloads = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::LongMachine);
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::new(dir.path());
     let tree = tree(dir.path(), &repository);
-    lock(&tree, &["--trust-key", &repository.signer.fingerprint]).ok();
+    lock(&tree, X86, &["--trust-key", &repository.signer.fingerprint]).ok();
 
     let (recipe, out) = (tree.join("recipes/clic.toml"), dir.path().join("out"));
-    build(&tree, &out).ok();
+    build(&tree, X86, &out).ok();
     assert_eq!(bakes(&out), [("bake-yunohost".to_owned(), false)]);
 
     // An app whose installation fails: by name, with its last lines, and no image.
     append(&recipe, APP);
-    lock(&tree, &["--check"]).ok();
+    lock(&tree, X86, &["--check"]).ok();
     let script = tree.join("apps/standin_page/scripts/install");
     let dies = "ynh_die \"the page is torn\"\nynh_config_add_nginx";
     edit(&script, "ynh_config_add_nginx", dies);
     let torn = dir.path().join("torn");
-    build(&tree, &torn).fails(
+    build(&tree, X86, &torn).fails(
         1,
         &[
             "step `app standin_page is installed` of service page ended with 1",
@@ -205,13 +208,13 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
 
     // One that succeeds: it alone is baked.
     edit(&script, dies, "ynh_config_add_nginx");
-    build(&tree, &out).ok();
+    build(&tree, X86, &out).ok();
     let (yunohost, page) = ("bake-yunohost".to_owned(), "service-page".to_owned());
     assert_eq!(bakes(&out), [(yunohost.clone(), true), (page.clone(), false)]);
 
     // Once more, elsewhere: the same bytes, and no machine is started.
     let again = dir.path().join("again");
-    build(&tree, &again).ok();
+    build(&tree, X86, &again).ok();
     assert_eq!(bakes(&again), [(yunohost, true), (page, true)]);
     let img = "clic-x86-pc.img";
     assert_eq!(sha256(&again.join(img)), sha256(&out.join(img)));
@@ -247,6 +250,30 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
 }
 
 #[test]
+#[ignore = "nightly: half an hour of setting up, and as long to be checked, on an emulated Raspberry Pi"]
+fn a_raspberry_pi_with_yunohost_answers_on_the_wifi() {
+    let board = "raspberry-pi";
+    let _downloads = image(board);
+    let _turn = turn(Work::LongMachine);
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::new(dir.path());
+    let tree = tree(dir.path(), &repository);
+    append(&tree.join("recipes/clic.toml"), APP);
+    lock(&tree, board, &["--trust-key", &repository.signer.fingerprint]).ok();
+    let out = dir.path().join("out");
+    build(&tree, board, &out).ok();
+    let report = run(clic(["--json", "test", "--logs"])
+        .arg(dir.path().join("logs"))
+        .arg(out.join("clic-raspberry-pi.img")))
+    .last_json();
+    assert_eq!(report["passed"], true, "{}", failures(&report));
+    let cases = report["machines"][0]["cases"].to_string();
+    for wanted in ["all of YunoHost runs", "two guests join and get addresses"] {
+        assert!(cases.contains(wanted), "no {wanted:?} in {cases}");
+    }
+}
+
+#[test]
 fn a_repository_that_is_not_the_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::new(dir.path());
@@ -254,12 +281,12 @@ fn a_repository_that_is_not_the_one_is_refused() {
     let out = dir.path().join("out");
 
     // Nobody has confirmed its key, and then another one.
-    build(&tree, &out).fails(
+    build(&tree, X86, &out).fails(
         2,
         &["the key of source `yunohost` is not in this tree", "--trust-key"],
     );
     let other = "0".repeat(40);
-    lock(&tree, &["--trust-key", &other]).fails(2, &[&other, &repository.signer.fingerprint]);
+    lock(&tree, X86, &["--trust-key", &other]).fails(2, &[&other, &repository.signer.fingerprint]);
     assert!(
         !tree.join("keys").exists(),
         "a key that nobody trusts is in the tree"
@@ -271,7 +298,7 @@ fn a_repository_that_is_not_the_one_is_refused() {
         "suite = \"bookworm\"\ncomponents",
         "suite = \"trixie\"\ncomponents",
     );
-    lock(&tree, &["--trust-key", &repository.signer.fingerprint])
+    lock(&tree, X86, &["--trust-key", &repository.signer.fingerprint])
         .fails(1, &["source yunohost", "has no suite trixie"]);
     assert!(!out.exists(), "something was built");
 }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{cache_dir, clic, copy_tree, edit, failures, heavy, image, run, sha256, tool, work_dir};
+use crate::support::{cache_dir, clic, copy_tree, edit, failures, image, run, sha256, tool, work_dir};
+use crate::turn::{Work, turn};
 
 /// What differs from board to board.
 struct Device {
@@ -111,13 +112,13 @@ fn raspberry_pi_takes_new_packages_and_newer_versions() {
 }
 
 #[test]
-#[ignore = "a kernel is installed at emulated speed, and three boots: many minutes; run by hand with --ignored"]
+#[ignore = "nightly: a kernel is installed at emulated speed, and three boots"]
 fn x86_pc_is_kept_up_to_date_by_apt() {
     keeps_up_to_date(&X86);
 }
 
 #[test]
-#[ignore = "two initramfs are made at emulated speed, three quarters of an hour each, and two boots; run by hand with --ignored"]
+#[ignore = "nightly: two initramfs are made at emulated speed, three quarters of an hour each, and two boots"]
 fn raspberry_pi_is_kept_up_to_date_by_apt() {
     keeps_up_to_date(&PI);
 }
@@ -125,7 +126,7 @@ fn raspberry_pi_is_kept_up_to_date_by_apt() {
 /// `minimal` for the device's board with the repository and the checks, built in `dir`.
 fn with_repository(device: &Device, newest: Option<&str>, dir: &Path) -> PathBuf {
     let untouched = image(device.board);
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let tree = copy_tree(dir);
     let manifest: Value =
         serde_json::from_slice(&fs::read(untouched.with_extension("manifest.json")).unwrap()).unwrap();
@@ -163,7 +164,7 @@ fn keeps_up_to_date(device: &Device) {
 
 /// `clic test`, whose verdict is for the caller: a disk that was used keeps no longer every rule of a new image.
 fn boot(image: &Path, machines: &[&str], logs: &Path) -> Value {
-    let _turn = heavy();
+    let _turn = turn(Work::Machine);
     let mut command = clic(["--json", "test", "--keep", "--boot-anyway"]);
     for machine in machines {
         command.args(["--machine", machine]);

@@ -3,17 +3,19 @@
 //! The recipes here are a base system, the board's packages, and a package that a test makes itself.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::events::{Running, notes, why};
 use crate::interrupted::{As, final_names, processes_that_name, seeded_cache, within};
-use crate::support::{Said, cache_dir, clic_with, copy_tree, heavy, image, run, sha256, tool};
+use crate::support::{Said, cache_dir, clic_with, copy_tree, image, run, sha256, tool};
+use crate::turn::{Work, turn};
 
 /// A tree with a recipe `faults` for `x86-pc` that has one package: `name`, from the tree's own `debs/`.
 fn tree_with(dir: &Path, name: &str) -> PathBuf {
@@ -93,7 +95,7 @@ fn build_fails(tree: &Path, texts: &[&str]) -> Said {
 #[test]
 fn a_maintainer_script_that_fails_is_named_with_its_last_words_and_the_log() {
     let _base = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let many = "i=0; while [ $i -lt 300 ]; do echo \"line $i of it\"; i=$((i + 1)); done\necho 'the disk of Theseus' >&2; exit 7";
     for (script, texts) in [
         (
@@ -135,7 +137,7 @@ fn a_maintainer_script_that_fails_is_named_with_its_last_words_and_the_log() {
 #[test]
 fn scripts_find_a_host_that_is_not_the_build_host() {
     let _base = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let tree = tree_with(dir.path(), "curious");
     let ask =
@@ -155,7 +157,7 @@ fn on_a_small_disk(setup: &str, cache: &Path, args: &[&str]) -> Said {
 #[test]
 fn a_disk_that_is_too_small_for_the_tree_is_said_before_anything_is_unpacked() {
     let _base = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let tree = tree_with(dir.path(), "plain");
     package(&tree, "plain", &[]);
@@ -177,7 +179,7 @@ fn a_disk_that_is_too_small_for_the_tree_is_said_before_anything_is_unpacked() {
 #[test]
 fn a_disk_that_fills_up_under_the_tree_is_said_with_figures_and_the_store_is_whole() {
     let _base = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let tree = tree_with(dir.path(), "plain");
     package(&tree, "plain", &[]);
@@ -204,7 +206,7 @@ fn a_disk_that_fills_up_under_the_tree_is_said_with_figures_and_the_store_is_who
 #[test]
 fn a_disk_that_is_too_small_for_the_image_is_said_with_figures_and_the_store_is_whole() {
     let _built = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     fs::create_dir(&out).unwrap();
@@ -246,76 +248,11 @@ fn just_more_than(text: &str) -> u64 {
     }
 }
 
-/// A build whose events are read as they come.
-struct Running {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    events: Vec<Value>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self {
-            child,
-            lines,
-            events: Vec::new(),
-        }
-    }
-
-    /// Reads until there is such an event; false if the build ended before.
-    fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> bool {
-        for line in self.lines.by_ref() {
-            self.events
-                .push(serde_json::from_str(&line.unwrap()).expect("JSON lines"));
-            if self.events.last().is_some_and(&wanted) {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(
-            Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(),
-            signal,
-        )
-        .unwrap();
-    }
-
-    /// Waits for its good end; all of its events.
-    #[track_caller]
-    fn done(mut self) -> Vec<Value> {
-        self.until(|_| false);
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {:#?}", self.events);
-        self.events
-    }
-}
-
-/// Why a stage ran.
-#[track_caller]
-fn why<'a>(events: &'a [Value], stage: &str) -> &'a str {
-    let start = events
-        .iter()
-        .find(|event| event["event"] == "start" && event["stage"] == stage);
-    start.unwrap_or_else(|| panic!("no stage {stage}: {events:#?}"))["why"]
-        .as_str()
-        .unwrap()
-}
-
-fn notes(events: &[Value]) -> Vec<&str> {
-    let notes = events.iter().filter(|event| event["event"] == "note");
-    notes.filter_map(|event| event["text"].as_str()).collect()
-}
-
 /// Two builds of the same at once share the work; and then everything in their store is damaged.
 #[test]
 fn builds_at_once_share_their_work_and_what_is_damaged_is_made_again() {
     let _downloads = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let cache = seeded_cache(dir.path());
     let tree = tree_with(dir.path(), "plain");
@@ -455,11 +392,10 @@ impl Numbers {
 
 /// `CLIC_TEST_SEED=N` repeats a run's moments.
 #[test]
-#[ignore = "twenty builds, a quarter of an hour: run it by hand (--ignored --nocapture) when the store or the stages change; \
-            a_killed_build_leaves_nothing_and_the_next_one_succeeds kills five always"]
+#[ignore = "nightly: twenty builds, a quarter of an hour; a_killed_build_leaves_nothing_and_the_next_one_succeeds kills five always"]
 fn twenty_kills_at_random_moments_leave_a_sound_store() {
     const KILLS: u32 = 20;
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let seed = std::env::var("CLIC_TEST_SEED").map_or(20_261_125, |text| {
         text.parse().expect("CLIC_TEST_SEED is a number")
     });

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{clic, copy, debugfs, heavy, image, root_offset, run, tool, work_dir};
+use crate::support::{clic, copy, debugfs, image, root_offset, run, tool, work_dir};
+use crate::turn::{Work, turn};
 
 fn inspect(image: &Path) -> Value {
     run(clic(["--json", "inspect"]).arg(image)).ok().json()
@@ -147,7 +148,7 @@ fn diff_names_what_changed() {
     let image = image("x86-pc");
     let dir = tempfile::tempdir_in(work_dir()).unwrap();
     let changed = {
-        let _turn = heavy();
+        let _turn = turn(Work::Build);
         let changed = copy(&image, dir.path());
         let motd = dir.path().join("motd");
         std::fs::write(&motd, "Bonjour\n").unwrap();

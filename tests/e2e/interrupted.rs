@@ -1,12 +1,15 @@
 //! What a build leaves when the world goes wrong: kills, dead or lying mirrors, full disks, missing rights.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{cache_dir, clic, clic_with, heavy, image, locked_tree, run, sha256, tool};
+use rustix::process::Signal;
+
+use crate::events::Running;
+use crate::support::{cache_dir, clic, clic_with, image, locked_tree, run, sha256, tool};
+use crate::turn::{Work, turn};
 
 /// A store that holds the shared one's downloads (as links), so that a build need not fetch again.
 pub fn seeded_cache(dir: &Path) -> PathBuf {
@@ -41,44 +44,29 @@ pub fn processes_that_name(needle: &str) -> Vec<String> {
 #[test]
 fn a_killed_build_leaves_nothing_and_the_next_one_succeeds() {
     let reference = sha256(&image("x86-pc"));
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let cache = seeded_cache(dir.path());
     let out = dir.path().join("out");
     let needle = dir.path().display().to_string();
 
-    let mut stages = Vec::new();
     // Those that are killed have no lock: apt is killed as well.
-    for stage in ["resolve", "base", "recipe", "customize", "image"] {
+    for (stage, what) in [
+        ("resolve", ""),
+        ("base", "unpack "),
+        ("recipe", "configure "),
+        ("customize", "making the initramfs"),
+        ("image", ""),
+    ] {
         let mut command = clic_with(
             &cache,
             ["--json", "build", "minimal", "--board", "x86-pc", "--out"],
         );
-        command.arg(&out).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut reached = false;
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let event: serde_json::Value = serde_json::from_str(&line.unwrap()).expect("JSON lines");
-            if event["event"] == "start" {
-                stages.push(event["stage"].as_str().unwrap_or_default().to_owned());
-            }
-            if event["event"] == "start" && event["stage"] == stage {
-                // Into the stage rather than at its door: it has children by then.
-                std::thread::sleep(std::time::Duration::from_millis(
-                    if stage == "recipe" || stage == "customize" {
-                        4000
-                    } else {
-                        200
-                    },
-                ));
-                reached = true;
-                break;
-            }
-        }
-        assert!(reached, "the build has no stage `{stage}`; it had {stages:?}");
-        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        child.wait().unwrap();
+        command.arg(&out);
+        let mut build = Running::start(command);
+        build.until_busy(stage, what);
+        build.signal(Signal::KILL);
+        build.child.wait().unwrap();
 
         // The kernel ends the children asynchronously.
         let mut left = processes_that_name(&needle);
@@ -139,28 +127,19 @@ pub fn final_names(out: &Path) -> Vec<String> {
 #[test]
 fn ctrl_c_ends_a_build_and_removes_its_scratch() {
     let _built = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let cache = seeded_cache(dir.path());
     let mut command = clic_with(
         &cache,
         ["--json", "build", "minimal", "--board", "x86-pc", "--out"],
     );
-    command
-        .arg(dir.path().join("out"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let in_tree = lines
-        .by_ref()
-        .any(|line| line.unwrap().contains("\"stage\":\"recipe\""));
-    assert!(in_tree, "the build never reached its root tree");
-    std::thread::sleep(std::time::Duration::from_secs(5));
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    lines.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    command.arg(dir.path().join("out"));
+    let mut build = Running::start(command);
+    build.until_busy("recipe", "configure ");
+    build.signal(Signal::INT);
+    build.until(|_| false);
+    assert_eq!(build.child.wait().unwrap().code(), Some(130));
     assert!(processes_that_name(&dir.path().display().to_string()).is_empty());
     let scratch: Vec<_> = fs::read_dir(cache.join("tmp"))
         .map(|d| d.flatten().map(|e| e.path()).collect())
@@ -272,8 +251,8 @@ fn a_full_disk_is_said_with_how_much_was_needed() {
 /// kept, so that the next try does not fetch it again.
 #[test]
 fn a_mirror_that_serves_wrong_bytes_is_caught_and_the_next_try_resumes() {
-    let mirror = crate::support::spoiling_mirror();
-    let _turn = heavy();
+    let mirror = crate::mirror::spoiling_mirror();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");
     let build = || {
@@ -320,7 +299,7 @@ fn offline_with_an_empty_store_names_what_is_missing() {
 #[test]
 fn offline_with_a_full_store_builds_the_same_image() {
     let _downloads = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let build = |name: &str, more: &[&str]| {
         let out = dir.path().join(name);

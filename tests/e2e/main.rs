@@ -1,16 +1,18 @@
 //! End-to-end tests: the real `clic`, real Debian packages, real QEMU, as an ordinary user.
 //!
-//! They share the images that they build (see [`support::image`]) and take turns at heavy work.
+//! They share the images that they build (see [`support::image`]) and take turns at heavy work (see
+//! [`turn::turn`]).
 
-mod bad_input;
 mod bake;
 mod boot;
 mod broken;
 mod clic;
 mod device;
+mod events;
 mod faults;
 mod inspect;
 mod interrupted;
+mod mirror;
 mod nomad;
 mod reproducible;
 mod scripts;
@@ -18,3 +20,5 @@ mod signed;
 mod standin;
 mod support;
 mod trust;
+mod turn;
+mod unresolvable;

@@ -1,19 +1,31 @@
 //! The recipe `nomad`: a phone joins the box's wifi, meets its captive portal, reads and listens, with no network anywhere.
 //! All of it happens in the booted image, by the checks of its overlays, on simulated radios (`mac80211_hwsim`).
 
-use crate::support::{clic, failures, heavy, image, run};
+use crate::support::{clic, failures, image, run};
+use crate::turn::{Work, turn};
 
 #[test]
 fn nomad_serves_those_who_join_its_wifi() {
-    // Most of its packages are there then.
-    let _downloads = image("x86-pc");
-    let _turn = heavy();
-    let dir = tempfile::tempdir().unwrap();
-    run(clic(["build", "nomad", "--board", "x86-pc", "--out"]).arg(dir.path())).ok();
     // One firmware: what differs between them is before the kernel, and `minimal` boots by all three.
-    let report = run(clic(["--json", "test", "--machine", "uefi-x64", "--logs"])
+    serves("x86-pc", "uefi-x64");
+}
+
+#[test]
+#[ignore = "nightly: an emulated Raspberry Pi takes an hour for all that people do"]
+fn nomad_on_a_raspberry_pi_serves_those_who_join_its_wifi() {
+    serves("raspberry-pi", "raspi3b");
+}
+
+#[track_caller]
+fn serves(board: &str, machine: &str) {
+    // Most of its packages are there then.
+    let _downloads = image(board);
+    let _turn = turn(Work::LongMachine);
+    let dir = tempfile::tempdir().unwrap();
+    run(clic(["build", "nomad", "--board", board, "--out"]).arg(dir.path())).ok();
+    let report = run(clic(["--json", "test", "--machine", machine, "--logs"])
         .arg(dir.path().join("logs"))
-        .arg(dir.path().join("nomad-x86-pc.img")))
+        .arg(dir.path().join(format!("nomad-{board}.img"))))
     .last_json();
     assert_eq!(report["passed"], true, "{}", failures(&report));
     let cases = report["machines"][0]["cases"].as_array().unwrap();

@@ -3,12 +3,13 @@
 
 use std::os::unix::process::CommandExt;
 
-use crate::support::{clic, copy_locked_tree, heavy, image, run, sha256};
+use crate::support::{clic, copy_locked_tree, image, run, sha256};
+use crate::turn::{Work, turn};
 
 #[track_caller]
 fn the_same_elsewhere(board: &str, how: &str) {
     let reference = image(board);
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::Builder::new()
         .prefix("clic elsewhere ")
         .tempdir()
@@ -62,7 +63,7 @@ fn umask(command: &mut std::process::Command, mask: u32) {
 #[test]
 fn a_changed_file_reuses_what_did_not_read_it_and_gives_the_same_bytes() {
     let _built = image("x86-pc");
-    let _turn = heavy();
+    let _turn = turn(Work::Build);
     let dir = tempfile::tempdir().unwrap();
     let tree = copy_locked_tree(dir.path());
     let build = |out: &str, more: &[&str]| {
@@ -132,7 +133,7 @@ fn raspberry_pi_is_the_same_to_the_bit() {
 }
 
 #[test]
-#[ignore = "a quarter of an hour: every program of every package script is emulated. Run by hand with --ignored"]
+#[ignore = "nightly: a quarter of an hour, since every program of every package script is emulated"]
 fn raspberry_pi_is_the_same_to_the_bit_when_everything_is_emulated() {
     the_same_elsewhere("raspberry-pi", "--no-accelerate");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -64,6 +64,11 @@ impl World {
 
     /// Installs it; what was printed, and why it failed if it did. Nothing outside is different afterwards.
     fn install(&self, name: &str, deb: &Path) -> (String, Option<String>) {
+        self.install_by(&mut self.command(name, deb))
+    }
+
+    /// What installs it.
+    fn command(&self, name: &str, deb: &Path) -> Command {
         let root = self.at("work/root");
         let job = serde_json::json!({
             "root": root, "arch": "amd64", "epoch": 1_700_000_000, "threads": 2, "accel": null, "restore": [],
@@ -97,7 +102,12 @@ impl World {
                 "sh",
             ])
             .args([&root, &clic_binary(), &path]);
-        let said = run(&mut command);
+        command
+    }
+
+    /// As [`World::install`], by something that starts [`World::command`].
+    fn install_by(&self, command: &mut Command) -> (String, Option<String>) {
+        let said = run(command);
         let sentinel = fs::read_to_string(self.at("outside/sentinel")).unwrap();
         assert_eq!(sentinel, "untouched\n", "{said:?}");
         assert_eq!(fs::read_dir(self.at("outside")).unwrap().count(), 1, "{said:?}");
@@ -171,6 +181,47 @@ fn a_script_finds_nothing_of_the_host() {
         assert_eq!(failed, None, "{printed}");
         assert!(printed.contains("it was run\n"), "{printed}");
         assert!(!printed.contains("found "), "{printed}");
+    }
+}
+
+/// The user has a terminal, whose shell reads what is typed there, and files open.
+#[test]
+fn a_script_has_neither_the_users_terminal_nor_open_files() {
+    // 0x5412: TIOCSTI, 0x541c: TIOCLINUX.
+    const TRIES: &str = r#"
+        for my $place ("/dev/tty", "/dev/console", </dev/pts/[0-9]*>, map { </proc/$_/fd/*> } 1, "self") {
+            print "open: $place\n" if (readlink($place) // "") =~ /outside/;
+            next unless open my $terminal, "+<", $place;
+            print "terminal: $place\n" if -t $terminal;
+            print "typed: $place\n" if ioctl $terminal, 0x5412, my $key = "x";
+            print "pasted: $place\n" if ioctl $terminal, 0x541c, my $paste = "\3\0";
+        }
+        print "not an error: $!\n" if open my $asks, ">", "/dev/tty";
+        print "no terminal: $!\n";
+    "#;
+    for script in ["preinst", "postinst"] {
+        let world = World::new();
+        let deb = world.package("hostile", script, &format!("perl -e '{TRIES}'"));
+        let command = world.command("hostile", &deb);
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+        fs::write(world.at("words"), words.join("\0")).unwrap();
+        let line = ": </dev/tty; exec 8<outside 9<>outside/sentinel xargs --null --arg-file=words env";
+        let mut on_terminal = Command::new("script");
+        on_terminal
+            .args(["--quiet", "--return", "--command", line, "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .current_dir(world.dir.path())
+            .stdin(Stdio::null());
+        let (printed, failed) = world.install_by(&mut on_terminal);
+        assert_eq!(failed, None, "{printed}");
+        assert!(
+            printed.contains("no terminal: No such file or directory"),
+            "{printed}"
+        );
+        for found in ["open: ", "terminal: /", "typed: ", "pasted: ", "not an error: "] {
+            assert!(!printed.contains(found), "{printed}");
+        }
     }
 }
 

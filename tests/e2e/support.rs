@@ -1,11 +1,13 @@
-//! What the tests share: the binary, its cache, the images, and turns at heavy work.
+//! What the tests share: the binary, its cache, and the images.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 
 use serde_json::Value;
+
+use crate::turn::{Work, once};
 
 /// The tree that is under test.
 pub fn root() -> PathBuf {
@@ -161,23 +163,13 @@ pub fn failures(report: &Value) -> String {
     text.join("\n")
 }
 
-/// Builds and boots take all cores and much memory: one at a time.
-pub fn heavy() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    assert!(
-        !rustix::process::geteuid().is_root(),
-        "run the end-to-end tests as an ordinary user: rootless is the product"
-    );
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 const BOARDS: [&str; 2] = ["x86-pc", "raspberry-pi"];
 
 /// A copy of the tree with locks for `minimal`, made once per run. What is compared to the bit is built by them: a mirror
 /// has other packages every few hours, also between two builds of one test.
-pub fn locked_tree() -> &'static Path {
+pub fn locked_tree() -> PathBuf {
     static TREE: OnceLock<PathBuf> = OnceLock::new();
-    TREE.get_or_init(|| {
+    once(&TREE, None, "(locks of minimal, for all)", || {
         let dir = work_dir().join("locked");
         if dir.exists() {
             std::fs::remove_dir_all(&dir).expect("an earlier run's tree can go");
@@ -211,12 +203,12 @@ pub fn image(board: &str) -> PathBuf {
         "raspberry-pi" => &PI,
         other => panic!("no shared image for {other}"),
     };
-    cell.get_or_init(|| {
-        if let Some(dir) = std::env::var_os("CLIC_TEST_IMAGES") {
-            return PathBuf::from(dir).join(format!("minimal-{board}.img"));
-        }
-        let tree = locked_tree();
-        let _turn = heavy();
+    if let Some(dir) = std::env::var_os("CLIC_TEST_IMAGES") {
+        return PathBuf::from(dir).join(format!("minimal-{board}.img"));
+    }
+    let tree = locked_tree();
+    let name = format!("(image of minimal for {board}, for all)");
+    once(cell, Some(Work::Image), &name, || {
         let out = work_dir().join(format!("out-{board}"));
         if out.exists() {
             std::fs::remove_dir_all(&out).expect("an earlier run's images can go");
@@ -225,7 +217,6 @@ pub fn image(board: &str) -> PathBuf {
         run(build.arg(&out).arg("--root").arg(tree)).ok();
         out.join(format!("minimal-{board}.img"))
     })
-    .clone()
 }
 
 /// A copy of `image` that a test may break, sharing blocks where the file system can.
@@ -313,104 +304,4 @@ pub fn edit(path: &Path, old: &str, new: &str) {
     let text = std::fs::read_to_string(path).expect("the file is there");
     assert!(text.contains(old), "no `{old}` in {}:\n{text}", path.display());
     std::fs::write(path, text.replacen(old, new, 1)).expect("the file is writable");
-}
-
-/// A real mirror seen through a server of ours that spoils the paths it is told to, and counts requests.
-pub struct SpoilingMirror {
-    pub url: String,
-    state: std::sync::Arc<Mutex<MirrorState>>,
-}
-
-#[derive(Default)]
-struct MirrorState {
-    spoiled: String,
-    requests: Vec<String>,
-}
-
-impl SpoilingMirror {
-    /// From now on, bytes of files whose path contains `part` are wrong. Empty: none.
-    pub fn spoil(&self, part: &str) {
-        part.clone_into(&mut self.state.lock().unwrap().spoiled);
-    }
-
-    /// How often a path that contains `part` was asked for.
-    pub fn requests(&self, part: &str) -> usize {
-        self.state
-            .lock()
-            .unwrap()
-            .requests
-            .iter()
-            .filter(|path| path.contains(part))
-            .count()
-    }
-}
-
-/// Starts it in front of the mirror that this host builds from.
-pub fn spoiling_mirror() -> SpoilingMirror {
-    use std::io::{BufRead, BufReader, Read, Write};
-
-    let doctor = run(&mut clic(["--json", "doctor"])).json();
-    let upstream = doctor["mirror"]["main"]
-        .as_str()
-        .expect("doctor names the mirror")
-        .trim_end_matches('/')
-        .to_owned();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/debian", listener.local_addr().unwrap());
-    let state = std::sync::Arc::<Mutex<MirrorState>>::default();
-    let shared = state.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let (state, upstream) = (shared.clone(), upstream.clone());
-            std::thread::spawn(move || -> std::io::Result<()> {
-                let mut reader = BufReader::new(stream.try_clone()?);
-                let mut stream = stream;
-                let mut line = String::new();
-                while reader.read_line(&mut line)? > 0 {
-                    let path = line
-                        .split(' ')
-                        .nth(1)
-                        .unwrap_or("/")
-                        .trim_start_matches("/debian")
-                        .to_owned();
-                    loop {
-                        line.clear();
-                        if reader.read_line(&mut line)? <= 2 {
-                            break;
-                        }
-                    }
-                    let mut body = Vec::new();
-                    let status = match ureq::get(format!("{upstream}{path}")).call() {
-                        Ok(response) => match response.into_body().into_reader().read_to_end(&mut body) {
-                            Ok(_) => 200,
-                            Err(_) => 502,
-                        },
-                        Err(ureq::Error::StatusCode(status)) => status,
-                        // A server error is worth another try, and `clic` makes it.
-                        Err(_) => 502,
-                    };
-                    if status != 200 {
-                        body.clear();
-                    }
-                    let mut state = state.lock().unwrap();
-                    if !state.spoiled.is_empty() && path.contains(&state.spoiled) {
-                        for byte in &mut body {
-                            *byte ^= 1;
-                        }
-                    }
-                    state.requests.push(path);
-                    drop(state);
-                    write!(
-                        stream,
-                        "HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n\r\n",
-                        body.len()
-                    )?;
-                    stream.write_all(&body)?;
-                    line.clear();
-                }
-                Ok(())
-            });
-        }
-    });
-    SpoilingMirror { url, state }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use clic_debian::uri::without_login;
 use clic_host::{Log, Outcome, Progress, UserError};
 use clic_image::assemble::assemble;
 use clic_image::compress::Compression;
@@ -23,11 +24,9 @@ use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
-use clic_image::tree::Tree;
 use clic_recipe::plan::TreeFile;
 use clic_recipe::{AuthorizedKeys, Plan};
 use clic_rootfs::accel::Counts;
-use clic_rootfs::mirror::without_login;
 use clic_rootfs::{Mirrors, Sandbox};
 use clic_store::{NoSpace, Publishing, Store, space};
 use serde_json::json;
@@ -248,7 +247,7 @@ impl Build<'_> {
             Ok(true)
         })?;
         let description = ImageDescription::new(plan, epoch, files.iter().copied());
-        let tree = Tree::from_root(&root.tree)?;
+        let tree = &root.tree;
 
         let out = &self.args.out;
         std::fs::create_dir_all(out).map_err(|error| space::io_error(error, out))?;
@@ -257,7 +256,7 @@ impl Build<'_> {
         let free = space::free(out).unwrap_or(0);
         let full = |error| with_figures(error, out, root.bytes, free);
         let mut image = clic_store::publish(&out.join(format!("{}.img", self.name)))?;
-        let assembled = assemble(plan, ids, &tree, epoch, image.file(), &why, progress).map_err(full)?;
+        let assembled = assemble(plan, ids, tree, epoch, image.file(), &why, progress).map_err(full)?;
         self.verify(&image, description)?;
 
         let (mut outputs, scan) = Outputs::new(out, self.name, image, &assembled.in_use, progress)?;

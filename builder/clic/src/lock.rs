@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use clic_debian::version;
 use clic_host::{Outcome, Progress, UserError};
-use clic_image::read::dpkg::compare_versions;
 use clic_recipe::{Plan, nearest};
 use clic_rootfs::{Keep, Lock, Package, Pins, ResolveOptions};
 use serde::Serialize;
@@ -220,7 +220,7 @@ fn changes(before: &[Package], now: &[Package]) -> Vec<Change> {
     let change = |name: &String| {
         let (from, to) = (before.get(name), now.get(name));
         let kind = match (from, to) {
-            (Some(from), Some(to)) => match compare_versions(&from.version, &to.version) {
+            (Some(from), Some(to)) => match version::compare(&from.version, &to.version) {
                 Ordering::Less => Kind::Upgraded,
                 Ordering::Greater => Kind::Downgraded,
                 Ordering::Equal if from.sha256 != to.sha256 => Kind::Rebuilt,

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clic_debian::date::show as show_date;
 use clic_host::{Log, Progress, UserError};
 use clic_recipe::{Plan, Tree};
-use clic_rootfs::{Lock, Mirrors, Pins, Resolution, ResolveOptions, show_date};
+use clic_rootfs::{Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_store::Store;
 
 /// The lock file of a recipe on a board, whether it is there or not.

@@ -3,6 +3,7 @@
 //! Every other room uses this one; it knows none of them.
 
 pub mod cancel;
+pub mod detach;
 pub mod error;
 pub mod log;
 pub mod parallel;
@@ -10,6 +11,7 @@ pub mod process;
 pub mod progress;
 
 pub use cancel::Cancelled;
+pub use detach::detach;
 pub use error::UserError;
 pub use log::Log;
 pub use process::Cmd;

@@ -1,7 +1,8 @@
 //! One way to run another program.
 //!
-//! Every child dies with us (`PR_SET_PDEATHSIG`), leads its own process group so that a terminal's Ctrl-C
-//! reaches only us, and is ended by [`crate::cancel`]. An error carries the command and its last lines.
+//! Every child dies with us (`PR_SET_PDEATHSIG`), has a session of its own without a terminal ([`crate::detach`]: none of
+//! those that we start asks a person anything), and is ended by [`crate::cancel`]. An error carries the command and its
+//! last lines.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Log, cancel};
+use crate::{Log, cancel, detach};
 
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 15;
@@ -228,8 +229,12 @@ impl Cmd {
         Ok(())
     }
 
-    /// Starts it and returns at once. Standard streams are as set by `configure` (e.g. files or pipes).
+    /// Starts it and returns at once. Standard streams are as set by `configure` (e.g. files or pipes), else `/dev/null`.
     pub fn spawn(mut self, configure: impl FnOnce(&mut Command)) -> Result<Running> {
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         configure(&mut self.command);
         self.spawn_child()
     }
@@ -248,7 +253,7 @@ impl Cmd {
             cancel::check()?;
         }
         let name = self.program().to_string_lossy().into_owned();
-        self.command.process_group(0);
+        detach(&mut self.command);
         die_with_parent(&mut self.command);
         let child = self
             .command

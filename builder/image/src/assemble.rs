@@ -8,11 +8,11 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result};
 use clic_host::{Progress, Unit, UserError, cancel};
 use clic_recipe::plan::{Filesystem, PartitionSize, Plan, Table};
+use clic_tree::{Content, FileTree};
 
 use crate::ext4;
 use crate::ids::Ids;
 use crate::layout::{ALIGN, Layout, SECTOR};
-use crate::tree::Tree;
 use crate::{boot, fat, table};
 
 /// What was put together.
@@ -38,7 +38,7 @@ pub struct Assembled {
 pub fn assemble(
     plan: &Plan,
     ids: &Ids,
-    tree: &Tree,
+    tree: &FileTree,
     epoch: i64,
     out: &File,
     why: &str,
@@ -53,9 +53,9 @@ pub fn assemble(
         .volumes
         .values()
         .flat_map(|volume| volume.files.values())
-        .map(crate::tree::Data::len)
+        .map(Content::size)
         .sum();
-    stage.total(Unit::Bytes, tree.content_bytes().saturating_add(fat_bytes));
+    stage.total(Unit::Bytes, tree.count().1.saturating_add(fat_bytes));
     out.set_len(layout.bytes())
         .context("making the image file as long as the disk")?;
 
@@ -96,7 +96,6 @@ pub fn assemble(
         let stats = fat::write(
             &volume,
             &content.files,
-            tree,
             out,
             place.offset(),
             place.bytes(),
@@ -130,7 +129,7 @@ pub fn assemble(
 }
 
 /// How large the root file system must be, and with how many inodes.
-fn root_geometry(plan: &Plan, tree: &Tree) -> Result<ext4::Geometry> {
+fn root_geometry(plan: &Plan, tree: &FileTree) -> Result<ext4::Geometry> {
     let extra = plan.free_inodes.unwrap_or(0);
     match boot::root(plan)?.size {
         PartitionSize::Fit { free } => ext4::size_for(tree, free, extra),
@@ -166,15 +165,15 @@ fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 mod tests {
     use super::*;
     use crate::boot::tests::plan;
-    use crate::tree::Node;
+    use crate::testtree::{file, rooted};
     use clic_host::Cmd;
     use clic_recipe::plan::Boot;
     use tempfile::NamedTempFile;
 
     /// A tree with nothing but what each board's loader takes from it.
-    fn tree(boot: Boot) -> Tree {
-        let mut tree = Tree::new();
-        let mut put = |path: &str, bytes: Vec<u8>| tree.insert(path, Node::file(bytes, 0o644, 5)).unwrap();
+    fn tree(boot: Boot) -> FileTree {
+        let mut tree = rooted();
+        let mut put = |path: &str, bytes: Vec<u8>| file(&mut tree, path, bytes, 0o644, 5);
         match boot {
             Boot::Grub => {
                 let mut boot_image = vec![0x11; 512];
@@ -214,7 +213,7 @@ mod tests {
         tree
     }
 
-    fn assembled(plan: &Plan, tree: &Tree) -> Result<(NamedTempFile, Assembled)> {
+    fn assembled(plan: &Plan, tree: &FileTree) -> Result<(NamedTempFile, Assembled)> {
         let image = NamedTempFile::new()?;
         let ids = Ids::derive(b"assemble");
         let assembled = assemble(
@@ -307,8 +306,7 @@ mod tests {
         let mut plan = plan(Boot::Grub);
         plan.disk.partitions[2].size = PartitionSize::Fixed(16 << 20);
         let mut tree = tree(Boot::Grub);
-        tree.insert("/big", Node::file(vec![1; 20 << 20], 0o644, 0))
-            .unwrap();
+        file(&mut tree, "/big", vec![1; 20 << 20], 0o644, 0);
         let error = assembled(&plan, &tree)
             .unwrap_err()
             .downcast::<UserError>()

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::read::{DiskImage, Package, Partition, dpkg};
+use clic_debian::version;
+
+use crate::read::{DiskImage, Package, Partition};
 
 use bytes::SHOWN;
 pub use bytes::{Bytes, ContentChange};
@@ -295,7 +297,7 @@ fn packages(a: &[Package], b: &[Package]) -> Vec<PackageChange> {
         let (from, to) = (a.get(name), b.get(name));
         let change = match (from, to) {
             (Some(from), Some(to)) if from == to => continue,
-            (Some(from), Some(to)) if dpkg::compare_versions(from, to) == Ordering::Greater => {
+            (Some(from), Some(to)) if version::compare(from, to) == Ordering::Greater => {
                 PackageChangeKind::Downgraded
             }
             (Some(_), Some(_)) => PackageChangeKind::Upgraded,

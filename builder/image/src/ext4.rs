@@ -1,4 +1,4 @@
-//! The root file system: an ext4 made straight from a [`Tree`], the same to the byte every time.
+//! The root file system: an ext4 made straight from a [`FileTree`], the same to the byte every time.
 //!
 //! `mke2fs` makes the empty file system: it decides where groups, journal and the room for later growth go. Then
 //! the tree is written into it here. `mke2fs -d` could do both, but it needs the tree unpacked with its owners (so
@@ -27,9 +27,9 @@ use std::ops::Range;
 
 use anyhow::Result;
 use clic_host::Stage;
+use clic_tree::FileTree;
 use uuid::Uuid;
 
-use crate::tree::Tree;
 use survey::Survey;
 
 /// Bytes in a block.
@@ -116,21 +116,21 @@ pub struct NoRoom {
 /// Counts what a tree takes. Reads the contents of larger files, since runs of zeros take no blocks.
 ///
 /// An error for what ext4 cannot hold: names over 255 bytes, over 65000 names of one file, attributes over a block.
-pub fn measure(tree: &Tree) -> Result<Need> {
+pub fn measure(tree: &FileTree) -> Result<Need> {
     Ok(Survey::of(tree)?.need)
 }
 
 /// The smallest file system (to about a MiB) in which `df` shows at least `free_bytes` available and
 /// `extra_inodes` inodes are free once the tree is in it. Found by making empty ones, which takes milliseconds.
-pub fn size_for(tree: &Tree, free_bytes: u64, extra_inodes: u64) -> Result<Geometry> {
+pub fn size_for(tree: &FileTree, free_bytes: u64, extra_inodes: u64) -> Result<Geometry> {
     size::size_for(&Survey::of(tree)?, free_bytes, extra_inodes)
 }
 
 /// Makes a file system with the tree in it at byte `offset` of `file`, which is open for reading and writing and
 /// reads as zeros there (a new, sparse file). [`NoRoom`] if it is too small.
 ///
-/// `stage` advances by [`Tree::content_bytes`] in all; its total is the caller's to tell, who may have more to write.
-pub fn write(tree: &Tree, options: &Options, file: &File, offset: u64, stage: &Stage) -> Result<Stats> {
+/// `stage` advances by the bytes that [`FileTree::count`] says, in all; its total is the caller's to tell, who may have more to write.
+pub fn write(tree: &FileTree, options: &Options, file: &File, offset: u64, stage: &Stage) -> Result<Stats> {
     let survey = Survey::of(tree)?;
     format::format(options, file, offset)?;
     populate::populate(&survey, options, file, offset, stage)

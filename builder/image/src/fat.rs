@@ -13,9 +13,9 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail};
 use clic_host::{Stage, UserError, cancel};
+use clic_tree::Content;
 
 use crate::layout::SECTOR;
-use crate::tree::{Data, Tree};
 use names::ShortNames;
 
 /// FAT32 begins at this many clusters: with fewer, readers take the volume for FAT16.
@@ -120,7 +120,7 @@ impl Geometry {
 /// A directory or file to be.
 enum Node<'a> {
     Directory(BTreeMap<String, Node<'a>>),
-    File(&'a Data),
+    File(&'a Content),
 }
 
 /// Hands out clusters in one go, front to back.
@@ -151,15 +151,13 @@ impl Allocator {
 }
 
 /// Writes a volume of `bytes` at byte `offset` of `image`, which must read as zeros there (zeros are not written).
-/// `files` are paths with `/` between names and without a leading one; directories come from the paths. Contents
-/// are read through `tree`. `stage` advances by the bytes of the files.
+/// `files` are paths with `/` between names and without a leading one; directories come from the paths. `stage` advances by the bytes of the files.
 ///
 /// # Errors
 /// A [`UserError`] when the files do not fit, a name is not possible on FAT, or the partition is too small for FAT32.
 pub fn write(
     volume: &Volume,
-    files: &BTreeMap<String, Data>,
-    tree: &Tree,
+    files: &BTreeMap<String, Content>,
     image: &File,
     offset: u64,
     bytes: u64,
@@ -172,7 +170,6 @@ pub fn write(
     let mut writer = Writer {
         image,
         offset,
-        tree,
         stamp: stamp(volume.epoch),
         fat: Allocator {
             geometry,
@@ -213,11 +210,11 @@ pub fn write(
 }
 
 /// Turns paths into directories. Names that differ only in case are one name to FAT.
-fn directories(files: &BTreeMap<String, Data>) -> Result<BTreeMap<String, Node<'_>>> {
+fn directories(files: &BTreeMap<String, Content>) -> Result<BTreeMap<String, Node<'_>>> {
     let mut root = BTreeMap::new();
     let mut folded: BTreeMap<String, &str> = BTreeMap::new();
     for (path, data) in files {
-        if data.len() > u64::from(u32::MAX) {
+        if data.size() > u64::from(u32::MAX) {
             return Err(UserError::new(format!("{path} is larger than the 4 GiB of a file on FAT")).into());
         }
         let mut at = &mut root;
@@ -269,16 +266,16 @@ fn clusters_of_directories(entries: &BTreeMap<String, Node<'_>>, is_root: bool, 
 
 fn fits(
     geometry: &Geometry,
-    files: &BTreeMap<String, Data>,
+    files: &BTreeMap<String, Content>,
     root: &BTreeMap<String, Node<'_>>,
 ) -> Result<(), UserError> {
     let cluster = geometry.cluster_bytes();
-    let contents: u64 = files.values().map(|data| data.len().div_ceil(cluster)).sum();
+    let contents: u64 = files.values().map(|data| data.size().div_ceil(cluster)).sum();
     let needed = contents + clusters_of_directories(root, true, cluster);
     if needed <= geometry.clusters {
         return Ok(());
     }
-    let mut largest: Vec<(&String, u64)> = files.iter().map(|(path, data)| (path, data.len())).collect();
+    let mut largest: Vec<(&String, u64)> = files.iter().map(|(path, data)| (path, data.size())).collect();
     largest.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let largest: Vec<String> = largest
         .iter()
@@ -299,7 +296,6 @@ struct Writer<'a> {
     image: &'a File,
     /// Where the volume begins in the image, in bytes.
     offset: u64,
-    tree: &'a Tree,
     stamp: (u16, u16),
     fat: Allocator,
     stage: &'a Stage,
@@ -336,12 +332,12 @@ impl Writer<'_> {
                     self.directory(inner, first, dots)?;
                 }
                 Node::File(data) => {
-                    let first = self.fat.take(data.len())?;
+                    let first = self.fat.take(data.size())?;
                     bytes.extend(short_entry(
                         &short,
                         ATTR_ARCHIVE,
                         first,
-                        data.len() as u32,
+                        data.size() as u32,
                         self.stamp,
                     ));
                     self.content(first, data)
@@ -352,15 +348,16 @@ impl Writer<'_> {
         self.put(self.fat.geometry.at(cluster), &bytes)
     }
 
-    fn content(&self, first: u32, data: &Data) -> Result<()> {
-        let mut buffer = vec![0; usize::try_from(data.len()).unwrap_or(usize::MAX).min(1 << 20)];
+    fn content(&self, first: u32, data: &Content) -> Result<()> {
+        let mut buffer = vec![0; usize::try_from(data.size()).unwrap_or(usize::MAX).min(1 << 20)];
+        let opened = data.open().context("reading the tree")?;
         let mut done = 0;
-        while done < data.len() {
+        while done < data.size() {
             cancel::check()?;
-            let left = usize::try_from(data.len() - done).unwrap_or(usize::MAX);
+            let left = usize::try_from(data.size() - done).unwrap_or(usize::MAX);
             let size = left.min(buffer.len());
-            self.tree
-                .read_at(data, done, &mut buffer[..size])
+            opened
+                .read_at(done, &mut buffer[..size])
                 .context("reading the tree")?;
             self.put(self.fat.geometry.at(first) + done, &buffer[..size])?;
             done += size as u64;

@@ -17,7 +17,8 @@ pub mod read;
 pub mod rules;
 pub mod scan;
 pub mod table;
-pub mod tree;
 
 #[cfg(test)]
 mod testimage;
+#[cfg(test)]
+mod testtree;

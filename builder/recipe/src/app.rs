@@ -9,16 +9,16 @@ use crate::board::distinct;
 use crate::bundle::{is_address, is_sha256};
 use crate::manifest;
 use crate::nearest::{advice, quoted};
-use crate::overlay_files::{hash, walk};
+use crate::overlay_files::{content_of, walk};
 use crate::plan::{
-    App, AppFile, AppSource, Arch, Argument, Content, Data, Emulate, Machine, Manifest, Plan, PlannedOverlay,
-    Question, Service, Value,
+    App, AppFile, AppSource, Arch, Argument, Emulate, Machine, Manifest, Plan, PlannedOverlay, Question,
+    Service, Value,
 };
 use crate::raw::{At, RawService, sited};
 use crate::report::{Problem, Problems, Report};
 use crate::size;
 use crate::source::{Origin, SourceFile};
-use crate::tree::{Tree, plain_path, read_text};
+use crate::tree::{Closed, Tree, plain_path};
 
 /// The overlay that has `YunoHost`, and the one that switches services on and off.
 const OVERLAYS: [&str; 2] = ["yunohost", "services"];
@@ -347,10 +347,14 @@ fn directory(
     problems: &mut Problems,
 ) -> Option<(Vec<AppFile>, Manifest)> {
     let before = problems.count();
-    let full = tree.root().join(path);
-    if !full.is_dir() {
+    let wrong = match tree.place(Path::new(path)) {
+        Ok(full) if full.is_dir() => None,
+        Ok(_) | Err(Closed::Absent(_)) => Some(format!("there is no directory {path}")),
+        Err(closed) => Some(closed.to_string()),
+    };
+    if let Some(wrong) = wrong {
         problems.push(
-            Problem::at(origin, format!("there is no directory {path}"))
+            Problem::at(origin, wrong)
                 .help("`directory` is relative to the tree: it holds the app's manifest.toml"),
         );
         return None;
@@ -363,23 +367,16 @@ fn directory(
     let mut files = Vec::new();
     let mut left = MOST;
     for (inside, relative) in found {
-        let full = tree.root().join(&relative);
-        let read = hash(&full).and_then(|hash| Ok((hash, full.metadata()?.permissions().mode())));
-        match read {
-            Ok(((sha256, size), mode)) => {
-                left = left.saturating_sub(size);
-                files.push(AppFile {
-                    path: inside.trim_start_matches('/').to_owned(),
-                    content: Content {
-                        sha256,
-                        size,
-                        data: Data::File(full),
-                    },
-                    executable: mode & 0o100 != 0,
-                });
-            }
-            Err(error) => problems.push(Problem::file(relative, format!("can't be read: {error}"))),
-        }
+        let Some(content) = content_of(tree, &relative, problems) else {
+            continue;
+        };
+        left = left.saturating_sub(content.size);
+        let meta = tree.root().join(&relative).symlink_metadata();
+        files.push(AppFile {
+            path: inside.trim_start_matches('/').to_owned(),
+            content,
+            executable: meta.is_ok_and(|meta| meta.permissions().mode() & 0o100 != 0),
+        });
     }
     if left == 0 {
         problems.push(Problem::at(
@@ -388,7 +385,7 @@ fn directory(
         ));
     }
     let relative = Path::new(path).join("manifest.toml");
-    let text = match read_text(&tree.root().join(&relative), &relative) {
+    let text = match tree.read(&relative) {
         Ok(text) => text,
         Err(problem) => {
             problems.push(problem.help("an app of packaging format 2 has one"));

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::overlay_files::{hash, walk};
-use crate::plan::{Content, Data};
+use crate::overlay_files::{content_of, walk};
+use crate::plan::Content;
 use crate::report::{Problem, Problems};
 use crate::source::Origin;
-use crate::tree::{Kind, Tree, plain_path};
+use crate::tree::{Closed, Kind, Tree, plain_path};
 
 /// The bundle's directory, relative to the tree.
 fn home(bundle: &str) -> PathBuf {
     Path::new(Kind::Bundle.many()).join(bundle)
 }
 
-/// Whether `local` of a bundle is a directory.
+/// Whether `local` of a bundle is a directory, or leads to one, which [`directory`] refuses.
 pub(crate) fn is_directory(tree: &Tree, bundle: &str, local: &str) -> bool {
     plain_path(local).is_ok() && tree.root().join(home(bundle)).join(local).is_dir()
 }
@@ -32,38 +32,18 @@ pub(crate) fn file(
         problems.push(Problem::at(origin, why));
         return None;
     }
-    let mut relative = home(bundle);
-    for part in Path::new(local) {
-        relative.push(part);
-        match tree.root().join(&relative).symlink_metadata() {
-            Ok(meta) if meta.is_symlink() => {
-                problems.push(
-                    Problem::at(
-                        origin,
-                        format!(
-                            "{} is a symbolic link, which could leave the bundle's directory",
-                            relative.display()
-                        ),
-                    )
-                    .help("put the file itself there"),
-                );
-                return None;
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let why = if error.kind() == std::io::ErrorKind::NotFound {
-                    format!("there is no file {}", relative.display())
-                } else {
-                    format!("{} can't be read: {error}", relative.display())
-                };
-                problems.push(
-                    Problem::at(origin, why).help("`local` is relative to the directory of bundle.toml"),
-                );
-                return None;
-            }
+    let relative = home(bundle).join(local);
+    let path = match tree.place(&relative) {
+        Ok(path) => path,
+        Err(closed) => {
+            let help = match closed {
+                Closed::Link(_) => "put the file itself there",
+                _ => "`local` is relative to the directory of bundle.toml",
+            };
+            problems.push(Problem::at(origin, closed.to_string()).help(help));
+            return None;
         }
-    }
-    let path = tree.root().join(&relative);
+    };
     if !path.is_file() {
         problems.push(Problem::at(
             origin,
@@ -99,17 +79,8 @@ pub(crate) fn directory(
     }
     let mut files = Vec::new();
     for (path, relative) in found {
-        let full = tree.root().join(&relative);
-        match hash(&full) {
-            Ok((sha256, size)) => files.push((
-                path.trim_start_matches('/').to_owned(),
-                Content {
-                    sha256,
-                    size,
-                    data: Data::File(full),
-                },
-            )),
-            Err(error) => problems.push(Problem::file(relative, format!("can't be read: {error}"))),
+        if let Some(content) = content_of(tree, &relative, problems) {
+            files.push((path.trim_start_matches('/').to_owned(), content));
         }
     }
     (problems.count() == before).then_some(files)

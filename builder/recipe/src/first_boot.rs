@@ -11,7 +11,7 @@ use crate::plan::{FirstBoot, PlannedOverlay, Service, TreeFile};
 use crate::raw::At;
 use crate::report::{Problem, Problems};
 use crate::source::SourceFile;
-use crate::tree::{Tree, plain_path};
+use crate::tree::{Closed, Tree, plain_path};
 
 /// The overlay that runs steps, and where it finds them.
 const OVERLAY: &str = "first-boot";
@@ -74,7 +74,7 @@ pub(crate) fn complete(
         );
     }
     let name = Path::new(&step.source);
-    if !tree.root().join(name).exists() {
+    if let Err(Closed::Absent(_)) = tree.place(name) {
         let help = "`first-boot` is relative to the tree: a file as the overlay `first-boot` reads them";
         problems.push(Problem::at(&step.origin, format!("there is no file {}", step.source)).help(help));
         return;

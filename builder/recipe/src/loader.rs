@@ -99,16 +99,13 @@ impl<'t> Loader<'t> {
             );
             return None;
         }
-        // A path to a file of the tree is the same as its name.
-        if self
-            .tree
-            .relative(path)
-            .is_some_and(|relative| relative == kind.file(&name))
-        {
-            return Some(Asked::Name(name));
-        }
-        let shown = self.tree.relative(path).unwrap_or_else(|| path.to_owned());
-        match read_text(path, &shown) {
+        let read = match self.tree.relative(path) {
+            // A path to a file of the tree is the same as its name.
+            Some(inside) if inside == kind.file(&name) => return Some(Asked::Name(name)),
+            Some(inside) => self.tree.read(&inside),
+            None => read_text(path, path),
+        };
+        match read {
             Ok(file) => Some(Asked::Path(name, file)),
             Err(problem) => {
                 self.problems.push(problem);

@@ -14,7 +14,7 @@ use crate::plan::{Content, Data};
 use crate::raw::{At, RawFile, RawOverlay};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, SourceFile};
-use crate::tree::{Tree, image_path, inner_path, read_text};
+use crate::tree::{Closed, Tree, image_path, inner_path, read_text};
 
 /// Deepest directory under `files/`: a guard against endless recursion, far above any real path.
 const DEEPEST: usize = 64;
@@ -192,18 +192,14 @@ pub(crate) fn walk(
     problems: &mut Problems,
 ) {
     let unreadable = |error: std::io::Error| Problem::file(directory, format!("can't be read: {error}"));
-    let full = tree.root().join(directory);
-    match full.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => {}
+    let full = match tree.place(directory) {
+        Ok(full) => full,
         // An overlay may bring no file of its own.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && depth == 0 => return,
-        Ok(_) => {
-            return problems.push(Problem::file(
-                directory,
-                "must be a directory, not a link or a file",
-            ));
-        }
-        Err(error) => return problems.push(unreadable(error)),
+        Err(Closed::Absent(_)) if depth == 0 => return,
+        Err(closed) => return problems.push(closed.problem()),
+    };
+    if !full.is_dir() {
+        return problems.push(Problem::file(directory, "must be a directory, not a file"));
     }
     if depth > DEEPEST {
         return problems.push(Problem::file(directory, "is too deep to be meant"));
@@ -274,24 +270,11 @@ fn source_of(
             return None;
         }
     };
-    // Not `canonicalize`: a link is refused wherever it leads, so that nobody has to wonder.
-    let mut relative = overlay.to_owned();
-    for part in inner.components() {
-        relative.push(part);
-        let wrong = match tree.root().join(&relative).symlink_metadata() {
-            Ok(metadata) if metadata.is_symlink() => {
-                format!(
-                    "{} is a symbolic link, which could leave the overlay's directory",
-                    relative.display()
-                )
-            }
-            Ok(_) => continue,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                format!("there is no file {}", relative.display())
-            }
-            Err(error) => format!("{} can't be read: {error}", relative.display()),
-        };
-        problems.push(Problem::at(&origin, wrong).help("`source` is relative to the overlay's directory"));
+    let relative = overlay.join(inner);
+    if let Err(closed) = tree.place(&relative) {
+        problems.push(
+            Problem::at(&origin, closed.to_string()).help("`source` is relative to the overlay's directory"),
+        );
         return None;
     }
     Some(relative)
@@ -305,7 +288,13 @@ fn file_entry(
     template: bool,
     problems: &mut Problems,
 ) -> Option<(EntryKind, u32)> {
-    let full = tree.root().join(source);
+    let full = match tree.place(source) {
+        Ok(full) => full,
+        Err(closed) => {
+            problems.push(closed.problem());
+            return None;
+        }
+    };
     let result = full
         .symlink_metadata()
         .map_err(|error| format!("can't be read: {error}"))
@@ -336,20 +325,18 @@ fn file_entry(
             }
         };
     }
-    match hash(&full) {
-        Ok((sha256, size)) => Some((
-            EntryKind::Plain(Content {
-                sha256,
-                size,
-                data: Data::File(full),
-            }),
-            mode,
-        )),
-        Err(error) => {
-            problems.push(Problem::file(source, format!("can't be read: {error}")));
-            None
-        }
-    }
+    content_of(tree, source, problems).map(|content| (EntryKind::Plain(content), mode))
+}
+
+/// The content of a regular file of the tree.
+pub(crate) fn content_of(tree: &Tree, relative: &Path, problems: &mut Problems) -> Option<Content> {
+    let content = tree.place(relative).map_err(Closed::problem).and_then(|full| {
+        let unreadable = |error| Problem::file(relative, format!("can't be read: {error}"));
+        let (sha256, size) = hash(&full).map_err(unreadable)?;
+        let data = Data::File(full);
+        Ok(Content { sha256, size, data })
+    });
+    content.map_err(|problem| problems.push(problem)).ok()
 }
 
 /// SHA-256 in lower-case hex, and bytes.

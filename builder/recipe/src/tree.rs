@@ -54,6 +54,41 @@ impl Kind {
     }
 }
 
+/// Why nothing is opened at a path of the tree. Each with the path, relative to the tree.
+#[derive(Debug)]
+pub(crate) enum Closed {
+    Absent(PathBuf),
+    /// A part of the path that is a symbolic link.
+    Link(PathBuf),
+    Unreadable(PathBuf, std::io::Error),
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent(path) => write!(f, "there is no file {}", path.display()),
+            Self::Link(path) => write!(
+                f,
+                "{} is a symbolic link, which could leave the tree",
+                path.display()
+            ),
+            Self::Unreadable(path, error) => write!(f, "{} can't be read: {error}", path.display()),
+        }
+    }
+}
+
+impl Closed {
+    /// A problem with the file itself, where no other file names it.
+    pub(crate) fn problem(self) -> Problem {
+        match self {
+            Self::Absent(path) => Problem::file(path, "there is no such file"),
+            Self::Link(path) => Problem::file(path, "is a symbolic link, which could leave the tree")
+                .help("put the file or directory itself there"),
+            Self::Unreadable(path, error) => Problem::file(path, format!("can't be read: {error}")),
+        }
+    }
+}
+
 impl Tree {
     /// The tree at `root`. An error if it has no `recipes/` or no `boards/`.
     pub fn open(root: &Path) -> Result<Self, Problem> {
@@ -89,16 +124,37 @@ impl Tree {
         &self.root
     }
 
+    /// Where a file or directory of the tree is, to be opened: every way to one leads through here.
+    ///
+    /// No part of the path is a symbolic link. One is refused wherever it leads, so that nobody has to wonder; the tree's
+    /// own directory may be reached by one.
+    pub(crate) fn place(&self, relative: &Path) -> Result<PathBuf, Closed> {
+        let mut full = self.root.clone();
+        let mut shown = PathBuf::new();
+        for part in relative {
+            full.push(part);
+            shown.push(part);
+            match full.symlink_metadata() {
+                Ok(meta) if meta.is_symlink() => return Err(Closed::Link(shown)),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(Closed::Absent(relative.to_owned()));
+                }
+                Err(error) => return Err(Closed::Unreadable(shown, error)),
+            }
+        }
+        Ok(full)
+    }
+
     /// Names of all that there is of a kind, sorted.
     pub(crate) fn names(&self, kind: Kind) -> Result<Vec<String>, Problem> {
-        let directory = self.root.join(kind.many());
         let unreadable =
             |error: std::io::Error| Problem::file(kind.many(), format!("can't be read: {error}"));
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
+        let entries = match self.place(Path::new(kind.many())) {
+            Ok(directory) => std::fs::read_dir(directory).map_err(unreadable)?,
             // A tree may have no overlays yet.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unreadable(error)),
+            Err(Closed::Absent(_)) => return Ok(Vec::new()),
+            Err(closed) => return Err(closed.problem()),
         };
         let mut names = Vec::new();
         for entry in entries {
@@ -132,11 +188,19 @@ impl Tree {
 
     /// A text file of the tree. Its name in errors is the path relative to the tree.
     pub(crate) fn read(&self, relative: &Path) -> Result<Arc<SourceFile>, Problem> {
-        read_text(&self.root.join(relative), relative)
+        read_text(&self.place(relative).map_err(Closed::problem)?, relative)
     }
 
-    /// The path relative to the tree, if it is inside.
+    /// The path relative to the tree, if it is inside, as it is written or in truth.
     pub(crate) fn relative(&self, path: &Path) -> Option<PathBuf> {
+        let written = std::path::absolute(path).ok()?;
+        if let Ok(inside) = written.strip_prefix(std::path::absolute(&self.root).ok()?)
+            && inside
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Some(inside.to_owned());
+        }
         let root = self.root.canonicalize().ok()?;
         Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned())
     }

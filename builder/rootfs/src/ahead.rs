@@ -9,9 +9,9 @@ use clic_store::Store;
 use clic_store::space::{self, io_error};
 use tempfile::TempDir;
 
-use crate::deb;
 use crate::parts::Part;
 use crate::resolution::{Package, Resolution};
+use clic_debian::deb;
 
 /// Packages that take less than this to download, in bytes, are unpacked as they are: a tenth of a second of `xz`.
 const LARGE: u64 = 4 << 20;

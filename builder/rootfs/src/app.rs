@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use clic_recipe::plan::{AppFile, Unpack};
 use clic_store::{Store, sha256};
 
-use crate::content::{directories, unpack};
-use crate::tarball::{Kind, TarTree};
+use crate::content::unpack;
+use clic_tree::{FileTree, Kind};
 
 /// Where they are on the device, each by the name of its service.
 pub const DIRECTORY: &str = "usr/share/clic/yunohost-apps";
@@ -17,19 +17,19 @@ const MOST: u64 = clic_recipe::MOST_OF_APP;
 /// The files of an archive, without the one directory that forges put around them.
 ///
 /// Errors: whatever an archive of an app has no reason to have, such as links and paths that lead out of it.
-pub fn unpacked(archive: &Path, store: &Store) -> Result<TarTree> {
+pub fn unpacked(archive: &Path, store: &Store) -> Result<FileTree> {
     let scratch = store.scratch("app")?;
     let mut files = unpack::Files::with_programs(scratch.path().to_owned(), MOST);
     unpack::archive(archive, Unpack::Tar, &mut files)?;
     let found = files.finish()?;
     let around = around(&found);
-    let mut tree = TarTree::default();
+    let mut tree = FileTree::default();
     for (path, entry) in found.entries() {
         let Some(inside) = path.strip_prefix(around.as_slice()) else {
             continue;
         };
         // Small enough for memory, so that nobody has to keep the scratch space.
-        match found.content(&String::from_utf8_lossy(path))? {
+        match found.content(path)? {
             Some(bytes) => put(&mut tree, &String::from_utf8_lossy(inside), bytes, entry.mode),
             None => tree.insert(inside.to_vec(), entry.clone()),
         }
@@ -38,7 +38,7 @@ pub fn unpacked(archive: &Path, store: &Store) -> Result<TarTree> {
 }
 
 /// `my_webapp_ynh-0123abc/` if everything is below that, else nothing.
-fn around(tree: &TarTree) -> Vec<u8> {
+fn around(tree: &FileTree) -> Vec<u8> {
     let mut tops = tree
         .paths()
         .map(|path| path.split(|byte| *byte == b'/').next().unwrap_or_default());
@@ -56,8 +56,8 @@ fn around(tree: &TarTree) -> Vec<u8> {
 }
 
 /// The files of a directory, as they were when the plan was made.
-pub fn files(all: &[AppFile]) -> Result<TarTree> {
-    let mut tree = TarTree::default();
+pub fn files(all: &[AppFile]) -> Result<FileTree> {
+    let mut tree = FileTree::default();
     for file in all {
         let path = &file.path;
         let bytes = file
@@ -70,7 +70,7 @@ pub fn files(all: &[AppFile]) -> Result<TarTree> {
             "{path} has changed while the build was running: start it again"
         );
         if let Some((parent, _)) = path.rsplit_once('/') {
-            directories(&mut tree, parent)?;
+            tree.make_directories(parent)?;
         }
         put(
             &mut tree,
@@ -82,7 +82,7 @@ pub fn files(all: &[AppFile]) -> Result<TarTree> {
     Ok(tree)
 }
 
-fn put(tree: &mut TarTree, path: &str, bytes: Vec<u8>, mode: u32) {
+fn put(tree: &mut FileTree, path: &str, bytes: Vec<u8>, mode: u32) {
     tree.write_file(path, bytes);
     let written = tree.get(path).cloned();
     if let Some(mut entry) = written {
@@ -92,8 +92,8 @@ fn put(tree: &mut TarTree, path: &str, bytes: Vec<u8>, mode: u32) {
 }
 
 /// Puts an app's folder into a tree.
-pub fn lay(tree: &mut TarTree, service: &str, files: TarTree) -> Result<()> {
-    directories(tree, DIRECTORY)?;
+pub fn lay(tree: &mut FileTree, service: &str, files: FileTree) -> Result<()> {
+    tree.make_directories(DIRECTORY)?;
     tree.lay_below(&format!("{DIRECTORY}/{service}"), files)
 }
 
@@ -129,7 +129,7 @@ mod tests {
         path
     }
 
-    fn paths(tree: &TarTree) -> Vec<String> {
+    fn paths(tree: &FileTree) -> Vec<String> {
         tree.paths()
             .map(|path| String::from_utf8_lossy(path).into_owned())
             .collect()
@@ -146,7 +146,7 @@ mod tests {
         ];
         let tree = unpacked(&archive(dir.path(), &whole), &store).unwrap();
         assert_eq!(paths(&tree), ["manifest.toml", "scripts", "scripts/install"]);
-        let mode = |tree: &TarTree, path: &str| tree.get(path).map(|entry| entry.mode);
+        let mode = |tree: &FileTree, path: &str| tree.get(path).map(|entry| entry.mode);
         assert_eq!(mode(&tree, "manifest.toml"), Some(0o644));
         assert_eq!(mode(&tree, "scripts/install"), Some(0o755));
         assert_eq!(tree.content("scripts/install").unwrap().unwrap(), b"x");
@@ -154,13 +154,13 @@ mod tests {
         let tree = unpacked(&archive(dir.path(), &bare), &store).unwrap();
         assert_eq!(paths(&tree), ["manifest.toml", "scripts", "scripts/install"]);
 
-        let mut root = TarTree::default();
+        let mut root = FileTree::default();
         lay(&mut root, "notes", tree).unwrap();
         assert!(
             root.get("usr/share/clic/yunohost-apps/notes/scripts/install")
                 .is_some()
         );
-        let again = lay(&mut root, "notes", TarTree::default())
+        let again = lay(&mut root, "notes", FileTree::default())
             .unwrap_err()
             .to_string();
         assert!(again.contains("is in the image already"), "{again}");

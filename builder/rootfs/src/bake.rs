@@ -8,7 +8,7 @@ use crate::Inputs;
 use crate::inside::job::Done;
 use crate::layers::Layers;
 use crate::stages::Forecast;
-use crate::tarball::TarTree;
+use clic_tree::FileTree as TarTree;
 
 /// Why a bake is not done again.
 const UNCHANGED: &str = "the store has it: nothing that shapes it changed";

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clic_debian::arch::host_arch;
 use clic_host::UserError;
 use clic_recipe::plan::Arch;
 
@@ -132,7 +133,7 @@ fn registration_suits(text: &str) -> bool {
 pub fn not_possible(arch: Arch, why: &str) -> UserError {
     UserError::new(format!(
         "this machine ({}) cannot run programs of {arch}: {why}",
-        super::sandbox::host_arch()
+        host_arch().map_or(std::env::consts::ARCH, Arch::debian)
     ))
     .help(
         "sudo apt-get install qemu-user-static binfmt-support (Debian 13 and later: qemu-user-binfmt); \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tarball::{Kind, TarTree};
+use clic_tree::{FileTree, Kind};
 
 /// What happens to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,13 +231,13 @@ pub const RULES: &[Rule] = &[
 
 /// Applies the rules, except to the paths in `ours` (absolute, as the recipe names them) and to the directories
 /// that lead there.
-pub fn clean(tree: &mut TarTree, ours: &BTreeSet<String>) {
+pub fn clean(tree: &mut FileTree, ours: &BTreeSet<String>) {
     for rule in RULES {
         apply(tree, rule, ours);
     }
 }
 
-fn apply(tree: &mut TarTree, rule: &Rule, ours: &BTreeSet<String>) {
+fn apply(tree: &mut FileTree, rule: &Rule, ours: &BTreeSet<String>) {
     let is_ours = |path: &str| {
         let inside = format!("{path}/");
         ours.contains(path)
@@ -287,7 +287,7 @@ fn apply(tree: &mut TarTree, rule: &Rule, ours: &BTreeSet<String>) {
 mod tests {
     use super::*;
 
-    fn tree(paths: &[&str]) -> TarTree {
+    fn tree(paths: &[&str]) -> FileTree {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.tar");
         let mut builder = tar::Builder::new(std::fs::File::create(&path).unwrap());
@@ -310,7 +310,7 @@ mod tests {
         }
         builder.finish().unwrap();
         drop(builder);
-        TarTree::read(&path).unwrap()
+        FileTree::read(&path).unwrap()
     }
 
     #[test]

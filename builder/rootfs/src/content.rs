@@ -9,6 +9,7 @@ mod zim;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
+use clic_debian::date;
 use clic_host::{Progress, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
@@ -16,8 +17,8 @@ use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
 use serde::Serialize;
 
 use crate::resolution::{Package, Resolution};
-use crate::tarball::{Kind, TarTree};
-use crate::{control, tools};
+use crate::tools;
+use clic_tree::{Entry, FileTree, Kind, NEW};
 
 /// Where bundles are on the device, each in a directory of its name.
 pub const DIRECTORY: &str = "srv/clic/content";
@@ -39,7 +40,7 @@ pub fn needs_makers(bundles: &[Bundle]) -> bool {
 ///
 /// Errors: [`UserError`] for content that is not what its bundle says; [`FetchError`] for what cannot be had.
 pub fn lay(
-    tree: &mut TarTree,
+    tree: &mut FileTree,
     bundles: &[Bundle],
     resolution: &Resolution,
     store: &Store,
@@ -49,7 +50,7 @@ pub fn lay(
         return Ok(());
     }
     let stage = progress.stage("content", "Content", &why(bundles, store));
-    directories(tree, DIRECTORY)?;
+    tree.make_directories(DIRECTORY)?;
     let maker = Maker {
         bundles,
         resolution,
@@ -136,20 +137,6 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
     )
 }
 
-/// Makes directories down to this one, where they are not.
-pub(crate) fn directories(tree: &mut TarTree, path: &str) -> Result<()> {
-    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-    for end in ends {
-        let part = &path[..end];
-        match tree.get(part).map(|entry| &entry.kind) {
-            Some(Kind::Directory) => {}
-            Some(_) => return Err(UserError::new(format!("/{part} is no directory in the image")).into()),
-            None => tree.insert(part.as_bytes().to_vec(), unpack::entry(Kind::Directory, 0o755)),
-        }
-    }
-    Ok(())
-}
-
 struct Maker<'a> {
     bundles: &'a [Bundle],
     resolution: &'a Resolution,
@@ -158,9 +145,9 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn item(&self, tree: &mut TarTree, bundle: &Bundle, item: &BundleItem, place: &str) -> Result<()> {
+    fn item(&self, tree: &mut FileTree, bundle: &Bundle, item: &BundleItem, place: &str) -> Result<()> {
         if let Some((parent, _)) = place.rsplit_once('/') {
-            directories(tree, parent)?;
+            tree.make_directories(parent)?;
         }
         if let ItemSource::File {
             size, unpack: None, ..
@@ -199,7 +186,7 @@ impl Maker<'_> {
     }
 
     /// The files of an item.
-    fn files(&self, item: &BundleItem, made: &Made<'_>) -> Result<TarTree> {
+    fn files(&self, item: &BundleItem, made: &Made<'_>) -> Result<FileTree> {
         self.layer(made, |files, _| match &item.from {
             ItemSource::Directory(own) => own
                 .iter()
@@ -220,8 +207,8 @@ impl Maker<'_> {
     }
 
     /// A tree with one file, [`ZIM`]: what `made` is, as a ZIM file.
-    fn zim(&self, bundle: &Bundle, item: &BundleItem, made: &Made<'_>) -> Result<TarTree> {
-        let date = control::show_date(self.resolution.epoch);
+    fn zim(&self, bundle: &Bundle, item: &BundleItem, made: &Made<'_>) -> Result<FileTree> {
+        let date = date::show(self.resolution.epoch);
         let day = date.split(' ').next().unwrap_or_default().to_owned();
         let words = zim::Words::of(bundle, item, day);
         let zim = Made::Zim(item.size(), &words, tools::makers_key(self.resolution), made);
@@ -355,12 +342,12 @@ impl Maker<'_> {
         &self,
         made: &Made<'_>,
         take_out: impl FnOnce(&mut unpack::Files, &Scratch) -> Result<()>,
-    ) -> Result<TarTree> {
+    ) -> Result<FileTree> {
         let key = sha256(&serde_json::to_vec(&(env!("CLIC_ENGINE"), made))?);
         let _held = self.store.lock(&format!("layer-{key}"))?;
         if let Some(file) = self.store.layers().get(&key)? {
             if file.verify()? {
-                return TarTree::read(&file.tar);
+                return FileTree::read(&file.tar);
             }
             self.stage
                 .note("content in the store is damaged, so it is unpacked again");
@@ -376,13 +363,13 @@ impl Maker<'_> {
         let tree = files.finish().map_err(blame)?;
         let tar = scratch.path().join("content.tar");
         // No time of its own: the tree clamps all times, whatever the lock.
-        let written = tree.write(&tar, unpack::TIME)?;
+        let written = tree.write(&tar, NEW.into())?;
         let description = serde_json::json!({
             "tar": { "sha256": written.sha256, "size": written.size },
             "content": made,
         });
         let file = self.store.layers().put(&key, &description, &tar)?;
-        TarTree::read(&file.tar)
+        FileTree::read(&file.tar)
     }
 }
 
@@ -512,10 +499,7 @@ impl Made<'_> {
     }
 }
 
-fn put(tree: &mut TarTree, place: &str, file: PathBuf, size: u64) {
+fn put(tree: &mut FileTree, place: &str, file: PathBuf, size: u64) {
     let number = tree.add_host_file(file, size);
-    tree.insert(
-        place.as_bytes().to_vec(),
-        unpack::entry(Kind::File(number), 0o644),
-    );
+    tree.insert(place.as_bytes().to_vec(), Entry::new(Kind::File(number), 0o644));
 }

@@ -12,7 +12,7 @@ use clic_store::space::io_error;
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
-use crate::tarball::{Kind, TarTree};
+use clic_tree::{FileTree, Follow, Kind};
 
 /// Packs `files`, for the tree's own tar to unpack: it looks owners up by name and stays inside of its root.
 pub fn pack(files: &[TreeFile], epoch: u64, to: &Path) -> Result<()> {
@@ -91,7 +91,7 @@ pub fn numbers(text: &[u8]) -> BTreeMap<String, u64> {
 }
 
 /// Every file is in the tree as it was asked for; else an error that names it and who brings it.
-pub fn verify(tree: &TarTree, files: &[TreeFile]) -> Result<()> {
+pub fn verify(tree: &FileTree, files: &[TreeFile]) -> Result<()> {
     let users = numbers(&tree.content("etc/passwd")?.unwrap_or_default());
     let groups = numbers(&tree.content("etc/group")?.unwrap_or_default());
     for file in files {
@@ -107,7 +107,7 @@ pub fn verify(tree: &TarTree, files: &[TreeFile]) -> Result<()> {
             .get(&file.group)
             .ok_or_else(|| unknown("group", &file.group))?;
         let place = tree
-            .resolve(&file.path, false)
+            .resolve(&file.path, Follow::Directories)
             .with_context(|| format!("{from}: it is not in the finished tree"))?;
         let entry = tree
             .get(&place)
@@ -134,7 +134,7 @@ pub fn verify(tree: &TarTree, files: &[TreeFile]) -> Result<()> {
         if !matches!(file.kind, TreeFileKind::Symlink(_)) && entry.mode != mode {
             return Err(differs(format!("its mode is {:04o}, not {mode:04o}", entry.mode)));
         }
-        if entry.uid != *uid || entry.gid != *gid {
+        if (u64::from(entry.uid), u64::from(entry.gid)) != (*uid, *gid) {
             return Err(differs(format!(
                 "it belongs to {}:{}, not {uid}:{gid}",
                 entry.uid, entry.gid
@@ -166,7 +166,7 @@ mod tests {
     }
 
     /// A tree with what tar would have made of `files`, all of it owned by root.
-    fn unpacked(dir: &Path, files: &[TreeFile]) -> TarTree {
+    fn unpacked(dir: &Path, files: &[TreeFile]) -> FileTree {
         let path = dir.join("files.tar");
         let mut with_root = files.to_vec();
         with_root.push(file(
@@ -195,7 +195,7 @@ mod tests {
         bytes.truncate(512);
         bytes.extend(std::fs::read(&path).unwrap());
         std::fs::write(&path, bytes).unwrap();
-        TarTree::read(&path).unwrap()
+        FileTree::read(&path).unwrap()
     }
 
     #[test]

@@ -23,8 +23,6 @@ pub mod bake;
 pub mod binfmt;
 pub mod clean;
 pub mod content;
-mod control;
-mod deb;
 mod files;
 mod indexes;
 pub mod inside;
@@ -39,14 +37,9 @@ pub mod sandbox;
 mod sources;
 mod stages;
 mod steps;
-pub mod tarball;
-#[cfg(test)]
-mod testdeb;
 pub mod tools;
 pub mod tree;
 mod unknown;
-
-pub use control::show_date;
 
 /// The engine's version: what another one made is not taken up.
 pub const ENGINE: &str = env!("CLIC_ENGINE");

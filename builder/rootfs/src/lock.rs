@@ -25,10 +25,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::key::Pins;
-use crate::mirror::{Mirrors, without_login};
+use crate::mirror::Mirrors;
 use crate::resolution::{Package, Release, Resolution};
 use crate::resolve::{DEBIAN, ResolveOptions, SECURITY};
-use crate::tools::host_arch;
+use clic_debian::arch::host_arch;
+use clic_debian::uri::without_login;
 
 /// The form that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -46,7 +47,7 @@ pub struct Lock {
     pub packages: Vec<Package>,
     /// Packages that bundles take content out of, sorted by name; their addresses are empty.
     pub content: Vec<Package>,
-    /// The tools for a build host of each other architecture (see [`crate::tools`]), sorted by name.
+    /// The tools for a build host of each architecture that needs some (see [`crate::tools`]), sorted by name.
     pub tools: BTreeMap<String, Vec<Package>>,
 }
 
@@ -362,9 +363,7 @@ impl Lock {
                 ..release.clone()
             })
         });
-        let tools = host_arch()
-            .filter(|host| *host != plan.arch)
-            .and_then(|host| self.tools.get(host.debian()));
+        let tools = host_arch().and_then(|host| self.tools.get(host.debian()));
         Ok(Resolution {
             arch: self.inputs.arch.clone(),
             suite: self.inputs.suite.clone(),

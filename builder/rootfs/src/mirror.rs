@@ -7,7 +7,7 @@ use anyhow::Result;
 use clic_host::UserError;
 use serde::Serialize;
 
-use crate::control;
+use clic_debian::control;
 
 /// The environment's mirror: the main archive's address, then (if given) the security archive's.
 pub const MIRROR_VARIABLE: &str = "CLIC_DEBIAN_MIRROR";
@@ -118,21 +118,6 @@ fn checked(url: &str, from: &str) -> Result<String> {
         format!("{scheme}:{}", rest.strip_prefix("//").unwrap_or(rest))
     };
     Ok(url.trim_end_matches('/').to_owned())
-}
-
-/// Without the user name and password that an address may carry: for what ends up in an image.
-pub fn without_login(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.into();
-    };
-    let (host, path) = rest
-        .split_once('/')
-        .map_or((rest, None), |(host, path)| (host, Some(path)));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    path.map_or_else(
-        || format!("{scheme}://{host}"),
-        |path| format!("{scheme}://{host}/{path}"),
-    )
 }
 
 /// One of Debian's own archives in the host's apt sources.
@@ -394,15 +379,5 @@ mod tests {
         }
         let error = choose(None, None, "http://a/debian http://b/x http://c/y", &[]).unwrap_err();
         assert!(error.contains("more than two"), "{error}");
-    }
-
-    #[test]
-    fn logins_stay_on_the_build_host() {
-        assert_eq!(
-            without_login("https://me:secret@mirror.example:8/debian/x@y"),
-            "https://mirror.example:8/debian/x@y"
-        );
-        assert_eq!(without_login("http://mirror.example"), "http://mirror.example");
-        assert_eq!(without_login("file:/srv/debian"), "file:/srv/debian");
     }
 }

@@ -7,10 +7,10 @@ use clic_host::Progress;
 use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
-use crate::control;
-use crate::mirror::without_login;
 use crate::parts::Part;
 use crate::resolve::{DEBIAN, SECURITY};
+use clic_debian::date;
+use clic_debian::uri::without_login;
 
 /// Exactly what is going to be in a tree.
 #[derive(Clone, Debug, Serialize)]
@@ -270,8 +270,8 @@ pub struct Dropped {
 
 /// `2026-07-11 10:16:37 UTC` as `20260711T101637Z`.
 fn snapshot_time(seconds: u64) -> String {
-    let date = control::show_date(seconds);
-    let digits: String = date.chars().filter(char::is_ascii_digit).collect();
+    let shown = date::show(seconds);
+    let digits: String = shown.chars().filter(char::is_ascii_digit).collect();
     format!(
         "{}T{}Z",
         digits.get(..8).unwrap_or_default(),

@@ -15,11 +15,12 @@ use crate::accel;
 use crate::apt::{self, Apt, Line, Trust};
 use crate::key::Pins;
 use crate::lock::Lock;
-use crate::mirror::{Mirrors, without_login};
+use crate::mirror::Mirrors;
 use crate::parts::{Dependencies, Part};
 use crate::resolution::{Package, Resolution};
-use crate::tools::{HOSTS, host_arch};
 use crate::{content, sources, unknown};
+use clic_debian::arch::{HOSTS, host_arch};
+use clic_debian::uri::without_login;
 
 pub(crate) use index::Index;
 use index::{choose, printed};

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clic_debian::arch::host_arch;
 use clic_host::process::find;
 use clic_host::{Cmd, UserError};
 use clic_recipe::plan::Arch;
@@ -55,7 +56,7 @@ impl Sandbox {
     /// Like [`Sandbox::new`], and able to run programs of `arch`, by emulation if need be.
     pub fn for_arch(arch: Arch) -> Result<Self> {
         let mut sandbox = Self::new()?;
-        if arch.debian() == host_arch() {
+        if Some(arch) == host_arch() {
             return Ok(sandbox);
         }
         let emulator = Emulator::find(arch)?;
@@ -152,15 +153,6 @@ impl Sandbox {
             Ok(finished) => Err(finished.stderr.trim().to_owned()),
             Err(error) => Err(format!("{error:#}")),
         }
-    }
-}
-
-/// The host's Debian architecture.
-pub fn host_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn wrong(source: &PackageSource, what: &str) -> UserError {
 /// apt knows repositories by their hosts when it prefers one.
 fn apart(source: &PackageSource, url: &str, mirrors: &Mirrors) -> Result<()> {
     let host = |url: &str| {
-        let url = crate::mirror::without_login(url);
+        let url = clic_debian::uri::without_login(url);
         let rest = url.split_once("://").map_or("", |(_, rest)| rest).to_owned();
         rest.split(['/', ':']).next().unwrap_or_default().to_owned()
     };

@@ -20,9 +20,9 @@ use crate::inside::say::{self, Said};
 use crate::layers::{Last, Layer, Layers, Trace};
 use crate::parts::Part;
 use crate::steps::{Kind, Step, preseeds, regular_files, steps};
-use crate::tarball::TarTree;
 use crate::tree::TreeSpec;
 use crate::{Sandbox, files, inside, tools};
+use clic_tree::FileTree as TarTree;
 
 /// A tree's stages on their way.
 pub struct Stages<'a> {
@@ -360,7 +360,7 @@ fn accelerate(
     store: &Store,
     stage: &Stage,
 ) -> Result<Option<Accel>> {
-    let (Some(emulator), Some(host)) = (sandbox.emulator(), tools::host_arch()) else {
+    let (Some(emulator), Some(host)) = (sandbox.emulator(), clic_debian::arch::host_arch()) else {
         return Ok(None);
     };
     let resolution = spec.resolution;

@@ -22,11 +22,8 @@ use clic_store::{Store, sha256, sha256_of};
 use sha2::{Digest, Sha256};
 
 use crate::accel;
-use crate::deb::{self, Deb};
 use crate::resolution::{Package, Resolution};
-
-/// Architectures of build hosts that there are tools for.
-pub const HOSTS: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+use clic_debian::deb::{self, Deb};
 
 /// Where a package has programs and libraries; the rest of it is not unpacked.
 const WANTED: [&str; 10] = [
@@ -41,15 +38,6 @@ const WANTED: [&str; 10] = [
     "usr/libexec",
     "usr/libx32",
 ];
-
-/// This machine's architecture, if it is one that there are tools for.
-pub fn host_arch() -> Option<Arch> {
-    match std::env::consts::ARCH {
-        "x86_64" => Some(Arch::Amd64),
-        "aarch64" => Some(Arch::Arm64),
-        _ => None,
-    }
-}
 
 /// The tools tree for a resolution's `tools`, on a build host of `host`: that in the store if it is whole, else a new
 /// one. It stays while `store` is open.
@@ -190,7 +178,7 @@ fn add(hash: &mut Sha256, dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testdeb::{deb, file, long_name, symlink};
+    use clic_debian::testdeb::{deb, file, long_name, symlink};
 
     /// They are unpacked on the host, as its user.
     #[test]

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::accel::Counts;
 use crate::stages::Stages;
-use crate::tarball::TarTree;
-use crate::{Resolution, clean, content, control, files};
+use crate::{Resolution, clean, content, files};
+use clic_debian::control;
+use clic_tree::{FileTree as TarTree, Follow, shown};
 
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +122,9 @@ fn finish(tree: &mut TarTree, spec: &TreeSpec<'_>) {
         .flat_map(|file| {
             [
                 Some(file.path.clone()),
-                tree.resolve(&file.path, false).map(|path| format!("/{path}")),
+                tree.resolve(&file.path, Follow::Directories)
+                    .map(|path| shown(&path))
+                    .ok(),
             ]
         })
         .flatten()
@@ -154,7 +157,7 @@ fn late(tree: &mut TarTree, files: &[TreeFile]) -> Result<()> {
             bail!("{} is no file", file.path);
         };
         if let Some((parent, _)) = path.rsplit_once('/') {
-            content::directories(tree, parent)?;
+            tree.make_directories(parent)?;
         }
         tree.write_file(path, content.data.read()?.to_vec());
     }

@@ -182,3 +182,107 @@ fn add(path: &Path, meta: &Metadata, entry: &mut Entry, depth: u32) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::time::Duration;
+
+    fn write(root: &Path, name: &str, bytes: usize) {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, vec![b'x'; bytes]).unwrap();
+    }
+
+    fn day(number: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(number * 24 * 3600)
+    }
+
+    #[test]
+    fn each_room_has_its_kind_and_its_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let hash = "0f".repeat(32);
+        for (name, bytes) in [
+            (format!("downloads/sha256/0f/{hash}"), 1),
+            (format!("downloads/sha256/0f/{hash}.part"), 2),
+            (format!("layers/{hash}.json"), 3),
+            (format!("layers/{hash}.tar"), 4),
+            (format!("layers/{}.tar", "a0".repeat(32)), 5),
+            ("layers/notes.json".to_owned(), 6),
+            ("tools/qemu/bin/qemu".to_owned(), 7),
+            ("tools/qemu/share/bios".to_owned(), 8),
+            ("apt/one/lists/a".to_owned(), 9),
+            ("logs/run.log".to_owned(), 10),
+            ("tmp/tree-1/etc/x".to_owned(), 11),
+            ("tmp/tree-1.lock".to_owned(), 0),
+            ("mirrors/a".to_owned(), 12),
+            ("mirrors/b/c".to_owned(), 13),
+            ("locks/gc".to_owned(), 14),
+            ("runs/run-1".to_owned(), 15),
+        ] {
+            write(dir.path(), &name, bytes);
+        }
+        let found: Vec<(String, String, u64, u64, bool)> = contents(dir.path())
+            .unwrap()
+            .into_iter()
+            .map(|entry| {
+                let kind = entry.kind.name().to_owned();
+                (kind, entry.name, entry.files, entry.bytes, entry.partial)
+            })
+            .collect();
+        let row =
+            |kind: &str, name: String, files, bytes, partial| (kind.to_owned(), name, files, bytes, partial);
+        assert_eq!(
+            found,
+            [
+                row("downloads", format!("downloads/sha256/0f/{hash}"), 1, 1, false),
+                row(
+                    "downloads",
+                    format!("downloads/sha256/0f/{hash}.part"),
+                    1,
+                    2,
+                    true
+                ),
+                row("layers", format!("layers/{hash}.json"), 2, 7, false),
+                row("layers", format!("layers/{}.tar", "a0".repeat(32)), 1, 5, true),
+                row("layers", "layers/notes.json".into(), 1, 6, true),
+                row("tools", "tools/qemu".into(), 2, 15, false),
+                row("indexes", "apt/one".into(), 1, 9, false),
+                row("logs", "logs/run.log".into(), 1, 10, false),
+                row("scratch", "tmp/tree-1".into(), 1, 11, false),
+                row("scratch", "tmp/tree-1.lock".into(), 1, 0, false),
+                row("other", "mirrors".into(), 2, 25, false),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lies_directly_in_a_directory_says_when_it_was_used() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "tools/qemu/marker", 1);
+        write(dir.path(), "tools/qemu/bin/deep", 1);
+        let set = |name: &str, when| {
+            let file = File::open(dir.path().join(name)).unwrap();
+            file.set_modified(when).unwrap();
+        };
+        let used = || contents(dir.path()).unwrap()[0].used;
+        set("tools/qemu/bin/deep", day(9));
+        set("tools/qemu/bin", day(1));
+        set("tools/qemu/marker", day(2));
+        set("tools/qemu", day(3));
+        assert_eq!(used(), day(3));
+        set("tools/qemu/marker", day(4));
+        assert_eq!(used(), day(4));
+        set("tools/qemu/bin", day(5));
+        assert_eq!(used(), day(5), "but not what lies deeper");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_empty_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "x".repeat(300);
+        let error = contents(&dir.path().join(&name)).unwrap_err();
+        assert!(format!("{error:#}").contains(&name), "{error:#}");
+    }
+}

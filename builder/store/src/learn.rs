@@ -149,6 +149,78 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_has_is_learned_or_said() {
+        use crate::testserver::{respond, serve};
+        let store = tempfile::tempdir().unwrap();
+        let store = Store::open(store.path())
+            .unwrap()
+            .proxy(false, &crate::Proxy::Direct);
+        let stage = clic_host::Progress::silent().stage("add", "Add", "");
+        let server = serve(|number, _, stream| match number {
+            1 | 2 => respond(stream, "200 OK", "", b"bonjour"),
+            3 | 4 => respond(stream, "404 Not Found", "", b"bonjour"),
+            5 | 6 => respond(stream, "204 No Content", "", b""),
+            _ => drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nbon")),
+        });
+        let found = store.learn(&server.url, "greeting", &stage).unwrap();
+        assert_eq!((found.size, found.url.as_str()), (7, server.url.as_str()));
+        assert_eq!(std::fs::read(store.path_of(&found.sha256)).unwrap(), b"bonjour");
+        assert_eq!(
+            store.read(&server.url, "greeting", 7, &stage).unwrap(),
+            b"bonjour"
+        );
+        let learn = || {
+            let error = store.learn(&server.url, "greeting", &stage).unwrap_err();
+            error.to_string()
+        };
+        let read = || {
+            let error = store.read(&server.url, "greeting", 7, &stage).unwrap_err();
+            error.to_string()
+        };
+        for status in [404, 204] {
+            for said in [learn(), read()] {
+                let wanted = format!(
+                    "cannot download greeting: the server answered {status}\n  from {}, tried once",
+                    server.url
+                );
+                assert_eq!(said, wanted);
+            }
+        }
+        for said in [learn(), read()] {
+            assert!(said.starts_with("cannot download greeting: "), "{said}");
+            assert!(said.ends_with("tried once"), "{said}");
+        }
+        let left = std::fs::read_dir(store.dir().join("tmp")).unwrap().count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn learning_says_how_far_it_is() {
+        use clic_host::progress::{Event, Sink};
+        #[derive(Default)]
+        struct Seen(std::sync::Mutex<Vec<(bool, u64)>>);
+        impl Sink for Seen {
+            fn event(&self, event: &Event) {
+                match event {
+                    Event::Total { total, .. } => self.0.lock().unwrap().push((true, *total)),
+                    Event::Advance { done, .. } => self.0.lock().unwrap().push((false, *done)),
+                    _ => {}
+                }
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, vec![1; 300_000]).unwrap();
+        let seen = std::sync::Arc::new(Seen::default());
+        let stage = clic_host::Progress::new(seen.clone()).stage("add", "Add", "");
+        store.learn(&file_url(&path), "a", &stage).unwrap();
+        let seen = seen.0.lock().unwrap();
+        assert_eq!(seen[0], (true, 300_000));
+        assert_eq!(seen[1..4], [(false, 131_072), (false, 262_144), (false, 300_000)]);
+    }
+
+    #[test]
     fn a_file_is_kept_under_its_hash() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();

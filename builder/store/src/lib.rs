@@ -20,6 +20,8 @@ mod publish;
 mod run;
 mod scratch;
 pub mod space;
+#[cfg(test)]
+mod testserver;
 mod transfer;
 
 use std::fs::{DirBuilder, File};
@@ -257,6 +259,35 @@ mod tests {
             std::fs::metadata(store.dir()).unwrap().permissions().mode() & 0o777,
             0o700
         );
+    }
+
+    #[test]
+    fn what_a_store_is_told_it_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert!(!store.is_offline());
+        let shown = format!("{store:?}");
+        assert!(shown.contains(&format!("{:?}", dir.path())), "{shown}");
+        let store = store.offline(true);
+        assert!(store.is_offline() && store.clone().is_offline());
+        assert!(!store.offline(false).is_offline());
+    }
+
+    #[test]
+    fn a_room_is_private_and_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let room = store.room("mirrors").unwrap();
+        assert_eq!(room, dir.path().join("mirrors"));
+        assert_eq!(
+            std::fs::metadata(&room).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        std::fs::write(room.join("x"), "x").unwrap();
+        assert!(store.room("mirrors").unwrap().join("x").exists());
+        let error = store.room("mirrors/x").unwrap_err();
+        assert!(format!("{error:#}").contains("mirrors/x"), "{error:#}");
     }
 
     #[test]

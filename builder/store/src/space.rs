@@ -108,6 +108,21 @@ mod tests {
     }
 
     #[test]
+    fn what_fits_exactly_fits_and_one_byte_more_does_not() {
+        // It has no room for files, ever, so nobody else changes how much is free while this runs.
+        let nothing = Path::new("/proc");
+        assert_eq!(free(nothing).unwrap(), 0);
+        ensure(nothing, 0, "a file").unwrap();
+        let error = ensure(nothing, 1, "a file").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("disk full: a file needs 1 B in /proc, which has 0 B free\n"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_full_disk_is_named_wherever_it_happens() {
         let error = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
         let text = format!("{:#}", io_error(error, Path::new("/some/file")));

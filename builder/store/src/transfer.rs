@@ -333,3 +333,6 @@ pub(crate) fn why(error: &ureq::Error) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

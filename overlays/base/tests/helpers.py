@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 OVERLAYS = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
@@ -11,12 +13,12 @@ OVERLAYS = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file_
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
-def files(overlay):
+def files(overlay: str) -> str:
     """The directory of an overlay's files."""
     return os.path.join(OVERLAYS, overlay, "files")
 
 
-def needed(program):
+def needed(program: str) -> str:
     """A missing program fails a test: one that is left out proves nothing."""
     found = shutil.which(program)
     if not found:
@@ -24,8 +26,16 @@ def needed(program):
     return found
 
 
+def searched(pattern: str, text: str) -> re.Match[str]:
+    """Where the text matches. That it does not fails a test."""
+    found = re.search(pattern, text)
+    if found is None:
+        raise AssertionError(f"{pattern!r} is nowhere in {text!r}")
+    return found
+
+
 @contextlib.contextmanager
-def programs(**texts):
+def programs(**texts: str) -> Iterator[str]:
     """Fake programs, as shell scripts, found before the real ones."""
     with tempfile.TemporaryDirectory() as directory:
         for name, text in texts.items():

@@ -6,6 +6,8 @@ is the old one, or is not there.
 
 import os
 import random
+from collections.abc import Callable
+from typing import Any, Self
 from unittest import mock
 
 CHANGES = ("open", "replace", "rename", "fsync", "mkdir", "chmod", "fchmod", "fchown", "unlink", "rmdir", "symlink")
@@ -18,33 +20,34 @@ class Cut(BaseException):
 class Power:
     """Use as a context manager: the power goes before the change of the disk with this number."""
 
-    def __init__(self, at, unkind=True):
+    def __init__(self, at: int, unkind: bool = True) -> None:
         self.at = at
         self.unkind = unkind
         self.count = 0
         self._real = {name: getattr(os, name) for name in CHANGES}
-        self._patches = []
-        self._unsynced_files = {}
-        self._unsynced_names = []
+        self._patches: list[Any] = []
+        self._unsynced_files: set[str] = set()
+        # In order, with what each was before: its data, or None where there was none.
+        self._unsynced_names: list[tuple[str, bytes | None]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for name in CHANGES:
             patch = mock.patch.object(os, name, self._watching(name))
             patch.start()
             self._patches.append(patch)
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         for patch in self._patches:
             patch.stop()
         if kind is Cut and self.unkind:
             self._lose()
         return kind is Cut
 
-    def _watching(self, name):
+    def _watching(self, name: str) -> Callable[..., Any]:
         real = self._real[name]
 
-        def call(*words, **more):
+        def call(*words: Any, **more: Any) -> Any:
             if name == "open" and not words[1] & os.O_CREAT:
                 return real(*words, **more)
             self.count += 1
@@ -54,32 +57,33 @@ class Power:
                 self._remember_name(words[1], words[0])
             result = real(*words, **more)
             if name == "open":
-                self._unsynced_files[os.path.abspath(words[0])] = True
+                self._unsynced_files.add(os.path.abspath(words[0]))
             if name == "fsync":
                 self._synced(os.readlink(f"/proc/self/fd/{words[0]}"))
             return result
 
         return call
 
-    def _remember_name(self, new, old):
+    def _remember_name(self, new: str, old: str) -> None:
         before = None
         if os.path.isfile(new):
             with open(new, "rb") as file:
                 before = file.read()
         self._unsynced_names.append((os.path.abspath(new), before))
         # The data goes with the name.
-        if self._unsynced_files.pop(os.path.abspath(old), None):
-            self._unsynced_files[os.path.abspath(new)] = True
+        if os.path.abspath(old) in self._unsynced_files:
+            self._unsynced_files.remove(os.path.abspath(old))
+            self._unsynced_files.add(os.path.abspath(new))
 
-    def _synced(self, path):
-        self._unsynced_files.pop(path, None)
+    def _synced(self, path: str) -> None:
+        self._unsynced_files.discard(path)
         self._unsynced_names = [entry for entry in self._unsynced_names if os.path.dirname(entry[0]) != path]
 
-    def _lose(self):
+    def _lose(self) -> None:
         for path in self._unsynced_files:
             if os.path.isfile(path) and random.random() < 0.5:
                 os.truncate(path, os.path.getsize(path) // 2)
-        kept = set()
+        kept: set[str] = set()
         for path, before in reversed(self._unsynced_names):
             if path in kept or random.random() < 0.5:
                 kept.add(path)

@@ -10,11 +10,12 @@ import signal
 import subprocess
 import time
 import unittest
-
-from first_boot_device import MAIN, device
-from power import Power
+from collections.abc import Sequence
 
 from clic.first_boot import runner, state, steps
+from first_boot_device import MAIN, Device, device
+from helpers import searched
+from power import Power
 
 TOKEN = """
 [[value]]
@@ -45,21 +46,20 @@ run = ["sh", "-c", "mkdir -p $CLIC_OUT/etc/pair; cd $CLIC_OUT/etc/pair; od -An -
 """
 
 
-def made(**more):
-    box = device(_10_token=TOKEN, _20_database=DATABASE, _30_pair=PAIR, **more)
-    return box
+def made(**more: str) -> contextlib.AbstractContextManager[Device]:
+    return device(_10_token=TOKEN, _20_database=DATABASE, _30_pair=PAIR, **more)
 
 
-def fill(box):
+def fill(box: Device) -> None:
     # As an image has them: a secret that was forgotten in it, and placeholders.
     box.write("/etc/app/secret", "key=the-same-everywhere\n")
     for name in ("config", "install"):
         box.write(f"/var/www/app/{name}.php", f"<?php // {name}\n$password = '@@CLIC-DB-PASSWORD@@';\n")
 
 
-def seen(box):
+def seen(box: Device) -> dict[str, str]:
     """What the steps that are done have made; programs may be using it."""
-    found = {}
+    found: dict[str, str] = {}
     for name, paths in (("10-token", ["/etc/app/secret"]), ("20-database", ["/var/www/app/config.php", "/database"]),
                         ("30-pair", ["/etc/pair/key", "/etc/pair/key.pub"])):
         if state.is_done(box.root, name):
@@ -68,11 +68,11 @@ def seen(box):
 
 
 class PowerCut(unittest.TestCase):
-    def right(self, box):
+    def right(self, box: Device) -> None:
         """Everything that must be so when first boot is over."""
         self.assertRegex(box.read("/etc/app/secret"), re.compile(r"\Akey=[A-Za-z0-9]{40}\n\Z"))
         self.assertEqual(box.mode("/etc/app/secret"), 0o640)
-        passwords = {re.search(r"'([0-9a-f]{32})'", box.read(f"/var/www/app/{name}.php"))[1]
+        passwords = {searched(r"'([0-9a-f]{32})'", box.read(f"/var/www/app/{name}.php"))[1]
                      for name in ("config", "install")}
         self.assertEqual(passwords, {box.read("/database")})
         self.assertIn("<?php // config\n", box.read("/var/www/app/config.php"))
@@ -82,7 +82,7 @@ class PowerCut(unittest.TestCase):
         self.assertEqual(os.listdir(box.root.at("/var/lib/clic/first-boot/work")), [])
         self.assertEqual({entry["state"] for entry in state.secrets(box.root)}, {"own"})
 
-    def test_at_every_change_of_the_disk(self):
+    def test_at_every_change_of_the_disk(self) -> None:
         for unkind in (False, True):
             at, cuts = 0, 0
             while True:
@@ -107,7 +107,7 @@ class PowerCut(unittest.TestCase):
             # Else the test has watched nothing.
             self.assertGreater(cuts, 60)
 
-    def test_killed_at_random_moments(self):
+    def test_killed_at_random_moments(self) -> None:
         with made() as box:
             fill(box)
             began = time.monotonic()
@@ -126,7 +126,7 @@ class PowerCut(unittest.TestCase):
                 for path, value in in_use.items():
                     self.assertEqual(box.read(path), value)
 
-    def test_nothing_is_made_twice(self):
+    def test_nothing_is_made_twice(self) -> None:
         with made() as box:
             fill(box)
             box.run()
@@ -135,7 +135,7 @@ class PowerCut(unittest.TestCase):
             self.assertTrue(box.run()[0])
             self.assertEqual(seen(box), before)
 
-    def test_two_devices_of_one_image_share_nothing(self):
+    def test_two_devices_of_one_image_share_nothing(self) -> None:
         with made() as one, made() as other:
             hashes = []
             for box in (one, other):
@@ -147,7 +147,7 @@ class PowerCut(unittest.TestCase):
             for secret in hashes[0]:
                 self.assertNotEqual(hashes[0][secret], hashes[1][secret], secret)
 
-    def test_a_value_that_was_committed_stays(self):
+    def test_a_value_that_was_committed_stays(self) -> None:
         # The database may have taken the new password when the power went, before the step was noted done.
         failing = DATABASE.replace("cat $CLIC_VALUES/db > $CLIC_ROOT/database",
                                    "cat $CLIC_VALUES/db > $CLIC_ROOT/database; test -e $CLIC_ROOT/up")
@@ -163,7 +163,7 @@ class PowerCut(unittest.TestCase):
             self.assertIn(taken, box.read("/var/www/app/config.php"))
 
 
-def kill_after(seconds, words):
+def kill_after(seconds: float, words: Sequence[str]) -> None:
     """Kills a program with what it has started: a power cut leaves nobody running."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(seconds)
@@ -177,7 +177,7 @@ def kill_after(seconds, words):
 
 
 class Report(unittest.TestCase):
-    def test_status_in_json(self):
+    def test_status_in_json(self) -> None:
         with made(_40_other='only-if = ["/nowhere"]\n') as box:
             fill(box)
             words = [*MAIN, "--root", box.path, "status", "--json"]
@@ -194,7 +194,7 @@ class Report(unittest.TestCase):
             self.assertEqual(steps.names(box.root), [name.removesuffix(".toml") for name in
                                                      box.read("/var/lib/clic/first-boot/done").split()])
 
-    def test_a_step_that_runs_says_so(self):
+    def test_a_step_that_runs_says_so(self) -> None:
         with made() as box:
             fill(box)
             with state.lock(box.root, "10-token"):
@@ -202,7 +202,7 @@ class Report(unittest.TestCase):
             self.assertEqual(report["state"], "running")
             self.assertEqual([step["state"] for step in report["steps"]], ["running", "waiting", "waiting"])
 
-    def test_a_secret_of_the_image_is_told(self):
+    def test_a_secret_of_the_image_is_told(self) -> None:
         with made() as box:
             fill(box)
             words = [*MAIN, "--root", box.path, "secrets", "--json"]

@@ -7,11 +7,11 @@ import tempfile
 import unittest
 from unittest import mock
 
-from first_boot_device import device
-from helpers import files, needed, programs
-
 from clic import disk
 from clic.first_boot import generator, runner, state, steps
+from clic.schema import Wrong
+from first_boot_device import Device, device
+from helpers import files, needed, programs
 
 TOKEN = '[[value]]\nname = "token"\n[[file]]\npath = "/etc/x/secret"\ntext = "@token@"\n'
 
@@ -19,24 +19,24 @@ TOKEN = '[[value]]\nname = "token"\n[[file]]\npath = "/etc/x/secret"\ntext = "@t
 class Files(unittest.TestCase):
     """What a step's file can say, and how it is told that it can't."""
 
-    def wrong(self, text, name="10-x"):
+    def wrong(self, text: str, name: str = "10-x") -> str:
         with device() as box:
             box.step(name, text)
-            with self.assertRaises(steps.Wrong) as caught:
+            with self.assertRaises(Wrong) as caught:
                 steps.load(box.root, name)
             return str(caught.exception)
 
-    def test_the_steps_that_we_ship_are_right(self):
+    def test_the_steps_that_we_ship_are_right(self) -> None:
         found, wrong = steps.load_all(disk.Root(files("first-boot")))
         self.assertEqual(wrong, {})
         self.assertIn("10-identity", [step.name for step in found])
 
-    def test_a_typo_names_what_is_meant(self):
+    def test_a_typo_names_what_is_meant(self) -> None:
         self.assertIn("10-x.toml: unknown key befor, before is meant?", self.wrong('befor = ["x.service"]'))
         self.assertIn("[[file]]: unknown key pth, path is meant?", self.wrong('[[file]]\npth = "/x"\ntext = ""'))
         self.assertIn("unknown key values, value is meant?", self.wrong("[values]"))
 
-    def test_what_can_not_be_meant(self):
+    def test_what_can_not_be_meant(self) -> None:
         for text, said in (
             ("this is no TOML", "10-x.toml: "),
             ('before = "nginx.service"', "before must be a list of text"),
@@ -56,7 +56,7 @@ class Files(unittest.TestCase):
             self.assertIn(said, self.wrong(text))
         self.assertIn("a step is called NN-words", self.wrong("", "first"))
 
-    def test_a_step_that_can_not_be_read_keeps_nothing_else_up(self):
+    def test_a_step_that_can_not_be_read_keeps_nothing_else_up(self) -> None:
         with device(_10_x=TOKEN, _20_y="nonsense = 1\n") as box:
             done, said = box.run()
             self.assertFalse(done)
@@ -65,7 +65,7 @@ class Files(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    def test_a_failed_step_is_named_and_others_go_on(self):
+    def test_a_failed_step_is_named_and_others_go_on(self) -> None:
         with device(_10_bad='[[command]]\nrun = ["sh", "-c", "echo no luck; exit 3"]\n', _20_good=TOKEN) as box:
             done, said = box.run()
             self.assertFalse(done)
@@ -82,21 +82,21 @@ class Running(unittest.TestCase):
             self.assertEqual(box.read("/etc/x/secret"), before)
             self.assertIn("done: this device has 2 secrets of its own", said)
 
-    def test_a_command_that_hangs_is_ended_with_its_children(self):
+    def test_a_command_that_hangs_is_ended_with_its_children(self) -> None:
         with device(_10_x='timeout-seconds = 1\n[[command]]\nrun = ["sh", "-c", "sleep 60 & wait"]\n') as box:
             done, said = box.run()
             self.assertFalse(done)
             self.assertIn("not ready after 1 s", said)
 
-    def test_what_a_failing_program_says_does_not_tell_the_secret(self):
+    def test_what_a_failing_program_says_does_not_tell_the_secret(self) -> None:
         with device(_10_x=TOKEN + '[[command]]\nrun = ["sh", "-c", "cat $CLIC_VALUES/token; exit 1"]\n') as box:
             self.assertIn("exit code 1: ***", box.run()[1])
 
-    def test_a_program_that_is_not_there(self):
+    def test_a_program_that_is_not_there(self) -> None:
         with device(_10_x='[[command]]\nrun = ["/usr/lib/clic-no-such-program"]\n') as box:
             self.assertIn("/usr/lib/clic-no-such-program: No such file or directory", box.run()[1])
 
-    def test_a_secret_that_was_not_made_is_noticed(self):
+    def test_a_secret_that_was_not_made_is_noticed(self) -> None:
         with device(_10_x='secrets = ["/etc/key"]\n[[command]]\nrun = ["true"]\n') as box:
             self.assertIn("/etc/key was not made", box.run()[1])
             box.write("/etc/key", "same on all devices")
@@ -104,7 +104,7 @@ class Running(unittest.TestCase):
             box.write("/etc/key", "same on all devices")
             self.assertIn("/etc/key is still as the image had it", box.run()[1])
 
-    def test_placeholders(self):
+    def test_placeholders(self) -> None:
         text = TOKEN + '[[replace]]\nfiles = ["/srv/*.conf"]\nplaceholder = "@@PLACE@@"\nvalue = "token"\n'
         with device(_10_x=text) as box:
             self.assertIn("the placeholder @@PLACE@@ is in none of /srv/*.conf", box.run()[1])
@@ -115,7 +115,7 @@ class Running(unittest.TestCase):
             self.assertEqual(box.root.read("/srv/a.conf"), b"\xff a=" + token + b" b=" + token + b"\n")
             self.assertEqual(box.mode("/srv/a.conf"), 0o604)
 
-    def test_placeholders_stay_while_the_image_is_baked(self):
+    def test_placeholders_stay_while_the_image_is_baked(self) -> None:
         text = TOKEN + '[[replace]]\nfiles = ["/srv/a.conf"]\nplaceholder = "@@PLACE@@"\nvalue = "token"\n'
         with device(_10_x=text, _20_y=TOKEN.replace("/etc/x", "/etc/y")) as box:
             box.write("/srv/a.conf", "@@PLACE@@")
@@ -128,7 +128,7 @@ class Running(unittest.TestCase):
             box.run()
             self.assertEqual(box.read("/srv/a.conf"), box.read("/etc/x/secret"))
 
-    def test_a_file_behind_a_link_is_written_where_it_is(self):
+    def test_a_file_behind_a_link_is_written_where_it_is(self) -> None:
         with device(_10_x=TOKEN) as box:
             os.makedirs(box.root.at("/data"))
             os.makedirs(box.root.at("/etc"), exist_ok=True)
@@ -138,19 +138,19 @@ class Running(unittest.TestCase):
             self.assertEqual(len(box.read("/data/secret")), 32)
             self.assertTrue(os.path.islink(box.root.at("/etc/x")))
 
-    def test_links_in_a_circle_end(self):
+    def test_links_in_a_circle_end(self) -> None:
         with device(_10_x=TOKEN) as box:
             os.symlink("/etc/y", box.root.at("/etc/x"))
             os.symlink("/etc/x", box.root.at("/etc/y"))
             self.assertIn("too many links", box.run()[1])
 
-    def test_a_full_disk_leaves_nothing_half(self):
+    def test_a_full_disk_leaves_nothing_half(self) -> None:
         with device(_10_x=TOKEN) as box:
             box.write("/etc/x/secret", "of the image")
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             real = os.replace
 
-            def replace(old, new):
+            def replace(old: str, new: str) -> None:
                 # As when the last block went to the staged copy.
                 if new == box.root.at("/etc/x/secret"):
                     raise full
@@ -164,9 +164,10 @@ class Running(unittest.TestCase):
             self.assertEqual(os.listdir(box.root.at("/etc/x")), ["secret"])
             self.assertTrue(box.run()[0])
 
-    def test_a_certificate_fits_its_key(self):
+    def test_a_certificate_fits_its_key(self) -> None:
         needed("openssl")
-        text = '[[certificate]]\nkey = "/etc/k.pem"\ncertificate = "/etc/c.pem"\nnames = ["@hostname@", "x.test"]\nmode = "0640"\n'
+        text = ('[[certificate]]\nkey = "/etc/k.pem"\ncertificate = "/etc/c.pem"\n'
+                'names = ["@hostname@", "x.test"]\nmode = "0640"\n')
         with device(_10_x=text) as box:
             self.assertTrue(box.run()[0])
             told = subprocess.run(["openssl", "x509", "-in", box.root.at("/etc/c.pem"), "-noout", "-text"],
@@ -179,7 +180,7 @@ class Running(unittest.TestCase):
             self.assertEqual(*keys)
             self.assertEqual((box.mode("/etc/k.pem"), box.mode("/etc/c.pem")), (0o640, 0o644))
 
-    def test_programs_that_run_already_are_started_again(self):
+    def test_programs_that_run_already_are_started_again(self) -> None:
         with programs(systemctl='echo "$@" >> $CLIC_ROOT/asked'), device(_10_x=TOKEN + "") as box:
             box.step("20-y", 'restart = ["app.service"]\n')
             self.assertTrue(box.run()[0])
@@ -189,7 +190,7 @@ class Running(unittest.TestCase):
 class Waiting(unittest.TestCase):
     """systemd is told that each unit waits for its steps, and for no others."""
 
-    def generated(self, box):
+    def generated(self, box: Device) -> tuple[dict[str, str], dict[str, str]]:
         files, links = generator.plan(box.root)
         with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stderr(io.StringIO()):
             generator.main(directory, box.root)
@@ -199,7 +200,7 @@ class Waiting(unittest.TestCase):
             self.assertTrue(all(os.path.islink(os.path.join(directory, link)) for link in links))
         return files, links
 
-    def test_each_unit_waits_for_its_steps(self):
+    def test_each_unit_waits_for_its_steps(self) -> None:
         with device(
             _10_a='before = ["nginx.service", "pad.service"]\n',
             _20_b='before = ["pad.service"]\nneeds = ["mariadb.service"]\nafter = ["c.service"]\nsteps = ["10-a"]\n',
@@ -223,20 +224,20 @@ class Waiting(unittest.TestCase):
             self.assertEqual(files["pad.service.d/50-clic-first-boot.conf"], f"[Unit]\nRequires={b}\nAfter={b}\n")
             self.assertNotIn(a, files[f"{b}.d/50-step.conf"])
 
-    def test_a_step_that_is_broken_does_not_stop_the_boot(self):
+    def test_a_step_that_is_broken_does_not_stop_the_boot(self) -> None:
         with device(_10_a='before = ["nginx.service"]\n', _20_b="nonsense\n") as box:
             with contextlib.redirect_stderr(io.StringIO()) as said:
                 files, _ = generator.plan(box.root)
             self.assertIn("nginx.service.d/50-clic-first-boot.conf", files)
             self.assertIn("20-b", said.getvalue())
 
-    def test_python_is_started_only_while_something_is_left_to_do(self):
+    def test_python_is_started_only_while_something_is_left_to_do(self) -> None:
         with device(_10_x=TOKEN) as box:
             with open(os.path.join(files("first-boot"), "usr/lib/clic/first-boot/left-to-do"), encoding="utf-8") as file:
                 text = file.read().replace("/usr/lib/clic/first-boot.d", box.root.at("/usr/lib/clic/first-boot.d"))
             text = text.replace("/var/lib", box.root.at("/var/lib"))
 
-            def started():
+            def started() -> bool:
                 return subprocess.run(["sh", "-c", text]).returncode == 0
 
             self.assertTrue(started())

@@ -1,15 +1,13 @@
 """YunoHost's steps, on a directory with the same files in the same places. YunoHost itself is tried by hand."""
 
 import os
-import re
 import subprocess
 import sys
 import unittest
 
-from first_boot_device import device
-from helpers import files, needed, programs
-
 from clic.first_boot import state, steps
+from first_boot_device import Device, device
+from helpers import files, needed, programs, searched
 
 FILES = files("first-boot")
 
@@ -17,7 +15,7 @@ DOMAIN = "clic.internal"
 HISTORY = f"/etc/yunohost/certs/{DOMAIN}-history/20261126.120000-selfsigned"
 
 
-def shipped(box, *names):
+def shipped(box: Device, *names: str) -> None:
     """The steps that we ship. What they start of ours is found as these tests find it."""
     here = f'"env", "PYTHONPATH={os.environ["PYTHONPATH"]}", "{sys.executable}", "-B", "-m"'
     for name in names:
@@ -25,7 +23,7 @@ def shipped(box, *names):
             box.write(f"/usr/lib/clic/first-boot.d/{name}.toml", file.read().replace('"python3", "-IB", "-m"', here))
 
 
-def installed(box):
+def installed(box: Device) -> None:
     """As a sealed image with YunoHost has it: certificates without their keys."""
     box.write("/etc/yunohost/installed", "")
     box.write("/etc/yunohost/current_host", f"{DOMAIN}\n")
@@ -33,7 +31,7 @@ def installed(box):
         box.write(f"{path}/crt.pem", "of the image\n")
     # YunoHost's link is absolute.
     os.symlink(HISTORY, box.root.at(f"/etc/yunohost/certs/{DOMAIN}"))
-    bought = f"/etc/yunohost/certs/bought.example-history/20261126.120000-letsencrypt"
+    bought = "/etc/yunohost/certs/bought.example-history/20261126.120000-letsencrypt"
     box.write(f"{bought}/key.pem", "bought\n")
     os.symlink(bought, box.root.at("/etc/yunohost/certs/bought.example"))
     box.write("/usr/share/yunohost/ssl/ca/cacert.pem", "of the image\n")
@@ -41,15 +39,15 @@ def installed(box):
     box.write("/usr/share/yunohost/ssl/certs/yunohost_key.pem", "")
 
 
-def openssl(*words):
+def openssl(*words: str) -> str:
     return subprocess.run(["openssl", *words], check=True, capture_output=True, text=True).stdout
 
 
 class Certificates(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         needed("openssl")
 
-    def test_an_authority_and_what_it_signs(self):
+    def test_an_authority_and_what_it_signs(self) -> None:
         with device() as box:
             shipped(box, "40-yunohost-certificates")
             installed(box)
@@ -57,7 +55,7 @@ class Certificates(unittest.TestCase):
             self.assertTrue(done, said)
             authority = box.root.at("/usr/share/yunohost/ssl/ca/cacert.pem")
             # In the form in which YunoHost compares it with the main domain: the fourth word.
-            issuer = re.search("Issuer: .*", openssl("x509", "-in", authority, "-text"))[0]
+            issuer = searched("Issuer: .*", openssl("x509", "-in", authority, "-text"))[0]
             self.assertEqual(issuer.replace(",", "").split()[3], DOMAIN)
             for name, place in (("yunohost.org", "/etc/yunohost/certs/yunohost.org"), (DOMAIN, HISTORY)):
                 crt = box.root.at(f"{place}/crt.pem")
@@ -75,7 +73,7 @@ class Certificates(unittest.TestCase):
             self.assertEqual([entry["secret"] for entry in state.secrets(box.root)], [
                 "/usr/share/yunohost/ssl/ca/cakey.pem", "/etc/yunohost/certs/yunohost.org/key.pem", f"{HISTORY}/key.pem"])
 
-    def test_the_authority_signs_later_ones_too(self):
+    def test_the_authority_signs_later_ones_too(self) -> None:
         # As YunoHost does it, with `openssl ca`, when a domain is added.
         with device() as box:
             shipped(box, "40-yunohost-certificates")
@@ -91,7 +89,7 @@ class Certificates(unittest.TestCase):
             openssl("ca", "-config", box.root.at("/ca.cnf"), "-days", "30", "-in", request, "-out", made, "-batch")
             self.assertIn("OK", openssl("verify", "-CAfile", f"{place}/ca/cacert.pem", made))
 
-    def test_before_it_is_installed_there_is_one_all_the_same(self):
+    def test_before_it_is_installed_there_is_one_all_the_same(self) -> None:
         with device() as box:
             shipped(box, "40-yunohost-certificates")
             box.write("/etc/yunohost/certs/yunohost.org/crt.pem", "of the image\n")
@@ -100,7 +98,7 @@ class Certificates(unittest.TestCase):
 
 
 class Others(unittest.TestCase):
-    def test_without_yunohost_nothing_of_it_is_needed(self):
+    def test_without_yunohost_nothing_of_it_is_needed(self) -> None:
         names = [name.removesuffix(".toml") for name in os.listdir(os.path.join(FILES, "usr/lib/clic/first-boot.d"))]
         with device() as box:
             shipped(box, *names)
@@ -110,7 +108,7 @@ class Others(unittest.TestCase):
                              {name: "done" if name == "10-identity" else "not-needed" for name in names})
             self.assertEqual([entry["secret"] for entry in state.secrets(box.root)], ["/etc/machine-id"])
 
-    def test_cookies(self):
+    def test_cookies(self) -> None:
         with device() as box:
             shipped(box, "41-yunohost-cookies")
             installed(box)
@@ -119,7 +117,7 @@ class Others(unittest.TestCase):
             self.assertRegex(box.read("/etc/yunohost/.ssowat_cookie_secret"), r"\A[A-Za-z0-9]{32}\Z")
             self.assertEqual(box.mode("/etc/yunohost/.ssowat_cookie_secret"), 0o400)
 
-    def test_mail_keys(self):
+    def test_mail_keys(self) -> None:
         genkey = ('for word; do case $word in --directory=*) cd "${word#*=}";; --selector=*) s=${word#*=};; '
                   '--domain=*) d=${word#*=};; esac; done\n'
                   'od -An -N9 -tx1 /dev/urandom > $s.private; echo "for $d" > $s.txt')
@@ -135,8 +133,9 @@ class Others(unittest.TestCase):
             self.assertEqual(sorted(os.listdir(box.root.at("/etc/dkim"))),
                              [f"{DOMAIN}.mail.key", f"{DOMAIN}.mail.txt", "keytable"])
 
-    def test_everybody_is_locked_out(self):
-        run = ('shift 3\nif [ $1 = slapcat ]; then printf "dn: uid=a,ou=users\\nuserPassword:: e1NTSEF9\\n\\ndn:: dWlkPcOp\\n"; '
+    def test_everybody_is_locked_out(self) -> None:
+        run = ('shift 3\n'
+               'if [ $1 = slapcat ]; then printf "dn: uid=a,ou=users\\nuserPassword:: e1NTSEF9\\n\\ndn:: dWlkPcOp\\n"; '
                'else cat > $CLIC_ROOT/ldif; fi')
         with programs(runuser=run), device() as box:
             shipped(box, "42-yunohost-people")
@@ -150,7 +149,7 @@ class Others(unittest.TestCase):
                 f"{name}\nchangetype: modify\nreplace: userPassword\nuserPassword: {{CRYPT}}*"
                 for name in ("dn: uid=a,ou=users", "dn:: dWlkPcOp")])
 
-    def test_the_setup_page_is_in_all_of_its_servers(self):
+    def test_the_setup_page_is_in_all_of_its_servers(self) -> None:
         with device() as box:
             shipped(box, "30-yunohost-setup-page")
             installed(box)
@@ -160,7 +159,7 @@ class Others(unittest.TestCase):
             for name in (DOMAIN, "default"):
                 self.assertIn("include snippets/clic-setup.conf;", box.read(f"/etc/nginx/conf.d/{name}.d/clic-setup.conf"))
 
-    def test_a_database_takes_its_password_before_anybody_needs_it(self):
+    def test_a_database_takes_its_password_before_anybody_needs_it(self) -> None:
         with programs(runuser='cat > $CLIC_ROOT/sql'), device() as box:
             shipped(box, "60-yunohost-postgresql")
             box.write("/etc/yunohost/psql", "of the image")
@@ -169,7 +168,7 @@ class Others(unittest.TestCase):
             self.assertEqual(box.read("/sql"), f"ALTER USER postgres WITH PASSWORD '{box.read('/etc/yunohost/psql').strip()}';")
             self.assertEqual(steps.load(box.root, "60-yunohost-postgresql").needs, ["postgresql.service"])
 
-    def test_the_page_can_be_read_by_everybody(self):
+    def test_the_page_can_be_read_by_everybody(self) -> None:
         with open(os.path.join(FILES, "usr/share/clic/setup/index.html"), encoding="utf-8") as file:
             page = file.read()
         self.assertNotIn("<script", page)

@@ -1,10 +1,12 @@
 """Settings to try the hotspot with."""
 
+from typing import Any
+
 from clic.hotspot import settings as s
 
 
-def settings(**changes):
-    values = {
+def settings(**changes: Any) -> s.Settings:
+    values: dict[str, Any] = {
         "ssid": "CLIC",
         "ssid_suffix": True,
         "hidden": False,

@@ -1,12 +1,13 @@
 import asyncio
 import json
 import os
+import socket
 import tempfile
 import unittest
 
-from hotspot_settings import settings
-
+from clic import web
 from clic.hotspot import captive, guests, page, probes
+from hotspot_settings import settings
 
 GUEST, OTHER, CABLE = "10.42.0.17", "10.42.0.18", "192.168.1.9"
 LEASES = "1795712592 02:00:00:00:01:00 10.42.0.17 phone 01:02\n1795712592 02:00:00:00:02:00 10.42.0.18 * *\nbroken\n"
@@ -15,12 +16,12 @@ LEASES = "1795712592 02:00:00:00:01:00 10.42.0.17 phone 01:02\n1795712592 02:00:
 class Clock:
     now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> float:
         return self.now
 
 
 class Case(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.directory = tempfile.TemporaryDirectory()
         self.addCleanup(self.directory.cleanup)
         self.leases = os.path.join(self.directory.name, "leases")
@@ -31,28 +32,28 @@ class Case(unittest.TestCase):
         self.captive = captive.Captive(settings(), "CLIC-<3", self.guests, self.status)
 
     @staticmethod
-    def write(path, text):
+    def write(path: str, text: str) -> None:
         with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(f"{path}.new", path)
 
-    def ask(self, host, target, address=GUEST, method="GET", **headers):
-        return self.captive.answer(method, target, {"host": host, "x-real-ip": address, **headers})
+    def ask(self, host: str, target: str, address: str = GUEST, method: str = "GET", **headers: str) -> web.Response:
+        return self.captive.answer(web.Request(method, target, {"host": host, "x-real-ip": address, **headers}))
 
-    def portal(self, target, address=GUEST, method="GET", **headers):
+    def portal(self, target: str, address: str = GUEST, method: str = "GET", **headers: str) -> web.Response:
         return self.ask("clic.internal", target, address, method, **{"x-clic-portal": "yes"}, **headers)
 
 
 class Systems(Case):
-    QUESTIONS = [
+    QUESTIONS = (
         *probes.EXACT,
         ("connectivitycheck.gstatic.com", "/generate_204"),
         ("clients3.google.com", "/generate_204"),
         ("captive.apple.com", "/hotspot-detect.html"),
         ("www.apple.com", "/library/test/success.html"),
-    ]
+    )
 
-    def test_before_and_after(self):
+    def test_before_and_after(self) -> None:
         for host, path in self.QUESTIONS:
             answer = self.ask(host, path)
             self.assertEqual(answer.status, 302, (host, path))
@@ -63,18 +64,18 @@ class Systems(Case):
             self.assertIn(self.ask(host, path).status, (200, 204), (host, path))
             self.assertEqual(self.ask(host, path, OTHER).status, 302, (host, path))
 
-    def test_as_systems_write_them(self):
+    def test_as_systems_write_them(self) -> None:
         self.guests.accept(GUEST)
         for host in ("CAPTIVE.apple.com", "captive.apple.com.", "captive.apple.com:80"):
             self.assertEqual(self.ask(host, "/x?y"), probes.APPLE)
         self.assertEqual(self.ask("detectportal.firefox.com", "/success.txt?ipv6").body, b"success\n")
 
-    def test_other_pages_lead_home(self):
+    def test_other_pages_lead_home(self) -> None:
         self.guests.accept(GUEST)
         for host, target in (("example.com", "/a"), ("www.msftconnecttest.com", "/redirect"), ("", "/")):
             self.assertIn(("Location", "http://clic.internal/"), self.ask(host, target).headers)
 
-    def test_with_internet_nothing_is_asked_of_anybody(self):
+    def test_with_internet_nothing_is_asked_of_anybody(self) -> None:
         self.write(self.status, '{"online": true}')
         self.assertEqual(self.ask("captive.apple.com", "/"), probes.APPLE)
         self.assertEqual(json.loads(self.portal("/captive/state").body), {"accepted": False, "online": True})
@@ -82,12 +83,12 @@ class Systems(Case):
             self.write(self.status, broken)
             self.assertEqual(self.ask("captive.apple.com", "/").status, 302, broken)
 
-    def test_the_cable_has_nothing_to_accept(self):
+    def test_the_cable_has_nothing_to_accept(self) -> None:
         answer = self.ask("box.lan", "/", CABLE, **{"x-clic-server": "192.168.1.5"})
         self.assertIn(("Location", "http://192.168.1.5/"), answer.headers)
         self.assertTrue(json.loads(self.portal("/captive/state", CABLE).body)["accepted"])
 
-    def test_only_the_portals_host_accepts(self):
+    def test_only_the_portals_host_accepts(self) -> None:
         self.assertEqual(self.ask("clic.internal", "/captive/continue", method="POST").status, 405)
         self.assertEqual(self.portal("/captive/continue").status, 303)
         self.assertFalse(json.loads(self.portal("/captive/state").body)["accepted"])
@@ -96,7 +97,7 @@ class Systems(Case):
 
 
 class Memory(Case):
-    def test_an_hour_without_a_question(self):
+    def test_an_hour_without_a_question(self) -> None:
         self.guests.accept(GUEST)
         for _ in range(5):
             self.clock.now += guests.IDLE_SECONDS - 1
@@ -104,21 +105,21 @@ class Memory(Case):
         self.clock.now += guests.IDLE_SECONDS + 1
         self.assertFalse(self.guests.accepted(GUEST))
 
-    def test_half_a_day_at_most(self):
+    def test_half_a_day_at_most(self) -> None:
         self.guests.accept(GUEST)
         while self.clock.now <= guests.LONGEST_SECONDS:
             self.assertTrue(self.guests.accepted(GUEST))
             self.clock.now += 1800
         self.assertFalse(self.guests.accepted(GUEST))
 
-    def test_an_address_with_another_device_is_another_guest(self):
+    def test_an_address_with_another_device_is_another_guest(self) -> None:
         self.guests.accept(GUEST)
         self.write(self.leases, LEASES.replace("02:00:00:00:01:00", "02:00:00:00:03:00"))
         self.assertFalse(self.guests.accepted(GUEST))
         os.unlink(self.leases)
         self.assertIsNone(guests.Leases(self.leases).hardware(GUEST))
 
-    def test_invented_addresses_fill_no_memory(self):
+    def test_invented_addresses_fill_no_memory(self) -> None:
         for number in range(guests.MOST + 50):
             self.guests.accept(f"address-{number}")
         self.assertEqual(len(self.guests._accepted), guests.MOST)
@@ -126,7 +127,7 @@ class Memory(Case):
 
 
 class Page(unittest.TestCase):
-    def test_languages(self):
+    def test_languages(self) -> None:
         for header, query, wanted in (
             ("", "", "fr"), ("en", "", "en"), ("en-GB,en;q=0.9,fr;q=0.8", "", "en"), ("de,fr;q=0.5,en;q=0.4", "", "fr"),
             ("de", "", "fr"), ("fr", "lang=en", "en"), ("en", "lang=xx", "en"), ("en;q=abc,fr;q=9,en;q=0.1", "", "en"),
@@ -134,7 +135,7 @@ class Page(unittest.TestCase):
         ):
             self.assertEqual(page.language(header, query), wanted, (header, query))
 
-    def test_both_are_whole_and_nothing_is_from_elsewhere(self):
+    def test_both_are_whole_and_nothing_is_from_elsewhere(self) -> None:
         self.assertEqual(*(set(texts) for texts in page.TEXTS.values()))
         for lang in page.TEXTS:
             for accepted in (False, True):
@@ -150,11 +151,14 @@ class Page(unittest.TestCase):
 class Socket(Case):
     """Over a real socket, with what nginx would never send, and what somebody might make it send."""
 
-    def exchange(self, *requests):
-        async def work():
+    def exchange(self, *requests: bytes) -> list[bytes]:
+        async def work() -> list[bytes]:
             path = os.path.join(self.directory.name, "socket")
-            server = await asyncio.start_unix_server(self.captive.serve, path, limit=captive.LONGEST_HEAD)
-            async with server:
+            server = web.Server(self.captive.answer)
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path)
+                listening.listen()
+                running = asyncio.create_task(server.run(listening))
                 answers = []
                 for request in requests:
                     reader, writer = await asyncio.open_unix_connection(path)
@@ -165,11 +169,14 @@ class Socket(Case):
                     except OSError:
                         answers.append(b"")
                     writer.close()
-                return answers
+                server.end()
+                await running
+            os.unlink(path)
+            return answers
 
         return asyncio.run(work())
 
-    def test_a_guest_from_the_first_question_to_the_last(self):
+    def test_a_guest_from_the_first_question_to_the_last(self) -> None:
         real = f"X-Real-IP: {GUEST}\r\n"
         question = f"GET /generate_204 HTTP/1.0\r\nHost: connectivitycheck.gstatic.com\r\n{real}\r\n".encode()
         accept = f"POST /captive/continue HTTP/1.0\r\nX-Clic-Portal: yes\r\n{real}Content-Length: 3\r\n\r\na=b".encode()
@@ -178,11 +185,11 @@ class Socket(Case):
         self.assertTrue(accepted.startswith(b"HTTP/1.0 303 See Other\r\n"), accepted)
         self.assertEqual(after, b"HTTP/1.0 204 No Content\r\nCache-Control: no-store\r\n\r\n")
 
-    def test_head_has_no_body(self):
+    def test_head_has_no_body(self) -> None:
         answer, = self.exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\nX-Real-IP: 10.42.0.17\r\n\r\n")
         self.assertTrue(answer.endswith(b"\r\n\r\n") and b"Content-Length: " in answer, answer)
 
-    def test_nonsense(self):
+    def test_nonsense(self) -> None:
         answers = self.exchange(
             b"nonsense\r\n\r\n",
             b"GET / HTTP/1.0\r\nContent-Length: -1\r\n\r\n",

@@ -5,15 +5,14 @@ import subprocess
 import tempfile
 import unittest
 
+from clic.hotspot import names
+from clic.hotspot import settings as s
 from helpers import needed
 from hotspot_settings import settings
 
-from clic.hotspot import names
-from clic.hotspot import settings as s
-
 
 class OwnNames(unittest.TestCase):
-    def read(self, **files):
+    def read(self, **files: bytes) -> tuple[list[str], str]:
         with tempfile.TemporaryDirectory() as directory:
             for name, data in files.items():
                 with open(os.path.join(directory, name), "wb") as file:
@@ -23,12 +22,12 @@ class OwnNames(unittest.TestCase):
                 found = names.own_names(settings(), "box", directory)
             return found, said.getvalue()
 
-    def test_the_box_and_what_others_add(self):
+    def test_the_box_and_what_others_add(self) -> None:
         found, said = self.read(yunohost=b"# ours\nWiki.test.\n\npad.test # pads\n")
         self.assertEqual(found, ["box.local", "clic.internal", "pad.test", "wiki.test"])
         self.assertEqual(said, "")
 
-    def test_what_is_no_name_is_left_out_and_told(self):
+    def test_what_is_no_name_is_left_out_and_told(self) -> None:
         evil = b"/etc/passwd\nx/1.2.3.4\na b\n-x.test\n" + b"a" * 300 + b"\ngood.test\n"
         found, said = self.read(evil=evil, binary=b"\xff\xfe\n")
         self.assertEqual(found, ["box.local", "clic.internal", "good.test"])
@@ -37,7 +36,7 @@ class OwnNames(unittest.TestCase):
 
 
 class Dnsmasq(unittest.TestCase):
-    def accepted(self, text):
+    def accepted(self, text: str) -> tuple[bool, str]:
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
             file.write(text)
             file.flush()
@@ -46,7 +45,7 @@ class Dnsmasq(unittest.TestCase):
             )
         return done.returncode == 0, done.stderr
 
-    def test_it_reads_what_it_is_told(self):
+    def test_it_reads_what_it_is_told(self) -> None:
         for online in (False, True):
             for address in ("10.42.0.1/16", "192.168.7.1/24"):
                 text = names.dnsmasq_conf(settings(address=address), "box", online, "/nonexistent")
@@ -54,7 +53,7 @@ class Dnsmasq(unittest.TestCase):
                 self.assertTrue(accepted, said)
         self.assertFalse(self.accepted("interfaces=x\n")[0])
 
-    def test_names_are_spoofed_only_without_internet(self):
+    def test_names_are_spoofed_only_without_internet(self) -> None:
         offline = names.dnsmasq_conf(settings(), "box", False, "/nonexistent")
         online = names.dnsmasq_conf(settings(), "box", True, "/nonexistent")
         self.assertIn(f"address=/#/{s.SPOOFED}", offline)
@@ -63,7 +62,7 @@ class Dnsmasq(unittest.TestCase):
         self.assertIn("resolv-file=", online)
         self.assertNotIn("131.107", online)
 
-    def test_the_servers_of_the_box(self):
+    def test_the_servers_of_the_box(self) -> None:
         with tempfile.TemporaryDirectory() as root:
             used, real = os.path.join(root, "etc/resolv.conf"), os.path.join(root, "run/systemd/resolve/resolv.conf")
             for path in (used, real):

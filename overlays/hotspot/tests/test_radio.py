@@ -5,12 +5,12 @@ import subprocess
 import tempfile
 import time
 import unittest
-
-from helpers import needed
-from hotspot_settings import settings
+from typing import Any
 
 from clic.hotspot import radio
 from clic.hotspot.access_point import AccessPoint
+from helpers import needed
+from hotspot_settings import settings
 
 PHY = """\
 Wiphy phy0
@@ -46,52 +46,52 @@ Wiphy phy0
 
 
 class Parse(unittest.TestCase):
-    def test_a_radio_of_two_bands(self):
+    def test_a_radio_of_two_bands(self) -> None:
         found = radio.parse("phy0", "wlan0", PHY)
         self.assertTrue(found.can_ap and found.vht and found.sae)
         self.assertEqual(found.channels, (("2.4", 1), ("2.4", 6), ("2.4", 11), ("5", 36)))
         self.assertEqual(sorted(found.ht), ["2.4", "5"])
 
-    def test_a_station_only(self):
+    def test_a_station_only(self) -> None:
         found = radio.parse("phy0", "wlan0", PHY.replace("\t\t * AP\n", ""))
         self.assertFalse(found.can_ap)
 
-    def test_one_that_vanished(self):
+    def test_one_that_vanished(self) -> None:
         found = radio.parse("phy0", "wlan0", "")
         self.assertFalse(found.can_ap)
         self.assertEqual(found.channels, ())
 
-    def test_heard(self):
+    def test_heard(self) -> None:
         text = "BSS 02:00(on wlan0)\n\tfreq: 2412\nBSS 04:00\n\tfreq: 2437.0\n\tfreq: 5180\n\tfreq: 60480\n"
         self.assertEqual(radio.heard(text), {("2.4", 1): 1, ("2.4", 6): 1, ("5", 36): 1})
 
 
 class Attempts(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.radio = radio.parse("phy0", "wlan0", PHY)
 
-    def order(self, around=None, **changes):
+    def order(self, around: dict[radio.Channel, int] | None = None, **changes: Any) -> list[radio.Channel]:
         return radio.attempts(self.radio, settings(**changes), collections.Counter(around or {}))
 
-    def test_automatic(self):
+    def test_automatic(self) -> None:
         self.assertEqual(self.order(), [("2.4", 1), ("2.4", 6), ("2.4", 11), ("5", 36)])
 
-    def test_the_quietest_is_first_and_neighbours_overlap(self):
+    def test_the_quietest_is_first_and_neighbours_overlap(self) -> None:
         around = {("2.4", 1): 3, ("2.4", 8): 2}
         self.assertEqual(self.order(around)[:3], [("2.4", 6), ("2.4", 11), ("2.4", 1)])
 
-    def test_a_fixed_channel_has_others_behind_it(self):
+    def test_a_fixed_channel_has_others_behind_it(self) -> None:
         self.assertEqual(self.order(channel=11), [("2.4", 11), ("2.4", 1), ("2.4", 6), ("5", 36)])
         self.assertEqual(self.order(channel=48)[0], ("5", 48))
 
-    def test_a_band_that_does_not_work_falls_back(self):
+    def test_a_band_that_does_not_work_falls_back(self) -> None:
         self.assertEqual(self.order(band="5")[:2], [("5", 36), ("2.4", 1)])
 
 
 class Hostapd(unittest.TestCase):
     """The real hostapd reads what it is told."""
 
-    def said(self, text):
+    def said(self, text: str) -> str:
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "hostapd.conf")
             with open(path, "w", encoding="utf-8") as file:
@@ -99,7 +99,7 @@ class Hostapd(unittest.TestCase):
             done = subprocess.run([needed("hostapd"), path], capture_output=True, text=True, timeout=20)
         return done.stdout + done.stderr
 
-    def test_every_variant_is_understood(self):
+    def test_every_variant_is_understood(self) -> None:
         # There is no such radio, so it ends, but only after it has understood everything.
         radios = [
             radio.Radio("phy9", "clicnone0", True, (), ("2.4", "5"), True, True),
@@ -116,10 +116,10 @@ class Hostapd(unittest.TestCase):
             self.assertNotRegex(said, r"Line \d+|errors found", text)
             self.assertIn("nl80211", said)
 
-    def test_a_mistake_would_be_seen(self):
+    def test_a_mistake_would_be_seen(self) -> None:
         self.assertRegex(self.said("interface=x\ndriver=nl80211\nsssid=x\n"), "Line 3")
 
-    def test_no_name_gets_out_of_its_line(self):
+    def test_no_name_gets_out_of_its_line(self) -> None:
         text = radio.hostapd_conf(
             radio.Radio("phy9", "clicnone0"), settings(), "x\nchannel=1", "2.4", 6, "/nonexistent"
         )
@@ -129,14 +129,14 @@ class Hostapd(unittest.TestCase):
 class Running(unittest.TestCase):
     """A real hostapd with its driver that does nothing."""
 
-    def start(self, directory, text):
+    def start(self, directory: str, text: str) -> AccessPoint:
         path = os.path.join(directory, "hostapd.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         needed("hostapd")
         return AccessPoint(path, "lo", directory)
 
-    def test_start_ask_and_stop(self):
+    def test_start_ask_and_stop(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             point = self.start(directory, f"interface=lo\ndriver=none\nctrl_interface={directory}\nssid=x\n")
             try:
@@ -148,7 +148,7 @@ class Running(unittest.TestCase):
             self.assertFalse(point.alive())
             self.assertIsNone(AccessPoint.clients(point))
 
-    def test_one_that_fails_says_why_and_soon(self):
+    def test_one_that_fails_says_why_and_soon(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             point = self.start(directory, "interface=clicnone0\ndriver=nl80211\nssid=x\nhw_mode=g\nchannel=1\n")
             begun = time.monotonic()
@@ -159,7 +159,7 @@ class Running(unittest.TestCase):
             self.assertLess(time.monotonic() - begun, 10)
             self.assertIn("nl80211", point.last)
 
-    def test_giving_up_is_possible(self):
+    def test_giving_up_is_possible(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             point = self.start(directory, "interface=lo\ndriver=none\nssid=x\n")
             try:

@@ -5,14 +5,14 @@ import tempfile
 import time
 import unittest
 
-from hotspot_settings import settings
-
+from clic import status as box
 from clic.hotspot import settings as s
 from clic.hotspot import status
+from hotspot_settings import settings
 
 
 class Load(unittest.TestCase):
-    def test_file_and_passphrase(self):
+    def test_file_and_passphrase(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             path, secret = os.path.join(directory, "hotspot.toml"), os.path.join(directory, "passphrase")
             values = vars(settings(ssid='L"atelier\\ é')) | {"passphrase": None}
@@ -28,7 +28,7 @@ class Load(unittest.TestCase):
 
 
 class Derived(unittest.TestCase):
-    def test_the_suffix_is_of_the_device_and_stays(self):
+    def test_the_suffix_is_of_the_device_and_stays(self) -> None:
         one, two = "0" * 32 + "\n", "1" * 32 + "\n"
         name = settings().full_ssid(one)
         self.assertRegex(name, r"\ACLIC-[0-9A-F]{4}\Z")
@@ -36,13 +36,13 @@ class Derived(unittest.TestCase):
         self.assertNotEqual(name, settings().full_ssid(two))
         self.assertEqual(settings(ssid_suffix=False).full_ssid(one), "CLIC")
 
-    def test_addresses_for_guests(self):
+    def test_addresses_for_guests(self) -> None:
         self.assertEqual(settings().dhcp_range, ("10.42.0.10", "10.42.255.254"))
         self.assertEqual(settings(address="192.168.7.254/24").dhcp_range, ("192.168.7.10", "192.168.7.254"))
 
 
 class Whole(unittest.TestCase):
-    def test_replaced_at_once_with_the_mode_asked_for(self):
+    def test_replaced_at_once_with_the_mode_asked_for(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "x")
             for mask, mode in ((0o077, 0o644), (0, 0o600)):
@@ -59,7 +59,7 @@ class Whole(unittest.TestCase):
 
 
 class Status(unittest.TestCase):
-    def test_a_clock_is_believed_with_a_reason(self):
+    def test_a_clock_is_believed_with_a_reason(self) -> None:
         with tempfile.TemporaryDirectory() as root:
             for path, text in (("etc/clic/hotspot.toml", ""), ("sys/class/rtc/rtc0/since_epoch", "0\n")):
                 os.makedirs(os.path.dirname(os.path.join(root, path)))
@@ -67,10 +67,10 @@ class Status(unittest.TestCase):
                     file.write(text)
             clock, now = os.path.join(root, "sys/class/rtc/rtc0/since_epoch"), time.time()
 
-            def believed(kept):
+            def believed(kept: int) -> bool:
                 with open(clock, "w", encoding="ascii") as file:
                     file.write(f"{kept}\n")
-                return status.clock_set(now, root)
+                return box.clock_set(now, "etc/clic/hotspot.toml", root)
 
             # Seconds since 1970 of a clock without a battery, then of one that kept the time.
             self.assertFalse(believed(3600))
@@ -78,12 +78,12 @@ class Status(unittest.TestCase):
             # A clock that nobody took the time from.
             self.assertFalse(believed(int(now) + 10**7))
             os.unlink(clock)
-            self.assertFalse(status.clock_set(now, root))
+            self.assertFalse(box.clock_set(now, "etc/clic/hotspot.toml", root))
             os.makedirs(os.path.join(root, "run/systemd/timesync"))
             with open(os.path.join(root, "run/systemd/timesync/synchronized"), "w", encoding="ascii"):
-                self.assertTrue(status.clock_set(now, root))
+                self.assertTrue(box.clock_set(now, "etc/clic/hotspot.toml", root))
 
-    def test_what_is_reported(self):
+    def test_what_is_reported(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "status.json")
             status.write(status.collect({"state": "on"}, True), path)

@@ -7,32 +7,35 @@ import tempfile
 import threading
 import time
 import unittest
+from collections.abc import Iterator
+from typing import Any, NoReturn
 from unittest import mock
-
-from helpers import needed
-from hotspot_settings import settings
 
 from clic.hotspot import radio, supervisor
 from clic.hotspot.access_point import AccessPoint
+from helpers import needed
+from hotspot_settings import settings
 
 CHANNELS = (("2.4", 1), ("2.4", 6), ("2.4", 11))
 
 
 class Supervised(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         needed("hostapd")
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
         # What there is: pairs of wiphy and interface, whether they can be an access point, and which channels work.
         self.there, self.can_ap, self.working = [("phy0", "lo")], True, {1, 6, 11}
-        self.points, self.states = [], []
+        self.points: list[AccessPoint] = []
+        self.states: list[dict[str, Any]] = []
         replace = {
             "clic.hotspot.supervisor.CONTROL": self.directory,
             "clic.hotspot.supervisor.CONFIGURATION": os.path.join(self.directory, "hostapd.conf"),
             "clic.hotspot.supervisor.isolate": lambda *_: None,
             "clic.hotspot.supervisor.AccessPoint": self.point,
             "clic.hotspot.supervisor.LOOK": 0.2,
+            "clic.hotspot.supervisor.Supervisor.tell_names": lambda _self, _online: None,
             "clic.hotspot.supervisor.pauses": lambda: iter([0.1] * 100),
             "clic.hotspot.supervisor.status.write": lambda report: self.states.append(report["hotspot"]),
             "clic.hotspot.supervisor.radio.interfaces": lambda: self.there,
@@ -47,21 +50,22 @@ class Supervised(unittest.TestCase):
             patch.start()
             self.addCleanup(patch.stop)
         self.supervisor = supervisor.Supervisor(settings(), "0" * 32)
-        self.supervisor.tell_names = lambda online: None
         self.supervisor.stopping = Soon()
 
-    def configuration(self, found, _settings, _ssid, _band, channel, control):
+    def configuration(
+        self, found: radio.Radio, _settings: object, _ssid: object, _band: object, channel: int, control: str
+    ) -> str:
         driver = "none" if channel in self.working else "nl80211"
         lines = [f"interface={found.interface}", f"driver={driver}", f"ctrl_interface={control}", "ssid=x", "hw_mode=g",
                  f"channel={channel}", ""]
         return "\n".join(lines)
 
-    def point(self, *words):
+    def point(self, *words: str) -> AccessPoint:
         self.points.append(AccessPoint(*words))
         return self.points[-1]
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self) -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()):
             thread = threading.Thread(target=self.supervisor.forever)
             thread.start()
@@ -73,28 +77,28 @@ class Supervised(unittest.TestCase):
         self.assertFalse(thread.is_alive())
         self.assertFalse([point for point in self.points if point.alive()], "a hostapd was left behind")
 
-    def wait_for(self, state, **more):
+    def wait_for(self, state: str, **more: object) -> dict[str, Any]:
         end = time.monotonic() + 15
         while time.monotonic() < end:
             now = self.supervisor.hotspot
             if now["state"] == state and all(now[key] == value for key, value in more.items()):
                 return now
             time.sleep(0.02)
-        self.fail(f"never {state} {more}: {self.supervisor.hotspot}")
+        raise AssertionError(f"never {state} {more}: {self.supervisor.hotspot}")
 
-    def test_on_and_off(self):
+    def test_on_and_off(self) -> None:
         with self.running():
             now = self.wait_for("on", channel=1, band="2.4", interface="lo", clients=0)
             self.assertEqual(now["security"], "open")
         self.assertEqual(self.states[-1]["state"], "on")
 
-    def test_a_channel_that_does_not_work_is_followed_by_the_next(self):
+    def test_a_channel_that_does_not_work_is_followed_by_the_next(self) -> None:
         self.working = {11}
         with self.running():
             self.wait_for("on", channel=11)
         self.assertEqual(len(self.points), 3)
 
-    def test_no_channel_works_until_one_does(self):
+    def test_no_channel_works_until_one_does(self) -> None:
         self.working = set()
         with self.running():
             now = self.wait_for("failed")
@@ -103,7 +107,7 @@ class Supervised(unittest.TestCase):
             self.working = {6}
             self.wait_for("on", channel=6)
 
-    def test_a_radio_that_comes_late_and_goes(self):
+    def test_a_radio_that_comes_late_and_goes(self) -> None:
         self.there = []
         with self.running():
             self.wait_for("no-radio")
@@ -116,7 +120,7 @@ class Supervised(unittest.TestCase):
             self.there = [("phy0", "lo")]
             self.wait_for("on")
 
-    def test_a_radio_that_can_not(self):
+    def test_a_radio_that_can_not(self) -> None:
         self.can_ap = False
         with self.running():
             self.assertIn("lo can't be an access point", self.wait_for("unable")["why"])
@@ -124,7 +128,7 @@ class Supervised(unittest.TestCase):
             self.can_ap, self.there = True, [("phy1", "lo")]
             self.wait_for("on")
 
-    def test_hostapd_that_dies_is_started_again(self):
+    def test_hostapd_that_dies_is_started_again(self) -> None:
         with self.running():
             self.wait_for("on")
             self.points[-1]._process.kill()
@@ -132,7 +136,7 @@ class Supervised(unittest.TestCase):
             self.wait_for("on")
         self.assertEqual(len(self.points), 2)
 
-    def test_hostapd_that_switches_itself_off_is_started_again(self):
+    def test_hostapd_that_switches_itself_off_is_started_again(self) -> None:
         with self.running():
             self.wait_for("on")
             self.assertEqual(self.points[-1].ask("DISABLE"), "OK\n")
@@ -140,8 +144,8 @@ class Supervised(unittest.TestCase):
             self.wait_for("on")
         self.assertEqual(len(self.points), 2)
 
-    def test_a_disk_that_is_full_stops_nothing(self):
-        def full(_):
+    def test_a_disk_that_is_full_stops_nothing(self) -> None:
+        def full(_: object) -> NoReturn:
             raise OSError(28, "No space left on device")
 
         with mock.patch("clic.hotspot.supervisor.status.write", full), self.running():
@@ -151,8 +155,8 @@ class Supervised(unittest.TestCase):
 class Soon(threading.Event):
     """Waits for less than it is asked to, so that a test is quick."""
 
-    def wait(self, timeout=None):
-        return super().wait(min(timeout, 0.05))
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(0.05 if timeout is None else min(timeout, 0.05))
 
 
 if __name__ == "__main__":

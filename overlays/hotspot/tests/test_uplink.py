@@ -20,7 +20,7 @@ ANSWERS = {
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
+    def do_GET(self) -> None:
         code, body, headers = ANSWERS[self.path]
         self.send_response(code)
         for name, value in headers.items():
@@ -30,18 +30,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
 class Routes(unittest.TestCase):
-    def has(self, *lines):
+    def has(self, *lines: str) -> bool:
         with tempfile.NamedTemporaryFile("w") as file:
             file.write(HEAD + "".join(f"{line}\n" for line in lines))
             file.flush()
             return uplink.has_default_route(file.name)
 
-    def test_only_a_way_out_counts(self):
+    def test_only_a_way_out_counts(self) -> None:
         way = "{}\t00000000\t0202000A\t{}\t0\t0\t100\t00000000\t0\t0\t0"
         self.assertTrue(self.has(way.format("eth0", "0003")))
         self.assertFalse(self.has(way.format("eth0", "0002")))
@@ -52,7 +52,7 @@ class Routes(unittest.TestCase):
 
 
 class Answers(unittest.TestCase):
-    def test_only_the_page_itself_counts(self):
+    def test_only_the_page_itself_counts(self) -> None:
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             base = f"http://127.0.0.1:{server.server_port}"
@@ -60,7 +60,7 @@ class Answers(unittest.TestCase):
             server.shutdown()
         self.assertEqual([path for path, yes in found.items() if yes], ["/online", "/204"])
 
-    def test_nobody_and_somebody_silent(self):
+    def test_nobody_and_somebody_silent(self) -> None:
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
             port = silent.getsockname()[1]
             begun = time.monotonic()
@@ -71,21 +71,21 @@ class Answers(unittest.TestCase):
 
 
 class Watch(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.route, self.answer, self.asked = True, True, 0
         self.uplink = uplink.Uplink("http://x/", lambda: self.route, self.ask)
 
-    def ask(self, _):
+    def ask(self, _: str) -> bool:
         self.asked += 1
         return self.answer
 
-    def test_asked_once_a_minute(self):
+    def test_asked_once_a_minute(self) -> None:
         for now in range(0, 121, 3):
             self.uplink.look(now)
         self.assertTrue(self.uplink.present)
         self.assertEqual(self.asked, 3)
 
-    def test_one_failure_is_none_two_are(self):
+    def test_one_failure_is_none_two_are(self) -> None:
         self.uplink.look(0)
         self.answer = False
         self.uplink.look(60)
@@ -96,7 +96,7 @@ class Watch(unittest.TestCase):
         self.uplink.look(75)
         self.assertTrue(self.uplink.present)
 
-    def test_without_a_route_at_once_and_without_a_question(self):
+    def test_without_a_route_at_once_and_without_a_question(self) -> None:
         self.uplink.look(0)
         self.route = False
         self.uplink.look(1)
@@ -106,7 +106,7 @@ class Watch(unittest.TestCase):
         self.assertTrue(self.uplink.present)
         self.assertEqual(self.asked, 2)
 
-    def test_without_a_page_a_route_is_enough(self):
+    def test_without_a_page_a_route_is_enough(self) -> None:
         link = uplink.Uplink("", lambda: True, self.ask)
         link.look(0)
         self.assertTrue(link.present)

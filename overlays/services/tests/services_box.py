@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 from clic import disk
@@ -126,15 +128,15 @@ root = "/srv/books"
 
 
 class Box:
-    def __init__(self, **services):
+    def __init__(self, **services: str) -> None:
         self.path = tempfile.mkdtemp(prefix="clic-test-")
         self.root = disk.Root(self.path)
         self.bin = os.path.join(self.path, "bin")
         for name, body in (("systemctl", SYSTEMCTL), ("yunohost", YUNOHOST), ("nginx", NGINX), ("dpkg-query", DPKG)):
             self.write(f"/bin/{name}", FAKE.replace("{name}", name).replace("{body}", body))
             os.chmod(self.root.at(f"/bin/{name}"), stat.S_IRWXU)
-        self.set(calls=[], cut=0, after=False, fail=[], broken=[], flappy=[], dead="inactive", enabled=[], active=[], tiles=[], allowed={},
-                 units=["pads.service", "pads-db.service", "wiki.service"], packages=["wiki"])
+        self.set(calls=[], cut=0, after=False, fail=[], broken=[], flappy=[], dead="inactive", enabled=[], active=[], tiles=[],
+                 allowed={}, units=["pads.service", "pads-db.service", "wiki.service"], packages=["wiki"])
         self.write("/proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 1000000 kB\n")
         self.write("/etc/yunohost/installed", "")
         self.write("/etc/yunohost/apps/etherpad/settings.yml", "")
@@ -142,56 +144,56 @@ class Box:
         for name, text in services.items():
             self.write(f"/usr/share/clic/services.d/{name}.toml", text)
 
-    def set(self, **more):
+    def set(self, **more: Any) -> None:
         path = os.path.join(self.path, "fake.json")
         state = self.fake() if os.path.exists(path) else {}
         self.write("/fake.json", json.dumps(state | more))
 
-    def fake(self):
+    def fake(self) -> Any:
         with open(os.path.join(self.path, "fake.json"), encoding="utf-8") as file:
             return json.load(file)
 
-    def write(self, path, text):
+    def write(self, path: str, text: str) -> None:
         place = self.root.at(path)
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(place, "w", encoding="utf-8") as file:
             file.write(text)
 
-    def read(self, path):
+    def read(self, path: str) -> str:
         return self.root.read(path).decode()
 
     @property
-    def environment(self):
+    def environment(self) -> dict[str, str]:
         return {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "CLIC_TEST": self.path, "LC_ALL": "C.UTF-8"}
 
-    def run(self, *words, locale="C.UTF-8"):
+    def run(self, *words: str, locale: str = "C.UTF-8") -> subprocess.CompletedProcess[str]:
         return subprocess.run([*MAIN, "--root", self.path, *words], capture_output=True, text=True,
                               env=self.environment | {"LC_ALL": locale})
 
-    def json(self, *words):
+    def json(self, *words: str) -> tuple[int, dict[str, Any]]:
         done = self.run(*words, "--json")
         return done.returncode, json.loads(done.stdout)
 
     @contextlib.contextmanager
-    def here(self):
+    def here(self) -> Iterator[Store]:
         """With the fakes for the programs of this process."""
         with mock.patch.dict(os.environ, self.environment):
             yield Store(self.root, definitions.load_all(self.root)[0])
 
-    def tiles(self):
+    def tiles(self) -> list[str]:
         return [tile["name"] for tile in json.loads(self.read("/var/lib/clic/services/portal.json"))["services"]]
 
-    def parts(self):
+    def parts(self) -> list[str]:
         path = self.root.at("/etc/nginx/clic.d/services")
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
 
-    def state_files(self):
+    def state_files(self) -> list[str]:
         path = self.root.at("/var/lib/clic/services")
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
 
 
 @contextlib.contextmanager
-def box(**services):
+def box(**services: str) -> Iterator[Box]:
     made = Box(**services)
     try:
         yield made

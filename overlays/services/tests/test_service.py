@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import string
@@ -6,20 +5,21 @@ import subprocess
 import tempfile
 import time
 import unittest
+from typing import Any
 from unittest import mock
 
-from services_box import BOOKS, MAIN, PADS, WIKI, box
-
 from clic.services import change, machine, needs, words
+from services_box import BOOKS, MAIN, PADS, WIKI, Box, box
 
 BIG = 1 << 50
 
 
 class Switching(unittest.TestCase):
-    def test_a_yunohost_app(self):
+    def test_a_yunohost_app(self) -> None:
         with box(pads=PADS) as b:
             done = b.run("enable", "pads")
-            self.assertEqual((done.returncode, done.stdout), (0, "Notepads is on: https://pads.clic.internal/pads/\n"), done.stderr)
+            said = "Notepads is on: https://pads.clic.internal/pads/\n"
+            self.assertEqual((done.returncode, done.stdout), (0, said), done.stderr)
             self.assertEqual(b.fake()["calls"], [
                 "systemctl enable --now pads.service pads-db.service",
                 "yunohost user permission update etherpad.main --show_tile True",
@@ -33,7 +33,7 @@ class Switching(unittest.TestCase):
             self.assertEqual(fake["allowed"], {"etherpad.main": ["all_users"]})
             self.assertEqual(b.tiles(), [])
 
-    def test_a_debian_service_has_its_place_in_nginx(self):
+    def test_a_debian_service_has_its_place_in_nginx(self) -> None:
         with box(wiki=WIKI, books=BOOKS) as b:
             self.assertEqual(b.run("enable", "wiki").returncode, 0)
             self.assertEqual(b.fake()["calls"], [
@@ -47,7 +47,7 @@ class Switching(unittest.TestCase):
             b.run("disable", "books")
             self.assertEqual(b.tiles(), [])
 
-    def test_twice_is_fine_and_said(self):
+    def test_twice_is_fine_and_said(self) -> None:
         with box(pads=PADS) as b:
             b.run("enable", "pads")
             calls = b.fake()["calls"]
@@ -58,7 +58,7 @@ class Switching(unittest.TestCase):
             self.assertEqual(b.run("disable", "pads").returncode, 0)
             self.assertIn("was off already", b.run("disable", "pads").stdout)
 
-    def test_what_is_on_but_does_not_run_is_started_again(self):
+    def test_what_is_on_but_does_not_run_is_started_again(self) -> None:
         with box(pads=PADS) as b:
             b.run("enable", "pads")
             b.set(active=["pads-db.service"])
@@ -68,7 +68,7 @@ class Switching(unittest.TestCase):
             self.assertIn("switched on again", done.stdout)
             self.assertIn("pads.service", b.fake()["active"])
 
-    def test_the_first_boot_writes_what_came_switched_on(self):
+    def test_the_first_boot_writes_what_came_switched_on(self) -> None:
         with box(pads=PADS, books=BOOKS) as b:
             b.write("/etc/nginx/clic.d/services/wiki.conf", "")
             self.assertEqual(b.run("write-first").returncode, 0)
@@ -82,7 +82,7 @@ class Switching(unittest.TestCase):
 class Reloading(unittest.TestCase):
     """nginx answers as before for a while after it was told: whoever is told "on" must find it on."""
 
-    def proc(self, directory, **titles):
+    def proc(self, directory: str, **titles: str) -> None:
         os.makedirs(f"{directory}/7/task/7", exist_ok=True)
         with open(f"{directory}/7/task/7/children", "w", encoding="ascii") as file:
             file.write(" ".join(titles).replace("p", "") + " 99 ")
@@ -91,7 +91,7 @@ class Reloading(unittest.TestCase):
             with open(f"{directory}/{name[1:]}/cmdline", "w", encoding="ascii") as file:
                 file.write(f"nginx: {title}\0")
 
-    def test_workers_are_those_that_take_requests(self):
+    def test_workers_are_those_that_take_requests(self) -> None:
         with tempfile.TemporaryDirectory() as directory, \
                 mock.patch.object(machine, "_show", lambda *_: {"MainPID": "7"}):
             self.proc(directory, p8="worker process", p9="worker process", p10="cache manager process")
@@ -101,7 +101,7 @@ class Reloading(unittest.TestCase):
         with mock.patch.object(machine, "_show", lambda *_: {"MainPID": "0"}):
             self.assertEqual(machine._workers(), set())
 
-    def test_it_waits_for_the_old_ones(self):
+    def test_it_waits_for_the_old_ones(self) -> None:
         seen = [{"8"}, {"8"}, {"8", "9"}, {"9"}]
         with mock.patch.object(machine, "run"), mock.patch.object(machine, "_workers", lambda: seen.pop(0)):
             machine.reload_nginx()
@@ -112,7 +112,7 @@ class Reloading(unittest.TestCase):
 
 
 class Failing(unittest.TestCase):
-    def as_before(self, b):
+    def as_before(self, b: Box) -> None:
         fake = b.fake()
         self.assertEqual((fake["enabled"], fake["active"], fake["tiles"], b.parts()), ([], [], [], []))
         self.assertEqual(fake["allowed"].get("etherpad.main", ["all_users"]), ["all_users"])
@@ -120,7 +120,7 @@ class Failing(unittest.TestCase):
         if "portal.json" in b.state_files():
             self.assertEqual(b.tiles(), [])
 
-    def test_everything_is_undone(self):
+    def test_everything_is_undone(self) -> None:
         for fails in ("enable --now", "--show_tile True", "permission add"):
             with self.subTest(fails), box(pads=PADS) as b:
                 b.set(fail=[fails])
@@ -130,7 +130,7 @@ class Failing(unittest.TestCase):
                 self.assertIn(f"no luck with {fails}", done.stderr)
                 self.as_before(b)
 
-    def test_what_nginx_does_not_take_is_taken_away(self):
+    def test_what_nginx_does_not_take_is_taken_away(self) -> None:
         with box(wiki=WIKI.replace("location", "nonsense")) as b:
             done = b.run("enable", "wiki")
             self.assertEqual(done.returncode, 1)
@@ -139,7 +139,7 @@ class Failing(unittest.TestCase):
             self.assertEqual(b.fake()["calls"][-3:], [
                 "nginx -t", "systemctl try-reload-or-restart nginx.service", "systemctl disable --now wiki.service"])
 
-    def test_a_service_that_does_not_come_up(self):
+    def test_a_service_that_does_not_come_up(self) -> None:
         with box(pads=PADS) as b:
             b.set(broken=["pads.service"], dead="failed")
             done = b.run("enable", "pads")
@@ -153,19 +153,19 @@ class Failing(unittest.TestCase):
             self.assertIn("pads.service is not active after 1 s", b.run("enable", "pads").stderr)
             self.as_before(b)
 
-    def test_a_program_that_ends_a_moment_later(self):
+    def test_a_program_that_ends_a_moment_later(self) -> None:
         with box(pads=PADS) as b:
             b.set(flappy=["pads.service"])
             self.assertIn("pads.service did not start", b.run("enable", "pads").stderr)
             self.as_before(b)
 
-    def test_a_port_on_which_nobody_listens(self):
+    def test_a_port_on_which_nobody_listens(self) -> None:
         wiki = WIKI.replace('text = "location /wiki/ { return 204; }"', "port = 1")
         with box(wiki="start-seconds = 1\n" + wiki) as b:
             self.assertIn("nothing listens on port 1 after 1 s", b.run("enable", "wiki").stderr)
             self.as_before(b)
 
-    def test_undoing_that_fails_is_tried_again(self):
+    def test_undoing_that_fails_is_tried_again(self) -> None:
         with box(pads=PADS) as b:
             b.set(fail=["permission add", "disable --now"])
             done = b.run("enable", "pads")
@@ -179,7 +179,7 @@ class Failing(unittest.TestCase):
             self.assertIn("has ended now: dormant", done.stdout)
             self.as_before(b)
 
-    def test_somebody_stops_it(self):
+    def test_somebody_stops_it(self) -> None:
         with box(pads=PADS) as b:
             b.set(broken=["pads.service"])
             process = subprocess.Popen([*MAIN, "--root", b.path, "enable", "pads"], env=b.environment,
@@ -196,7 +196,7 @@ class Failing(unittest.TestCase):
 class Refusing(unittest.TestCase):
     """Before anything is changed, and in numbers."""
 
-    def refused(self, b, name="pads"):
+    def refused(self, b: Box, name: str = "pads") -> dict[str, dict[str, Any]]:
         before = b.state_files()
         code, answer = b.json("enable", name)
         self.assertEqual((code, answer["ok"], answer["changed"], answer["state"]), (1, False, False, "dormant"))
@@ -205,7 +205,7 @@ class Refusing(unittest.TestCase):
         self.assertIn("nothing was changed", answer["text"])
         return {problem["code"]: problem for problem in answer["problems"]}
 
-    def test_disk_and_memory(self):
+    def test_disk_and_memory(self) -> None:
         with box(pads=PADS.replace("disk = 1048576", f"disk = {BIG}")) as b:
             b.write("/proc/meminfo", "MemAvailable: 51200 kB\n")
             found = self.refused(b)
@@ -217,12 +217,12 @@ class Refusing(unittest.TestCase):
             self.assertIn("Pads n’a pas été mis en marche, et rien n’a été changé :", said)
             self.assertIn("il faut 132 Mio de mémoire libre, il y en a 50 Mio", said)
 
-    def test_what_takes_the_memory_is_named(self):
+    def test_what_takes_the_memory_is_named(self) -> None:
         with box(pads=PADS, other=PADS.replace("dormant", "enabled").replace("/pads", "/other")) as b:
             b.write("/proc/meminfo", "MemAvailable: 51200 kB\n")
             self.assertIn("on are: other (100 MiB)", self.refused(b)["memory-short"]["text"])
 
-    def test_a_full_disk_is_refused_before_anything_is_changed(self):
+    def test_a_full_disk_is_refused_before_anything_is_changed(self) -> None:
         full = os.statvfs_result((4096, 4096, 1000, 0, 0, 100, 100, 100, 0, 255))
         names = os.statvfs_result((4096, 4096, 10**9, 10**9, 10**9, 100, 0, 0, 0, 255))
         for info in (full, names):
@@ -232,7 +232,7 @@ class Refusing(unittest.TestCase):
                 self.assertEqual([problem["code"] for problem in caught.exception.problems], ["disk-full"])
                 self.assertEqual((b.state_files(), b.fake()["calls"]), ([], []))
 
-    def test_what_is_missing(self):
+    def test_what_is_missing(self) -> None:
         with box(wiki=WIKI, pads=PADS) as b:
             b.set(packages=[], units=[])
             found = self.refused(b, "wiki")
@@ -245,7 +245,7 @@ class Refusing(unittest.TestCase):
             os.unlink(b.root.at("/etc/yunohost/installed"))
             self.assertIn("no-yunohost", self.refused(b))
 
-    def test_other_services(self):
+    def test_other_services(self) -> None:
         other = BOOKS.replace('"/books"', '"/wiki"')
         with box(wiki='needs = ["pads"]\nconflicts = ["loud"]\n' + WIKI, pads=PADS, books=other,
                  loud=BOOKS.replace("/books", "/loud")) as b:
@@ -261,7 +261,7 @@ class Refusing(unittest.TestCase):
             self.assertEqual(code, 1)
             self.assertEqual(answer["problems"][0]["text"], "Wiki needs it: clic-service disable wiki")
 
-    def test_requests_that_are_wrong(self):
+    def test_requests_that_are_wrong(self) -> None:
         with box(pads=PADS) as b:
             for asked, said in (
                 (["enable", "pad"], "there is no service `pad` in this box; is `pads` meant?"),
@@ -277,7 +277,7 @@ class Refusing(unittest.TestCase):
 
 
 class Telling(unittest.TestCase):
-    def test_lists(self):
+    def test_lists(self) -> None:
         with box(pads=PADS, books=BOOKS) as b:
             code, answer = b.json("list")
             self.assertEqual([(s["name"], s["state"], s["shipped"]) for s in answer["services"]],
@@ -290,9 +290,9 @@ class Telling(unittest.TestCase):
                                                 "enabled": "disabled"})
             self.assertEqual((answer["memory_free"], answer["unfinished"]), (1000000 * 1024, None))
             self.assertIn("en sommeil", b.run("list", locale="fr_FR.UTF-8").stdout)
-            self.assertEqual(json.loads(b.run("list", "--json").stdout)["services"][1]["title"], {"fr": "Pads", "en": "Notepads"})
+            self.assertEqual(b.json("list")[1]["services"][1]["title"], {"fr": "Pads", "en": "Notepads"})
 
-    def test_a_file_that_is_wrong_is_told_and_left_out(self):
+    def test_a_file_that_is_wrong_is_told_and_left_out(self) -> None:
         for text, said in (
             (PADS.replace("ram =", "rma ="), "unknown key rma, ram is meant?"),
             (PADS.replace("dormant", "asleep"), "state asleep is none of enabled, dormant"),
@@ -310,11 +310,12 @@ class Telling(unittest.TestCase):
                 self.assertIn(said, done.stderr)
                 self.assertIn("books", done.stdout)
 
-    def test_both_languages_say_everything(self):
+    def test_both_languages_say_everything(self) -> None:
         for key, texts in words.TEXTS.items():
             self.assertEqual(len(texts), 2, key)
             fields = [set(string.Formatter().parse(text)) for text in texts]
-            self.assertEqual(*[{field for _, field, _, _ in parsed if field} for parsed in fields], key)
+            french, english = ({field for _, field, _, _ in parsed if field} for parsed in fields)
+            self.assertEqual(french, english, key)
         with mock.patch.dict(os.environ, {"LC_ALL": "fr_FR.UTF-8"}):
             self.assertEqual((words.size(1536), words.size(0), words.size(50 << 20)), ("1,5 Kio", "0 o", "50 Mio"))
 

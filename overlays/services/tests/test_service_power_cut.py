@@ -2,16 +2,17 @@
 started. At the next boot, `clic-service recover` ends it, one way or the other, and nothing is half."""
 
 import unittest
-
-from power import Power
-from services_box import BOOKS, PADS, WIKI, box
+from typing import Any
+from unittest import mock
 
 from clic.services import change
 from clic.services.machine import Failed
+from power import Power
+from services_box import BOOKS, PADS, WIKI, Box, box
 
 
 class PowerCut(unittest.TestCase):
-    def whole(self, b, name):
+    def whole(self, b: Box, name: str) -> bool:
         """On in every way, or off in every way."""
         # A temporary name that nobody reads can be left; the next write takes it away.
         files = {file for file in b.state_files() if not file.endswith(".clic-new")}
@@ -31,13 +32,13 @@ class PowerCut(unittest.TestCase):
         self.assertIn("books", b.tiles())
         return on
 
-    def reboot(self, b):
+    def reboot(self, b: Box) -> None:
         """What was started for this boot alone is gone; what is enabled is started."""
         b.set(cut=0, active=list(b.fake()["enabled"]))
         with b.here() as store:
             change.recover(store)
 
-    def test_at_every_change_of_the_disk(self):
+    def test_at_every_change_of_the_disk(self) -> None:
         for name, text in (("pads", PADS), ("wiki", WIKI)):
             for to in ("enabled", "dormant"):
                 at, ends = 0, set()
@@ -57,7 +58,7 @@ class PowerCut(unittest.TestCase):
                 # Before the journal is on the disk, nothing was begun; from then on it goes forward.
                 self.assertEqual(ends, {True, False})
 
-    def test_around_every_program(self):
+    def test_around_every_program(self) -> None:
         for name, text in (("pads", PADS), ("wiki", WIKI)):
             for after in (False, True):
                 cut = 0
@@ -75,20 +76,19 @@ class PowerCut(unittest.TestCase):
                         self.assertTrue(self.whole(b, name))
                 self.assertGreater(cut, 3)
 
-    def test_while_it_goes_back(self):
+    def test_while_it_goes_back(self) -> None:
         with box(pads=PADS, books=BOOKS) as b:
             b.run("write-first")
             b.set(fail=["permission add"])
             with b.here() as store:
                 real = store.write_journal
 
-                def write_journal(journal):
+                def write_journal(journal: dict[str, Any]) -> None:
                     real(journal)
                     if journal["back"]:
                         raise SystemExit
 
-                store.write_journal = write_journal
-                with self.assertRaises(SystemExit):
+                with mock.patch.object(store, "write_journal", write_journal), self.assertRaises(SystemExit):
                     change.change(store, store.services["pads"], "enabled")
             self.assertEqual(b.fake()["enabled"], ["pads.service", "pads-db.service"])
             # What failed then would succeed now; but it was told that it goes back.
@@ -96,7 +96,7 @@ class PowerCut(unittest.TestCase):
             self.reboot(b)
             self.assertFalse(self.whole(b, "pads"))
 
-    def test_what_can_not_go_forward_at_the_next_boot_goes_back(self):
+    def test_what_can_not_go_forward_at_the_next_boot_goes_back(self) -> None:
         with box(pads=PADS, books=BOOKS) as b:
             b.run("write-first")
             b.set(cut=1)
@@ -105,7 +105,7 @@ class PowerCut(unittest.TestCase):
             self.reboot(b)
             self.assertFalse(self.whole(b, "pads"))
 
-    def test_another_change_first_ends_what_was_interrupted(self):
+    def test_another_change_first_ends_what_was_interrupted(self) -> None:
         with box(pads=PADS, wiki=WIKI, books=BOOKS) as b:
             b.set(cut=1)
             b.run("enable", "pads")
@@ -114,7 +114,7 @@ class PowerCut(unittest.TestCase):
             self.assertTrue(self.whole(b, "pads"))
             self.assertTrue(self.whole(b, "wiki"))
 
-    def test_a_service_that_is_gone_leaves_nothing_to_end(self):
+    def test_a_service_that_is_gone_leaves_nothing_to_end(self) -> None:
         with box(books=BOOKS) as b:
             b.write("/var/lib/clic/services/journal.json", '{"service": "gone", "to": "enabled"}')
             self.reboot(b)
@@ -124,17 +124,16 @@ class PowerCut(unittest.TestCase):
             self.reboot(b)
             self.assertEqual(b.state_files(), ["portal.json"])
 
-    def test_a_disk_that_is_full_in_the_middle(self):
+    def test_a_disk_that_is_full_in_the_middle(self) -> None:
         with box(wiki=WIKI, books=BOOKS) as b, b.here() as store:
             real = store._write
 
-            def write(name, value):
+            def write(name: str, value: object) -> None:
                 if name == "state.json":
                     raise OSError(28, "No space left on device")
                 real(name, value)
 
-            store._write = write
-            with self.assertRaisesRegex(Failed, "No space left on device"):
+            with mock.patch.object(store, "_write", write), self.assertRaisesRegex(Failed, "No space left on device"):
                 change.change(store, store.services["wiki"], "enabled")
             self.assertEqual((b.parts(), b.fake()["enabled"]), ([], []))
             self.assertNotIn("journal.json", b.state_files())

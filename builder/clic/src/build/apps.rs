@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use clic_debian::version::compare as compare_versions;
 use clic_host::{Progress, UserError};
-use clic_image::read::dpkg::compare_versions;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
-use clic_rootfs::tarball::TarTree;
 use clic_rootfs::{Resolution, app};
 use clic_store::{Download, NoSpace, Store};
+use clic_tree::FileTree as TarTree;
 
 /// Seconds for each step that tells `YunoHost` something: it starts in 10 on an emulated processor, and makes its directory and its
 /// single sign-on's settings anew.

@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clic_host::{Log, Progress, Stage, UserError};
 use clic_image::assemble::assemble;
-use clic_image::tree::Tree;
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, PartitionSize};
 use clic_rootfs::bake::{self, Changes};
-use clic_rootfs::tarball::{Entry, Kind, TarTree};
 use clic_rootfs::{Resolution, app};
 use clic_store::Store;
 use clic_store::space::io_error;
+use clic_tree::{Entry, FileTree as TarTree, Kind};
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
@@ -86,7 +85,6 @@ impl Bakery<'_> {
             .map_err(|error| io_error(error, &path))?;
         let mut tree = before.clone();
         tree.clamp(self.resolution.epoch);
-        let tree = Tree::from_root(&tree)?;
         assemble(
             &roomy(self.plan, work.free),
             &self.parts.ids,

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use clic_image::first_start::{STEPS, Step, like};
 use clic_recipe::plan::TreeFile;
-use clic_rootfs::tarball::{Kind, TarTree};
+use clic_tree::{FileTree as TarTree, Kind};
 
 /// Where the secrets are.
 #[derive(Debug)]

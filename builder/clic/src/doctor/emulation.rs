@@ -76,7 +76,7 @@ fn kvm() -> Finding {
 fn arm64_programs() -> Finding {
     const ID: &str = "arm64-programs";
     const TITLE: &str = "arm64 programs";
-    if clic_rootfs::sandbox::host_arch() == Arch::Arm64.debian() {
+    if clic_debian::arch::host_arch() == Some(Arch::Arm64) {
         return Finding::good(ID, TITLE, "native");
     }
     match Sandbox::for_arch(Arch::Arm64) {

@@ -3,9 +3,10 @@
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 use anyhow::Result;
+use clic_debian::date;
 use clic_host::{UserError, cancel};
 use clic_recipe::{AbsentKey, MOST_KEY, Plan, Tree, public_key, resolve_without_keys};
-use clic_rootfs::{Key, Pins, show_date};
+use clic_rootfs::{Key, Pins};
 use clic_store::space;
 
 use super::Args;
@@ -231,7 +232,7 @@ impl Candidate {
     fn shown(&self) -> String {
         let key = &self.key;
         let day = |seconds: u64| {
-            show_date(seconds)
+            date::show(seconds)
                 .split(' ')
                 .next()
                 .unwrap_or_default()

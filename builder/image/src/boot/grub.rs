@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use clic_recipe::plan::{Filesystem, Plan, TreeFile};
+use clic_tree::FileTree;
 
 use crate::ids::Ids;
 use crate::layout::{Layout, SECTOR};
 use crate::table::BOOT_CODE;
-use crate::tree::Tree;
 
 use super::{FatContent, Loader, TreeCommand, data, directory, file, root, root_argument};
 
@@ -224,7 +224,7 @@ pub(super) fn tree_commands(_: &Plan) -> Vec<TreeCommand> {
 }
 
 /// The files of the ESP, the boot code, and the core image for the BIOS boot partition.
-pub(super) fn loader(tree: &Tree, layout: &Layout) -> Result<Loader> {
+pub(super) fn loader(tree: &FileTree, layout: &Layout) -> Result<Loader> {
     let esp = layout
         .holding(Filesystem::Fat32)
         .context("the layout has no EFI system partition")?;
@@ -243,10 +243,10 @@ pub(super) fn loader(tree: &Tree, layout: &Layout) -> Result<Loader> {
         }
     }
     let boot_image = tree
-        .read("/usr/lib/grub/i386-pc/boot.img")
+        .read_file("/usr/lib/grub/i386-pc/boot.img")
         .context("package grub-pc-bin brings boot.img")?;
     let core_image = tree
-        .read(format!("{DIRECTORY}/{}", BIOS.image))
+        .read_file(format!("{DIRECTORY}/{}", BIOS.image))
         .with_context(|| format!("grub-mkimage ({}) makes core.img", BIOS.package))?;
     let core = core(&core_image, bios.first)?;
     ensure!(

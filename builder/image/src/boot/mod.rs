@@ -6,13 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clic_host::UserError;
 use clic_recipe::plan::{Boot, Content, Data, Filesystem, Partition, Plan, TreeFile, TreeFileKind};
+use clic_tree::{FileTree, Follow, Kind};
 use sha2::{Digest, Sha256};
 
 use crate::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::table::BOOT_CODE;
-use crate::tree::{self, Kind, Tree};
 
 pub mod grub;
 pub mod raspi;
@@ -92,14 +92,14 @@ pub struct FatContent {
     /// Label.
     pub label: String,
     /// Contents by path, with `/` between names and without a leading one.
-    pub files: BTreeMap<String, tree::Data>,
+    pub files: BTreeMap<String, clic_tree::Content>,
 }
 
 /// Gathers what the board needs to start from the finished tree.
 ///
 /// # Errors
 /// Names what is missing in the tree and the package or step that should have brought it.
-pub fn loader(plan: &Plan, ids: &Ids, tree: &Tree, layout: &Layout) -> Result<Loader> {
+pub fn loader(plan: &Plan, ids: &Ids, tree: &FileTree, layout: &Layout) -> Result<Loader> {
     match plan.boot {
         Boot::Grub => grub::loader(tree, layout),
         Boot::RaspiFirmware => raspi::loader(plan, ids, tree),
@@ -203,14 +203,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Where a regular file's bytes are; symbolic and hard links are followed. `from` says which package or step brings
 /// it, for the error.
-fn data<'a>(tree: &'a Tree, path: &str, from: &str) -> Result<&'a tree::Data> {
+fn data<'a>(tree: &'a FileTree, path: &str, from: &str) -> Result<&'a clic_tree::Content> {
     let missing = || format!("the tree has no {path}, which {from} brings");
-    let mut at = tree.resolve(path).with_context(missing)?;
-    if let Some(Kind::Hardlink(target)) = tree.get(&at).map(|node| &node.kind) {
-        at.clone_from(target);
-    }
-    match tree.get(&at).map(|node| &node.kind) {
-        Some(Kind::File(data)) => Ok(data),
+    let at = tree.resolve(path, Follow::All).with_context(missing)?;
+    match tree.get(&at).map(|entry| &entry.kind) {
+        Some(Kind::File(number)) => Ok(tree.content_of(*number)),
         _ => anyhow::bail!("{path} in the tree is no regular file; {from} brings it"),
     }
 }

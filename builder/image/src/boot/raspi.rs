@@ -4,16 +4,16 @@
 //! initramfs or firmware. We write the same files with the same bytes, so that the first upgrade changes nothing but
 //! what it means to.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::version;
 use clic_recipe::plan::{Plan, TreeFile};
+use clic_tree::{Content, FileTree};
 
 use crate::ids::Ids;
 use crate::table::BOOT_CODE;
-use crate::tree::{Data, Tree};
 
 use super::{FatContent, Loader, TreeCommand, data, directory, file, firmware, root_argument};
 
@@ -84,7 +84,7 @@ pub(super) fn tree_commands() -> Vec<TreeCommand> {
 }
 
 /// The content of the firmware partition.
-pub(super) fn loader(plan: &Plan, ids: &Ids, tree: &Tree) -> Result<Loader> {
+pub(super) fn loader(plan: &Plan, ids: &Ids, tree: &FileTree) -> Result<Loader> {
     let mut files = BTreeMap::new();
     copy_tree(tree, FIRMWARE, "", &mut files)?;
     if let Some(missing) = NEEDED.iter().find(|name| !files.contains_key(**name)) {
@@ -106,7 +106,7 @@ pub(super) fn loader(plan: &Plan, ids: &Ids, tree: &Tree) -> Result<Loader> {
         files.insert(name, content);
     }
 
-    let text = |text: String| Data::Bytes(Arc::from(text.into_bytes()));
+    let text = |text: String| Content::Bytes(Arc::from(text.into_bytes()));
     files.insert(
         "config.txt".into(),
         text(config(&version, custom(tree, CUSTOM_CONFIG)?.as_deref())),
@@ -134,11 +134,11 @@ const CUSTOM_CONFIG: &str = "/etc/default/raspi-firmware-custom";
 const CUSTOM_COMMAND_LINE: &str = "/etc/default/raspi-extra-cmdline";
 
 /// A file's text as the shell's `$(cat ...)` gives it, if the tree has the file.
-fn custom(tree: &Tree, path: &str) -> Result<Option<String>> {
+fn custom(tree: &FileTree, path: &str) -> Result<Option<String>> {
     if tree.get(path).is_none() {
         return Ok(None);
     }
-    let text = String::from_utf8(tree.read(path)?).with_context(|| format!("{path} is not UTF-8"))?;
+    let text = String::from_utf8(tree.read_file(path)?).with_context(|| format!("{path} is not UTF-8"))?;
     Ok(Some(text.trim_end_matches('\n').to_owned()))
 }
 
@@ -171,12 +171,17 @@ fn command_line(plan: &Plan, ids: &Ids, extra: Option<&str>) -> Result<String> {
 }
 
 /// Adds every file below `directory` under its path there.
-fn copy_tree(tree: &Tree, directory: &str, prefix: &str, to: &mut BTreeMap<String, Data>) -> Result<()> {
-    for (name, node) in tree.children(directory) {
+fn copy_tree(
+    tree: &FileTree,
+    directory: &str,
+    prefix: &str,
+    to: &mut BTreeMap<String, Content>,
+) -> Result<()> {
+    for (name, entry) in tree.children(directory) {
         let name =
             std::str::from_utf8(name).with_context(|| format!("a name in {directory} is not UTF-8"))?;
         let (path, inner) = (format!("{directory}/{name}"), format!("{prefix}{name}"));
-        if node.is_directory() {
+        if entry.is_directory() {
             copy_tree(tree, &path, &format!("{inner}/"), to)?;
         } else {
             to.insert(inner, data(tree, &path, "raspi-firmware")?.clone());
@@ -186,17 +191,17 @@ fn copy_tree(tree: &Tree, directory: &str, prefix: &str, to: &mut BTreeMap<Strin
 }
 
 /// The newest version among `/boot/<prefix><version>`, by the order that the hook uses.
-fn newest(tree: &Tree, prefix: &str) -> Option<String> {
+fn newest(tree: &FileTree, prefix: &str) -> Option<String> {
     tree.children("/boot")
         .filter_map(|(name, _)| std::str::from_utf8(name).ok()?.strip_prefix(prefix))
         .filter(|version| !version.ends_with(".dpkg-bak") && !version.ends_with(".old-dkms"))
-        .max_by(|a, b| compare_versions(a, b))
+        .max_by(|a, b| version::compare_part(a, b))
         .map(str::to_owned)
 }
 
 /// The device trees of the kernel, by name. Kernels up to 6.12 keep them beside the modules' package, later ones with
 /// the modules.
-fn device_trees(tree: &Tree, version: &str) -> Result<BTreeMap<String, Data>> {
+fn device_trees(tree: &FileTree, version: &str) -> Result<BTreeMap<String, Content>> {
     let places = [
         format!("/usr/lib/linux-image-{version}/broadcom"),
         format!("/usr/lib/modules/{version}/dtb/broadcom"),
@@ -226,53 +231,16 @@ fn device_trees(tree: &Tree, version: &str) -> Result<BTreeMap<String, Data>> {
     Ok(found)
 }
 
-/// Debian's order of versions (Policy 5.6.12): digits by value, letters before the rest, `~` before everything.
-fn compare_versions(a: &str, b: &str) -> Ordering {
-    fn weight(byte: Option<u8>) -> i32 {
-        match byte {
-            Some(b'~') => -1,
-            None => 0,
-            Some(byte) if byte.is_ascii_digit() => 0,
-            Some(byte) if byte.is_ascii_alphabetic() => i32::from(byte),
-            Some(byte) => i32::from(byte) + 256,
-        }
-    }
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    while !a.is_empty() || !b.is_empty() {
-        let text = |rest: &[u8]| rest.first().is_some_and(|byte| !byte.is_ascii_digit());
-        while text(a) || text(b) {
-            match weight(a.first().copied()).cmp(&weight(b.first().copied())) {
-                Ordering::Equal => (a, b) = (a.get(1..).unwrap_or_default(), b.get(1..).unwrap_or_default()),
-                unequal => return unequal,
-            }
-        }
-        let digits = |rest: &[u8]| rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let ((x, a_rest), (y, b_rest)) = (a.split_at(digits(a)), b.split_at(digits(b)));
-        let significant = |number: &[u8]| {
-            number
-                .iter()
-                .position(|byte| *byte != b'0')
-                .unwrap_or(number.len())
-        };
-        let (x, y) = (&x[significant(x)..], &y[significant(y)..]);
-        match x.len().cmp(&y.len()).then(x.cmp(y)) {
-            Ordering::Equal => (a, b) = (a_rest, b_rest),
-            unequal => return unequal,
-        }
-    }
-    Ordering::Equal
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::boot::tests::plan;
-    use crate::tree::Node;
+    use crate::testtree::{file, rooted};
     use clic_recipe::plan::Boot;
 
-    fn tree(versions: &[&str], place: &str) -> Tree {
-        let mut tree = Tree::new();
-        let mut put = |path: String| tree.insert(&path, Node::file(path.as_bytes(), 0o644, 0)).unwrap();
+    fn tree(versions: &[&str], place: &str) -> FileTree {
+        let mut tree = rooted();
+        let mut put = |path: String| file(&mut tree, &path, path.as_bytes(), 0o644, 0);
         for name in NEEDED {
             put(format!("{FIRMWARE}/{name}"));
         }
@@ -288,9 +256,9 @@ mod tests {
         tree
     }
 
-    fn content(tree: &Tree, name: &str) -> String {
+    fn content(tree: &FileTree, name: &str) -> String {
         let loader = loader(&plan(Boot::RaspiFirmware), &Ids::derive(b"pi"), tree).unwrap();
-        let Data::Bytes(bytes) = &loader.volumes["firmware"].files[name] else {
+        let Content::Bytes(bytes) = &loader.volumes["firmware"].files[name] else {
             panic!("{name} is no text")
         };
         String::from_utf8(bytes.to_vec()).unwrap()
@@ -351,10 +319,8 @@ mod tests {
     #[test]
     fn overlays_may_add_to_both() {
         let mut tree = tree(&["6.1"], "/usr/lib/linux-image-V/broadcom");
-        tree.insert(CUSTOM_CONFIG, Node::file(&b"dtparam=audio=on\n\n"[..], 0o644, 0))
-            .unwrap();
-        tree.insert(CUSTOM_COMMAND_LINE, Node::file(&b"quiet\n"[..], 0o644, 0))
-            .unwrap();
+        file(&mut tree, CUSTOM_CONFIG, *b"dtparam=audio=on\n\n", 0o644, 0);
+        file(&mut tree, CUSTOM_COMMAND_LINE, *b"quiet\n", 0o644, 0);
         assert!(content(&tree, "cmdline.txt").ends_with(" rootwait quiet\n"));
         assert!(
             content(&tree, "config.txt")
@@ -365,13 +331,14 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let place = "/usr/lib/linux-image-V/broadcom";
-        let why = |tree: &Tree| {
+        let why = |tree: &FileTree| {
             let error = loader(&plan(Boot::RaspiFirmware), &Ids::derive(b"pi"), tree).unwrap_err();
             format!("{error:#}")
         };
         let without = |path: &str| {
             let mut tree = tree(&["6.1"], place);
-            tree.entries.remove(path.as_bytes()).unwrap();
+            assert!(tree.get(path).is_some());
+            tree.remove(path.as_bytes());
             why(&tree)
         };
         assert_eq!(
@@ -401,7 +368,7 @@ mod tests {
             "6.012.1",
             "6.12+x",
         ];
-        versions.sort_by(|a, b| compare_versions(a, b));
+        versions.sort_by(|a, b| version::compare_part(a, b));
         assert_eq!(
             versions,
             [

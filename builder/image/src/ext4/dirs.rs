@@ -22,8 +22,6 @@ pub(super) struct Entry<'a> {
 pub(super) mod kind {
     pub const FILE: u8 = 1;
     pub const DIRECTORY: u8 = 2;
-    pub const CHAR: u8 = 3;
-    pub const BLOCK: u8 = 4;
     pub const FIFO: u8 = 5;
     pub const SYMLINK: u8 = 7;
 }

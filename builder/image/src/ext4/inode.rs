@@ -20,9 +20,7 @@ pub(super) const LOST_FOUND: u32 = 11;
 /// File types in `mode` (`S_IF*`).
 pub(super) mod mode {
     pub const FIFO: u16 = 0o010_000;
-    pub const CHAR: u16 = 0o020_000;
     pub const DIRECTORY: u16 = 0o040_000;
-    pub const BLOCK: u16 = 0o060_000;
     pub const FILE: u16 = 0o100_000;
     pub const SYMLINK: u16 = 0o120_000;
 }
@@ -50,7 +48,7 @@ pub(super) struct Inode<'a> {
     /// Blocks of 4096 bytes that it takes in all.
     pub blocks: u64,
     pub flags: u32,
-    /// Extents, a short link's target or a device number.
+    /// Extents, or a short link's target.
     pub data: [u8; 60],
     pub xattr_block: u64,
     /// What goes behind the fields, [`XATTR_SPACE`] bytes or none.
@@ -102,18 +100,4 @@ fn timestamp(seconds: i64) -> (u32, u32) {
         (seconds as i32).cast_unsigned(),
         (epoch as i32).cast_unsigned() & 3,
     )
-}
-
-/// A device's number in an inode's data: the old form if it fits, else the new one in the second word. `None` for
-/// numbers that Linux has not (12 bits for the major, 20 for the minor).
-pub(super) fn device(major: u32, minor: u32) -> Option<[u8; 60]> {
-    let mut data = [0; 60];
-    if major < 256 && minor < 256 {
-        put32(&mut data, 0, major << 8 | minor);
-    } else if major < 1 << 12 && minor < 1 << 20 {
-        put32(&mut data, 4, minor & 0xff | major << 8 | (minor & !0xff) << 12);
-    } else {
-        return None;
-    }
-    Some(data)
 }

@@ -10,7 +10,6 @@ use super::extents::{self, Extent, MAX_LEN};
 use super::survey::{Content, Item, Span, Survey};
 use super::xattrs::Attributes;
 use super::{BLOCK, NoRoom};
-use crate::tree::Kind;
 
 /// The blocks of one inode.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -88,10 +87,10 @@ fn contents(place: &mut Place, spans: &[Span], blocks: &mut Blocks) -> Option<()
 
 /// Size that the inode gives.
 pub(super) fn size(item: &Item) -> u64 {
-    match (&item.content, &item.node.kind) {
-        (Content::Directory { blocks, .. }, _) => blocks * BLOCK,
-        (_, Kind::File(data)) => data.len(),
-        (_, Kind::Symlink(target)) => target.len() as u64,
-        _ => 0,
+    match &item.content {
+        Content::Directory { blocks, .. } => blocks * BLOCK,
+        Content::File { data, .. } => data.size(),
+        Content::ShortLink(target) | Content::LongLink(target) => target.len() as u64,
+        Content::Fifo => 0,
     }
 }

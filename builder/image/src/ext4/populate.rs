@@ -8,7 +8,7 @@ use clic_host::{Stage, cancel};
 
 use super::alloc::Blocks;
 use super::checksum::inode_seed;
-use super::dirs::{self, kind};
+use super::dirs;
 use super::inode::{self, Inode, LINK_MAX, LOST_FOUND, ROOT, mode};
 use super::place::{Place, place, size};
 use super::survey::{Content, Item, Survey};
@@ -54,7 +54,7 @@ pub(super) fn populate(
     }
     let mut told = Told { stage, untold: 0 };
     for (item, place) in survey.items.iter().zip(&places) {
-        write_contents(survey, item, place, &volume, &mut writer, &mut told).with_context(|| shown(item))?;
+        write_contents(item, place, &volume, &mut writer, &mut told).with_context(|| shown(item))?;
     }
     write_inodes(survey, &places, &mut volume, &blocks, options.epoch, &mut writer)?;
     writer.flush().context("cannot write to the image")?;
@@ -73,7 +73,7 @@ pub(super) fn populate(
 }
 
 fn shown(item: &Item) -> String {
-    String::from_utf8_lossy(item.path).into_owned()
+    clic_tree::shown(item.path)
 }
 
 /// Gives back the block of the root directory that `mke2fs` made: ours is written anew.
@@ -130,7 +130,6 @@ fn write_metadata(item: &Item, place: &Place, volume: &Volume, writer: &mut Writ
 }
 
 fn write_contents(
-    survey: &Survey,
     item: &Item,
     place: &Place,
     volume: &Volume,
@@ -140,9 +139,10 @@ fn write_contents(
     let Content::File { data, .. } = &item.content else {
         return Ok(());
     };
+    let opened = data.open()?;
     let mut copied = 0;
     for extent in &place.extents {
-        let (start, len) = extents::bytes_of(extent, data.len());
+        let (start, len) = extents::bytes_of(extent, data.size());
         let mut done = 0;
         while done < len {
             cancel::check()?;
@@ -150,7 +150,7 @@ fn write_contents(
             let block = extent.physical + done / BLOCK;
             writer
                 .fill(block, chunk as usize, |buffer| {
-                    survey.tree.read_at(data, start + done, buffer)
+                    opened.read_at(start + done, buffer)
                 })
                 .context("cannot copy its contents into the image")?;
             done += chunk;
@@ -159,7 +159,7 @@ fn write_contents(
         copied += len;
     }
     // The rest are holes.
-    told.add(data.len().saturating_sub(copied));
+    told.add(data.size().saturating_sub(copied));
     write_tree(item, place, volume, writer)
 }
 
@@ -244,15 +244,7 @@ fn encode(item: &Item, place: &Place, volume: &Volume, epoch: i64) -> [u8; inode
             data[..target.len()].copy_from_slice(target);
             (mode::SYMLINK, 0, data)
         }
-        Content::Special {
-            kind: kind::CHAR,
-            data,
-        } => (mode::CHAR, 0, *data),
-        Content::Special {
-            kind: kind::BLOCK,
-            data,
-        } => (mode::BLOCK, 0, *data),
-        Content::Special { data, .. } => (mode::FIFO, 0, *data),
+        Content::Fifo => (mode::FIFO, 0, [0; 60]),
     };
     // A directory with more subdirectories than can be counted says 1 (`dir_nlink`).
     let links = if item.links > LINK_MAX {

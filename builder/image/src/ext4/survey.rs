@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_tree::{FileTree, Kind, name, parent, shown};
 
 use super::dirs::{self, Entry, kind};
-use super::inode::{self, LINK_MAX, LOST_FOUND, ROOT};
+use super::inode::{LINK_MAX, LOST_FOUND, ROOT};
 use super::xattrs::{self, Attributes};
 use super::{BLOCK, BLOCK_LEN, Need, extents};
-use crate::tree::{Data, Kind, Node, Tree, name, parent};
 
 /// Zeros at least this many blocks long (64 KiB), on block boundaries, become holes. Shorter ones cost less as
 /// data than as further extents.
@@ -23,8 +23,8 @@ const LONG_LINK: usize = 4095;
 
 /// A tree, prepared.
 pub(super) struct Survey<'t> {
-    pub tree: &'t Tree,
-    /// Sorted by path; the root is first. Hard links are not among them.
+    tree: &'t FileTree,
+    /// Sorted by path; the root is first. Of the names of one file only the first is among them.
     pub items: Vec<Item<'t>>,
     pub need: Need,
 }
@@ -33,7 +33,7 @@ pub(super) struct Survey<'t> {
 pub(super) struct Item<'t> {
     pub inode: u32,
     pub path: &'t [u8],
-    pub node: &'t Node,
+    pub node: &'t clic_tree::Entry,
     pub links: u32,
     pub attributes: Attributes,
     pub content: Content<'t>,
@@ -47,16 +47,20 @@ pub(super) enum Content<'t> {
         blocks: u64,
     },
     File {
-        data: &'t Data,
+        data: &'t clic_tree::Content,
         spans: Vec<Span>,
     },
     ShortLink(&'t [u8]),
     LongLink(&'t [u8]),
-    /// Devices and pipes: all is in the inode.
-    Special {
-        kind: u8,
-        data: [u8; 60],
-    },
+    /// A named pipe: all is in the inode.
+    Fifo,
+}
+
+/// Where in the items the inode of a name is. Names of one file share its number.
+#[derive(Default)]
+struct Names<'t> {
+    by_path: HashMap<&'t [u8], usize>,
+    by_number: HashMap<usize, usize>,
 }
 
 /// Blocks of a file that are not a hole.
@@ -67,25 +71,26 @@ pub(super) struct Span {
 }
 
 impl<'t> Survey<'t> {
-    pub fn of(tree: &'t Tree) -> Result<Self> {
+    pub fn of(tree: &'t FileTree) -> Result<Self> {
         let mut survey = Self {
             tree,
             items: Vec::new(),
             need: Need { blocks: 0, inodes: 0 },
         };
-        let mut by_path: HashMap<&[u8], usize> = HashMap::new();
         ensure!(
-            tree.get("/").is_some_and(Node::is_directory),
+            tree.get("").is_some_and(clic_tree::Entry::is_directory),
             "the tree has no root directory"
         );
-        for (path, node) in &tree.entries {
-            if matches!(node.kind, Kind::Hardlink(_)) {
+        let mut names = Names::default();
+        for (path, node) in tree.entries() {
+            if let Kind::File(number) = node.kind
+                && names.by_number.contains_key(&number)
+            {
                 continue;
             }
-            let shown = || String::from_utf8_lossy(path).into_owned();
-            let inode = match path.as_slice() {
-                b"/" => ROOT,
-                b"/lost+found" => LOST_FOUND,
+            let inode = match path {
+                b"" => ROOT,
+                b"lost+found" => LOST_FOUND,
                 _ => {
                     survey.need.inodes += 1;
                     let inode = u64::from(LOST_FOUND) + survey.need.inodes;
@@ -93,41 +98,37 @@ impl<'t> Survey<'t> {
                 }
             };
             clic_host::cancel::check()?;
-            by_path.insert(path, survey.items.len());
-            let item = survey.item(inode, path, node).with_context(shown)?;
+            names.by_path.insert(path, survey.items.len());
+            if let Kind::File(number) = node.kind {
+                names.by_number.insert(number, survey.items.len());
+            }
+            let item = survey.item(inode, path, node).with_context(|| shown(path))?;
             survey.items.push(item);
         }
-        survey.name_all(&by_path)?;
+        survey.name_all(&names)?;
         survey.count()?;
         Ok(survey)
     }
 
-    fn item(&self, inode: u32, path: &'t [u8], node: &'t Node) -> Result<Item<'t>> {
-        let special = |kind, data| Content::Special { kind, data };
-        let device = |major, minor| {
-            inode::device(major, minor).with_context(|| format!("Linux has no device number {major}:{minor}"))
-        };
+    fn item(&self, inode: u32, path: &'t [u8], node: &'t clic_tree::Entry) -> Result<Item<'t>> {
         let content = match &node.kind {
             Kind::Directory => Content::Directory {
                 parent: ROOT,
                 entries: Vec::new(),
                 blocks: 0,
             },
-            Kind::File(data) => Content::File {
-                data,
-                spans: spans(self.tree, data)?,
-            },
+            Kind::File(number) => {
+                let data = self.tree.content_of(*number);
+                let spans = spans(data)?;
+                Content::File { data, spans }
+            }
             Kind::Symlink(target) => match target.len() {
                 0 => bail!("a symbolic link without a target"),
                 1..=SHORT_LINK => Content::ShortLink(target),
                 60..=LONG_LINK => Content::LongLink(target),
                 len => bail!("a symbolic link of {len} bytes, ext4 holds up to {LONG_LINK}"),
             },
-            Kind::CharDevice { major, minor } => special(kind::CHAR, device(*major, *minor)?),
-            Kind::BlockDevice { major, minor } => special(kind::BLOCK, device(*major, *minor)?),
-            Kind::Fifo => special(kind::FIFO, [0; 60]),
-            // Left out by the caller.
-            Kind::Hardlink(_) => bail!("a hard link has no inode of its own"),
+            Kind::Fifo => Content::Fifo,
         };
         ensure!(
             inode != LOST_FOUND || node.is_directory(),
@@ -149,14 +150,13 @@ impl<'t> Survey<'t> {
     }
 
     /// Enters every name into its directory and counts the links.
-    fn name_all(&mut self, by_path: &HashMap<&'t [u8], usize>) -> Result<()> {
-        let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    fn name_all(&mut self, names: &Names<'t>) -> Result<()> {
         // `.` of each directory, and the root's `..`.
         for item in &mut self.items {
             item.links = u32::from(item.node.is_directory());
         }
         self.items[0].links += 1;
-        if !by_path.contains_key(b"/lost+found".as_slice()) {
+        if !names.by_path.contains_key(b"lost+found".as_slice()) {
             self.enter(
                 0,
                 Entry {
@@ -167,17 +167,15 @@ impl<'t> Survey<'t> {
             )?;
             self.items[0].links += 1;
         }
-        for (path, node) in &self.tree.entries {
+        for (path, node) in self.tree.entries() {
             let Some(above) = parent(path) else { continue };
-            let target = match &node.kind {
-                Kind::Hardlink(target) => target.as_slice(),
-                _ => path.as_slice(),
+            let at = match node.kind {
+                Kind::File(number) => names.by_number.get(&number),
+                _ => names.by_path.get(path),
             };
-            let at = by_path
-                .get(target)
-                .filter(|at| target == path || !self.items[**at].node.is_directory());
-            let at = *at.with_context(|| format!("{}: no file {} to link to", shown(path), shown(target)))?;
-            let above = *by_path
+            let at = *at.with_context(|| format!("{}: no inode", shown(path)))?;
+            let above = *names
+                .by_path
                 .get(above)
                 .with_context(|| format!("{}: no directory above it", shown(path)))?;
             let name = name(path);
@@ -197,7 +195,7 @@ impl<'t> Survey<'t> {
                 }
                 Content::File { .. } => kind::FILE,
                 Content::ShortLink(_) | Content::LongLink(_) => kind::SYMLINK,
-                Content::Special { kind, .. } => *kind,
+                Content::Fifo => kind::FIFO,
             };
             ensure!(
                 kind == kind::DIRECTORY || item.links <= LINK_MAX,
@@ -220,10 +218,7 @@ impl<'t> Survey<'t> {
 
     fn enter(&mut self, directory: usize, entry: Entry<'t>) -> Result<()> {
         let Content::Directory { entries, .. } = &mut self.items[directory].content else {
-            bail!(
-                "{} is no directory",
-                String::from_utf8_lossy(self.items[directory].path)
-            );
+            bail!("{} is no directory", shown(self.items[directory].path));
         };
         entries.push(entry);
         Ok(())
@@ -235,8 +230,7 @@ impl<'t> Survey<'t> {
             let blocks = match &mut item.content {
                 Content::Directory { entries, blocks, .. } => {
                     entries.sort_unstable_by_key(|entry| entry.name);
-                    *blocks = dirs::count(entries)
-                        .with_context(|| String::from_utf8_lossy(item.path).into_owned())?;
+                    *blocks = dirs::count(entries).with_context(|| shown(item.path))?;
                     if item.inode == LOST_FOUND {
                         // It stays as `mke2fs` made it: empty, with blocks to recover into.
                         ensure!(
@@ -255,7 +249,7 @@ impl<'t> Survey<'t> {
                     spans.iter().map(|span| u64::from(span.len)).sum::<u64>() + extents::tree_blocks(pieces)
                 }
                 Content::LongLink(_) => 1,
-                Content::ShortLink(_) | Content::Special { .. } => 0,
+                Content::ShortLink(_) | Content::Fifo => 0,
             };
             let attributes = u64::from(matches!(item.attributes, Attributes::Block(_)));
             self.need.blocks += blocks + attributes;
@@ -265,8 +259,8 @@ impl<'t> Survey<'t> {
 }
 
 /// The parts of a file that are no holes.
-fn spans(tree: &Tree, data: &Data) -> Result<Vec<Span>> {
-    let blocks = data.len().div_ceil(BLOCK);
+fn spans(data: &clic_tree::Content) -> Result<Vec<Span>> {
+    let blocks = data.size().div_ceil(BLOCK);
     let blocks = u32::try_from(blocks).context("larger than the 16 TiB that ext4 can hold")?;
     if blocks < HOLE {
         return Ok(if blocks == 0 {
@@ -278,6 +272,7 @@ fn spans(tree: &Tree, data: &Data) -> Result<Vec<Span>> {
             }]
         });
     }
+    let opened = data.open().context("cannot read its contents")?;
     let mut spans: Vec<Span> = Vec::new();
     let mut buffer = vec![0; 64 * BLOCK_LEN];
     // Zero blocks that have come since the last other one.
@@ -286,8 +281,9 @@ fn spans(tree: &Tree, data: &Data) -> Result<Vec<Span>> {
     while block < blocks {
         clic_host::cancel::check()?;
         let offset = u64::from(block) * BLOCK;
-        let len = (data.len() - offset).min(buffer.len() as u64) as usize;
-        tree.read_at(data, offset, &mut buffer[..len])
+        let len = (data.size() - offset).min(buffer.len() as u64) as usize;
+        opened
+            .read_at(offset, &mut buffer[..len])
             .context("cannot read its contents")?;
         for bytes in buffer[..len].chunks(BLOCK_LEN) {
             if is_zero(bytes) {

@@ -17,12 +17,12 @@ fn volume() -> Volume {
     }
 }
 
-fn bytes(content: &[u8]) -> Data {
-    Data::Bytes(Arc::from(content))
+fn bytes(content: &[u8]) -> Content {
+    Content::Bytes(Arc::from(content))
 }
 
 /// An image with a volume of `size` bytes at 1 MiB.
-fn image(files: &[(&str, Data)], tree: &Tree, size: u64) -> Result<(tempfile::NamedTempFile, Stats)> {
+fn image(files: &[(&str, Content)], size: u64) -> Result<(tempfile::NamedTempFile, Stats)> {
     let files = files
         .iter()
         .map(|(path, data)| ((*path).to_owned(), data.clone()))
@@ -31,12 +31,12 @@ fn image(files: &[(&str, Data)], tree: &Tree, size: u64) -> Result<(tempfile::Na
     image.as_file().set_len(MIB + size)?;
     let stage = Progress::silent().stage("fat", "FAT", "test");
     stage.total(Unit::Bytes, 0);
-    let stats = write(&volume(), &files, tree, image.as_file(), MIB, size, &stage)?;
+    let stats = write(&volume(), &files, image.as_file(), MIB, size, &stage)?;
     stage.finish();
     Ok((image, stats))
 }
 
-fn sample() -> Vec<(&'static str, Data)> {
+fn sample() -> Vec<(&'static str, Content)> {
     let big: Vec<u8> = (0..3_000_001u32).map(|n| (n % 251) as u8).collect();
     vec![
         ("EFI/BOOT/BOOTX64.EFI", bytes(&big)),
@@ -60,7 +60,7 @@ fn at(image: &tempfile::NamedTempFile) -> String {
 #[test]
 fn fsck_and_mtools_agree_with_what_was_written() {
     for size in [64 * MIB, 300 * MIB] {
-        let (image, stats) = image(&sample(), &Tree::new(), size).unwrap();
+        let (image, stats) = image(&sample(), size).unwrap();
         assert_eq!(stats.cluster, if size == 64 * MIB { 512 } else { 4096 });
         // fsck.fat takes no offset: give it the partition alone.
         let partition = tempfile::NamedTempFile::new().unwrap();
@@ -136,7 +136,7 @@ impl std::io::Write for Window {
 
 #[test]
 fn another_implementation_reads_every_byte_back() {
-    let (image, stats) = image(&sample(), &Tree::new(), 64 * MIB).unwrap();
+    let (image, stats) = image(&sample(), 64 * MIB).unwrap();
     let mut window = Window(image.reopen().unwrap());
     std::io::Seek::seek(&mut window, std::io::SeekFrom::Start(0)).unwrap();
     let volume = fatfs::FileSystem::new(window, fatfs::FsOptions::new()).unwrap();
@@ -147,7 +147,7 @@ fn another_implementation_reads_every_byte_back() {
     );
     assert_eq!(volume.volume_label(), "FIRMWARE");
     for (path, data) in sample() {
-        let Data::Bytes(expected) = data else {
+        let Content::Bytes(expected) = data else {
             unreachable!()
         };
         let mut content = Vec::new();
@@ -176,7 +176,7 @@ fn another_implementation_reads_every_byte_back() {
 
 #[test]
 fn twice_the_same_bytes() {
-    let read = || std::fs::read(image(&sample(), &Tree::new(), 64 * MIB).unwrap().0.path()).unwrap();
+    let read = || std::fs::read(image(&sample(), 64 * MIB).unwrap().0.path()).unwrap();
     assert!(read() == read());
 }
 
@@ -184,19 +184,15 @@ fn twice_the_same_bytes() {
 fn contents_come_from_the_tree_too() {
     let mut source = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut source, b"....kernel....").unwrap();
-    let tree = Tree {
-        sources: vec![Arc::new(source.into_file())],
-        ..Tree::new()
-    };
     let files = [(
         "vmlinuz",
-        Data::Range {
-            source: 0,
+        Content::At {
+            file: Arc::new(source.into_file()),
             offset: 4,
-            len: 6,
+            size: 6,
         },
     )];
-    let (image, _) = image(&files, &tree, 64 * MIB).unwrap();
+    let (image, _) = image(&files, 64 * MIB).unwrap();
     assert_eq!(
         run(Cmd::new("mtype").arg("-i").arg(at(&image)).arg("::vmlinuz")),
         "kernel"
@@ -205,7 +201,7 @@ fn contents_come_from_the_tree_too() {
 
 #[test]
 fn what_fat_cannot_hold_is_refused() {
-    let why = |files: &[(&str, Data)], size| format!("{:#}", image(files, &Tree::new(), size).unwrap_err());
+    let why = |files: &[(&str, Content)], size| format!("{:#}", image(files, size).unwrap_err());
     assert!(
         why(&[("a", bytes(b"")), ("A", bytes(b""))], 64 * MIB)
             .contains("\"A\" and \"a\" are one name on FAT")
@@ -217,17 +213,15 @@ fn what_fat_cannot_hold_is_refused() {
     assert!(why(&[("a", bytes(b"")), ("a/b", bytes(b""))], 64 * MIB).contains("\"a/b\" lies below a file"));
     assert!(why(&[("a//b", bytes(b""))], 64 * MIB).contains("\"\" is no file name"));
     assert!(why(&[], 32 * MIB).contains("a partition of 32 MiB is too small for FAT32"));
-    assert!(image(&[], &Tree::new(), 33 * MIB).is_ok());
-    let huge = Data::Range {
-        source: 0,
-        offset: 0,
-        len: 1 << 32,
+    assert!(image(&[], 33 * MIB).is_ok());
+    let huge = Content::Host {
+        path: "/nowhere".into(),
+        size: 1 << 32,
     };
     assert!(why(&[("huge", huge)], 64 * MIB).contains("huge is larger than the 4 GiB"));
-    let large = Data::Range {
-        source: 0,
-        offset: 0,
-        len: 64 * MIB,
+    let large = Content::Host {
+        path: "/nowhere".into(),
+        size: 64 * MIB,
     };
     let said = why(&[("large", large), ("small", bytes(b"x"))], 64 * MIB);
     assert!(

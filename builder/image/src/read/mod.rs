@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use clic_debian::status;
 use clic_host::UserError;
 use serde::Serialize;
 
-pub mod dpkg;
 pub mod fat;
 pub mod root;
 pub mod table;
 pub mod window;
 
-pub use dpkg::Package;
+pub use clic_debian::status::Package;
 pub use fat::{Fat, FatEntry};
 pub use root::{Entry, EntryKind, Root, RootFile};
 pub use table::{DiskTable, SECTOR, TablePartition};
@@ -229,8 +229,8 @@ impl DiskImage {
 
     /// What dpkg says is in it, sorted by name. Empty when there is no dpkg.
     pub fn packages(&self) -> Result<Vec<Package>> {
-        let status = self.root()?.text(dpkg::STATUS, MAX_STATUS)?;
-        Ok(status.map(|status| dpkg::parse(&status)).unwrap_or_default())
+        let status = self.root()?.text(status::STATUS, MAX_STATUS)?;
+        Ok(status.map(|record| status::parse(&record)).unwrap_or_default())
     }
 
     /// `x86.img, partition 3 (root)`.

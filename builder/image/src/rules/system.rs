@@ -4,7 +4,9 @@ use anyhow::Result;
 use clic_recipe::plan::{Arch, UnitState};
 
 use super::{Context, Findings, elf};
-use crate::read::{EntryKind, Root, dpkg};
+use clic_debian::status;
+
+use crate::read::{EntryKind, Root};
 
 /// Whether these first bytes are a compressed or plain cpio archive, as kernels take it
 /// (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`, `lib/decompress.c`).
@@ -125,7 +127,7 @@ pub(super) fn packages(cx: &Context, out: &mut Findings) -> Result<()> {
     let packages = cx.image.packages()?;
     if packages.is_empty() {
         out.add(
-            format!("{} names no package", dpkg::STATUS),
+            format!("{} names no package", status::STATUS),
             "build the image again",
         );
     }

@@ -1,9 +1,11 @@
 //! The key files of repositories: in the tree, or still to be fetched.
 
+use std::path::Path;
+
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited};
 use crate::sources::{Place, Source};
-use crate::tree::Tree;
+use crate::tree::{Closed, Tree};
 
 /// Largest key file, in bytes.
 pub const MOST_KEY: u64 = 1 << 20;
@@ -48,8 +50,7 @@ pub(crate) fn absent_key(tree: &Tree, source: &Source) -> Option<AbsentKey> {
         return None;
     };
     // A link that leads nowhere is there, and wrong.
-    let meta = std::fs::symlink_metadata(tree.root().join(&key.value));
-    let absent = meta.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let absent = matches!(tree.place(Path::new(&key.value)), Err(Closed::Absent(_)));
     absent.then(|| AbsentKey {
         source: source.name.value.clone(),
         url: url.value.clone(),
@@ -68,10 +69,11 @@ pub(crate) fn read_key(tree: &Tree, key: &Sited<String>, problems: &mut Problems
         );
         None
     };
-    let path = tree.root().join(&key.value);
-    if tree.relative(&path).is_none() {
-        return wrong("is not there, or leads out of the tree");
-    }
+    let path = match tree.place(Path::new(&key.value)) {
+        Ok(path) => path,
+        Err(Closed::Absent(_)) => return wrong("is not there"),
+        Err(closed) => return wrong(&format!("is not opened: {closed}")),
+    };
     let meta = std::fs::metadata(&path);
     if !meta.is_ok_and(|meta| meta.is_file() && (1..=MOST_KEY).contains(&meta.len())) {
         return wrong("is no file, or has no key's size");

@@ -12,7 +12,7 @@ use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited};
 use crate::sources::key::{AbsentKey, absent_key, read_key};
 use crate::sources::{Place, Source, plain};
-use crate::tree::Tree;
+use crate::tree::{Closed, Tree};
 
 /// apt's priority for what a source has beside the packages that are wanted from it: only if nobody else has it.
 const REST: i16 = 100;
@@ -134,10 +134,11 @@ fn directory(tree: &Tree, path: &Sited<String>, problems: &mut Problems) -> Opti
         );
         None
     };
-    let absolute = tree.root().join(&path.value);
-    if tree.relative(&absolute).is_none() {
-        return wrong("is not there, or leads out of the tree".to_owned());
-    }
+    let absolute = match tree.place(Path::new(&path.value)) {
+        Ok(absolute) => absolute,
+        Err(Closed::Absent(_)) => return wrong("is not there".to_owned()),
+        Err(closed) => return wrong(format!("is not opened: {closed}")),
+    };
     let entries = match std::fs::read_dir(&absolute) {
         Ok(entries) => entries,
         Err(error) => return wrong(format!("can't be read: {error}")),

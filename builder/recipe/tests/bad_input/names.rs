@@ -84,6 +84,13 @@ fn names() {
             "remove one",
         ),
         (
+            RECIPE,
+            "\"bookworm\"",
+            "\"buster\"",
+            "recipes/minimal.toml:3:9: unknown suite `buster`",
+            "suites: `bookworm`, `trixie`",
+        ),
+        (
             PC,
             "[\"main\"]",
             "[\"main\", \"nonfree\"]",
@@ -148,6 +155,10 @@ fn what_the_command_line_names() {
     assert_eq!(
         said("minimol", "pc"),
         "there is no recipe `minimol`\n  help: did you mean `minimal`? recipes: `minimal`"
+    );
+    assert_eq!(
+        said("minimal", "pcc"),
+        "there is no board `pcc`\n  help: did you mean `pc`? boards: `pc`, `pi`"
     );
     assert_eq!(
         said("minimal", "toaster"),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::Line;
-use crate::mirror::without_login;
+use clic_debian::uri::without_login;
 
 /// What apt writes as `%xx` in such names, besides blanks, control characters and whatever is not ASCII.
 const QUOTED: &[u8] = b"\\|{}[]<>\"^~_=!@#$%^&*";

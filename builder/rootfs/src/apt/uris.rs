@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::mirror::without_login;
+use clic_debian::uri::without_login;
 
 /// One line of `apt-get --print-uris`: `'URI' FILE SIZE HASH`.
 #[derive(Debug, PartialEq, Eq)]

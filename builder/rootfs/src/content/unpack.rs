@@ -12,8 +12,8 @@ use clic_host::cancel;
 use clic_recipe::plan::Unpack;
 use clic_store::space::io_error;
 
-use crate::deb::{self, Deb};
-use crate::tarball::{Entry, Kind, TarTree};
+use clic_debian::deb::{self, Deb};
+use clic_tree::{Entry, FileTree, Kind};
 
 /// Most files of one archive: four times what the largest web site that anybody carries around has.
 const MOST_FILES: usize = 1_000_000;
@@ -25,13 +25,10 @@ const MOST_LINKS: usize = 40;
 /// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB, `zstd --long=27` 128.
 const MAX_MEMORY: u64 = 256 << 20;
 
-/// Later than any epoch, so that it is clamped to it.
-pub const TIME: u64 = u32::MAX as u64;
-
 /// Files on their way out of an archive.
 pub struct Files {
     scratch: PathBuf,
-    tree: TarTree,
+    tree: FileTree,
     /// Bytes that may still come.
     left: u64,
     count: usize,
@@ -46,7 +43,7 @@ impl Files {
     pub fn new(scratch: PathBuf, most: u64) -> Self {
         Self {
             scratch,
-            tree: TarTree::default(),
+            tree: FileTree::default(),
             left: most,
             count: 0,
             programs: false,
@@ -63,7 +60,7 @@ impl Files {
     }
 
     /// All of them, with their directories.
-    pub fn finish(self) -> Result<TarTree> {
+    pub fn finish(self) -> Result<FileTree> {
         ensure!(self.count > 0, "there is no file in it");
         Ok(self.tree)
     }
@@ -101,7 +98,7 @@ impl Files {
             0o644
         };
         self.tree
-            .insert(path.into_bytes(), entry(Kind::File(number), mode));
+            .insert(path.into_bytes(), Entry::new(Kind::File(number), mode));
         Ok(())
     }
 
@@ -120,7 +117,7 @@ impl Files {
             bail!("two files in it want to be {path:?}");
         }
         self.tree
-            .insert(path.as_bytes().to_vec(), entry(Kind::File(number), 0o644));
+            .insert(path.as_bytes().to_vec(), Entry::new(Kind::File(number), 0o644));
         Ok(())
     }
 
@@ -132,22 +129,10 @@ impl Files {
                 Some(false) => {}
                 None => self
                     .tree
-                    .insert(parent.as_bytes().to_vec(), entry(Kind::Directory, 0o755)),
+                    .insert(parent.as_bytes().to_vec(), Entry::new(Kind::Directory, 0o755)),
             }
         }
         Ok(())
-    }
-}
-
-/// Everybody may read it, and only root may change it.
-pub fn entry(kind: Kind, mode: u32) -> Entry {
-    Entry {
-        kind,
-        mode,
-        uid: 0,
-        gid: 0,
-        mtime: TIME,
-        xattrs: Vec::new(),
     }
 }
 
@@ -369,7 +354,7 @@ pub fn package_directory(
 fn each(
     deb: &Deb,
     installed_size: u64,
-    mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, crate::deb::Metered<'_>>) -> Result<()>,
+    mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, clic_debian::deb::Metered<'_>>) -> Result<()>,
 ) -> Result<()> {
     let left = Cell::new(deb::most(installed_size));
     let mut archive = tar::Archive::new(deb.data(&left)?);

@@ -13,10 +13,9 @@ use clic_store::space::io_error;
 use clic_store::{Scratch, sha256};
 use serde::Serialize;
 
-use super::unpack;
 use crate::inside;
 use crate::sandbox::Sandbox;
-use crate::tarball::TarTree;
+use clic_tree::{FileTree, NEW};
 
 /// Debian packages whose programs make ZIM files.
 pub const PACKAGES: [&str; 2] = ["python3-libzim", "python3-minimal"];
@@ -82,7 +81,7 @@ fn said(texts: &Texts, language: &str) -> Option<String> {
 /// Errors: pages that have no first page, or that libzim does not take.
 pub fn make(
     tools: &Path,
-    pages: &TarTree,
+    pages: &FileTree,
     words: &Words,
     identity: &[u8],
     scratch: &Scratch,
@@ -100,7 +99,7 @@ pub fn make(
     write("words.json", &serde_json::to_vec(words)?)?;
     write("icon.png", ICON)?;
     write("zim.py", PROGRAM.as_bytes())?;
-    pages.write(&work.join("pages.tar"), unpack::TIME)?;
+    pages.write(&work.join("pages.tar"), NEW.into())?;
     Sandbox::new()?
         .cmd("sh")
         .args(["-c", SCRIPT, "sh"])

@@ -19,9 +19,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::root::{Root, plain};
 use super::unpack::{Unpacked, conffiles};
-use crate::control::{field, stanzas, value};
-use crate::deb::Control;
 use crate::files::numbers;
+use clic_debian::control::{field, stanzas, value};
+use clic_debian::deb::Control;
 
 use triggers::pending;
 
@@ -289,7 +289,7 @@ fn stat_override(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deb::ControlFile;
+    use clic_debian::deb::ControlFile;
 
     pub(super) fn control(stanza: &str, files: &[(&str, &str)]) -> Control {
         Control {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clic_store::space::io_error;
 
-use crate::tarball::{Entry, Kind, TarTree};
+use clic_tree::{Entry, FileTree, Kind};
 
 /// Attributes that belong to a tree. Others are the host's (labels of its security modules).
 const ATTRIBUTES: [&str; 3] = ["security.capability", "system.posix_acl_", "user."];
@@ -69,9 +69,9 @@ fn stamp(meta: &std::fs::Metadata) -> Stamp {
 }
 
 /// What is new or changed since `before`, ready to be written, and which paths are gone.
-pub fn changes(root: &Path, before: &Snapshot) -> Result<(TarTree, Vec<Vec<u8>>)> {
+pub fn changes(root: &Path, before: &Snapshot) -> Result<(FileTree, Vec<Vec<u8>>)> {
     let after = snapshot(root)?;
-    let mut tree = TarTree::default();
+    let mut tree = FileTree::default();
     // Names of one file share its content.
     let mut linked: BTreeMap<u64, usize> = BTreeMap::new();
     for (path, stamp) in &after {
@@ -93,7 +93,7 @@ pub fn changes(root: &Path, before: &Snapshot) -> Result<(TarTree, Vec<Vec<u8>>)
                 .or_insert_with(|| tree.add_host_file(place.clone(), meta.len()));
             Kind::File(number)
         } else if kind.is_fifo() {
-            Kind::Special(b'6', 0, 0)
+            Kind::Fifo
         } else if kind.is_socket() {
             // Of a program that ended with the stage.
             continue;
@@ -101,16 +101,16 @@ pub fn changes(root: &Path, before: &Snapshot) -> Result<(TarTree, Vec<Vec<u8>>)
             bail!("{} is a device, which no package can make here", shown());
         };
         let xattrs = if matches!(kind, Kind::Symlink(_)) {
-            Vec::new()
+            BTreeMap::new()
         } else {
             attributes(&place).with_context(shown)?
         };
         let entry = Entry {
             kind,
             mode: meta.mode() & 0o7777,
-            uid: u64::from(meta.uid()),
-            gid: u64::from(meta.gid()),
-            mtime: u64::try_from(meta.mtime()).unwrap_or(0),
+            uid: meta.uid(),
+            gid: meta.gid(),
+            mtime: meta.mtime().max(0),
             xattrs,
         };
         tree.insert(path.clone(), entry);
@@ -123,25 +123,24 @@ pub fn changes(root: &Path, before: &Snapshot) -> Result<(TarTree, Vec<Vec<u8>>)
     Ok((tree, removed))
 }
 
-fn attributes(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+fn attributes(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     // The kernel's limits (xattr(7)): 64 KiB of names, 64 KiB in a value.
     let mut buffer = vec![0_u8; 1 << 16];
     let length = match rustix::fs::llistxattr(path, buffer.as_mut_slice()) {
-        Ok(0) | Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Ok(0) | Err(rustix::io::Errno::OPNOTSUPP) => return Ok(BTreeMap::new()),
         Ok(length) => length,
         Err(error) => return Err(std::io::Error::from(error).into()),
     };
     let names = String::from_utf8_lossy(&buffer[..length]).into_owned();
-    let mut all = Vec::new();
+    let mut all = BTreeMap::new();
     for name in names
         .split('\0')
         .filter(|name| ATTRIBUTES.iter().any(|known| name.starts_with(known)))
     {
         let length =
             rustix::fs::lgetxattr(path, name, buffer.as_mut_slice()).map_err(std::io::Error::from)?;
-        all.push((name.to_owned(), buffer[..length].to_vec()));
+        all.insert(name.as_bytes().to_vec(), buffer[..length].to_vec());
     }
-    all.sort();
     Ok(all)
 }
 

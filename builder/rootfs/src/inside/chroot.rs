@@ -14,7 +14,7 @@ use super::job::Job;
 use super::root::Root;
 use super::say;
 use crate::accel::Entered;
-use crate::sandbox::host_arch;
+use clic_debian::arch::host_arch;
 
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 20;
@@ -36,13 +36,16 @@ const HOSTS: (&str, &[u8]) = (
     b"127.0.0.1 localhost\n127.0.1.1 clic.internal clic\n::1 localhost ip6-localhost ip6-loopback\n",
 );
 /// What a program finds in /dev: numbers are the kernel's (Documentation/admin-guide/devices.txt), the nodes the host's.
-const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-const DEV_LINKS: [(&str, &str); 5] = [
+const NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+const DEV_LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
+    // Nobody is there to be asked. A name that leads nowhere, since root who writes to a missing one makes a file of it, in
+    // which the next to ask would read its question as the answer.
+    ("tty", "/proc/self/no-terminal"),
 ];
 
 /// A tree with the usual mounts; they go when this is dropped.
@@ -91,7 +94,7 @@ impl<'a> Chroot<'a> {
             Some(c"mode=1777"),
         )?;
         root.make_dirs(b"run/lock")?;
-        if job.arch.debian() != host_arch() {
+        if Some(job.arch) != host_arch() {
             root.make_dirs(MARIADB_HOME.as_bytes())?;
             root.write(&format!("{MARIADB_HOME}/my.cnf"), 0o644, MARIADB)?;
             let home = ("MYSQL_HOME".to_owned(), format!("/{MARIADB_HOME}"));
@@ -183,6 +186,7 @@ impl<'a> Chroot<'a> {
     /// Runs a program of the tree as root; each line of its output goes to `each`. Its error has the last lines.
     pub fn run(&self, argv: &[&str], more: &[(&str, &str)], each: &mut dyn FnMut(&str)) -> Result<()> {
         let mut command = jail::command(&self.top, self.root.path())?;
+        clic_host::detach(&mut command);
         command
             .args(argv)
             .env_clear()

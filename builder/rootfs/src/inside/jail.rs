@@ -59,6 +59,7 @@ fn run(mut words: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     enter(&top, &tree).context("cannot shut the tree off from the host")?;
     let mut command = Command::new(&program);
     command.args(words);
+    clic_host::detach(&mut command);
     // SAFETY: two system calls, which is all that may happen between fork and exec.
     #[allow(unsafe_code, reason = "chroot(2) of the child alone")]
     unsafe {

@@ -14,7 +14,7 @@ use super::order::{self, Related, Round};
 use super::root::{Root, split};
 use super::say::{self, Said};
 use super::unpack::{Unit, Unpacked, conffiles, unpack};
-use crate::deb::Deb;
+use clic_debian::deb::Deb;
 
 /// Where dpkg keeps the control part of a package whose preinst runs. debconf and others look there.
 const CONTROL: &str = "var/lib/dpkg/tmp.ci";
@@ -177,7 +177,7 @@ fn preseed(chroot: &Chroot<'_>, root: &Root, preseeds: &[String]) -> Result<()> 
 fn preinst(
     chroot: &Chroot<'_>,
     root: &Root,
-    packages: &[(&Related<'_>, &crate::deb::Control)],
+    packages: &[(&Related<'_>, &clic_debian::deb::Control)],
 ) -> Result<()> {
     let running = dpkg_version(root)?;
     for (related, control) in packages {
@@ -233,9 +233,9 @@ fn preinst(
 /// The version of the tree's dpkg, without what Debian adds.
 fn dpkg_version(root: &Root) -> Result<String> {
     let status = root.read_text("var/lib/dpkg/status")?;
-    let version = crate::control::stanzas(&status)
-        .find(|stanza| crate::control::field(stanza, "Package") == Some("dpkg"))
-        .and_then(|stanza| crate::control::field(stanza, "Version"))
+    let version = clic_debian::control::stanzas(&status)
+        .find(|stanza| clic_debian::control::field(stanza, "Package") == Some("dpkg"))
+        .and_then(|stanza| clic_debian::control::field(stanza, "Version"))
         .unwrap_or_default();
     Ok(version
         .split(['-', '+', '~'])

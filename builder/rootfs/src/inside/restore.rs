@@ -7,25 +7,25 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use clic_store::space::io_error;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
 
 use super::job::LayerTar;
 use super::root::{Root, times};
-use crate::tarball::{Entry, Kind, TarTree};
+use clic_tree::{Entry, FileTree, Kind};
 
 /// Reads layers, lowest first, as one tree. What is damaged is an error.
-pub fn read(layers: &[LayerTar]) -> Result<TarTree> {
-    let mut tree = TarTree::default();
+pub fn read(layers: &[LayerTar]) -> Result<FileTree> {
+    let mut tree = FileTree::default();
     for layer in layers {
-        tree.lay(TarTree::read(&layer.tar)?, &layer.removed);
+        tree.lay(FileTree::read(&layer.tar)?, &layer.removed);
     }
     Ok(tree)
 }
 
 /// Writes `tree` into the empty directory of `root`.
-pub fn restore(root: &Root, tree: &TarTree, threads: usize) -> Result<()> {
+pub fn restore(root: &Root, tree: &FileTree, threads: usize) -> Result<()> {
     let top = root.path();
     let place = |path: &[u8]| top.join(OsStr::from_bytes(path));
     let mut files: Vec<(&[u8], &Entry, usize)> = Vec::new();
@@ -56,8 +56,7 @@ pub fn restore(root: &Root, tree: &TarTree, threads: usize) -> Result<()> {
                 rustix::fs::utimensat(CWD, &place, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(|error| io_error(error.into(), &place))?;
             }
-            Kind::Special(kind, ..) => {
-                ensure!(*kind == b'6', "/{} is a device", String::from_utf8_lossy(path));
+            Kind::Fifo => {
                 let place = place(path);
                 rustix::fs::mknodat(
                     CWD,
@@ -96,7 +95,7 @@ fn make_directory(place: &Path) -> Result<()> {
     std::fs::create_dir(place).map_err(|error| io_error(error, place))
 }
 
-fn file(place: &Path, entry: &Entry, tree: &TarTree, number: usize) -> Result<()> {
+fn file(place: &Path, entry: &Entry, tree: &FileTree, number: usize) -> Result<()> {
     let failed = |error| io_error(error, place);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(CWD, place, flags, Mode::from_raw_mode(0o600))
@@ -112,19 +111,16 @@ fn file(place: &Path, entry: &Entry, tree: &TarTree, number: usize) -> Result<()
 /// Owner, mode and attributes.
 fn own(place: &Path, entry: &Entry) -> Result<()> {
     let failed = |error: rustix::io::Errno| io_error(error.into(), place);
-    let (Ok(uid), Ok(gid)) = (u32::try_from(entry.uid), u32::try_from(entry.gid)) else {
-        bail!("{}: an owner out of range", place.display());
-    };
     let symlink = matches!(entry.kind, Kind::Symlink(_));
-    if (uid, gid) != (0, 0) {
-        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    if (entry.uid, entry.gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
         rustix::fs::chownat(CWD, place, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
     }
     if !symlink {
         // After chown, which takes set-id bits and capabilities away.
         rustix::fs::chmod(place, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
         for (name, value) in &entry.xattrs {
-            rustix::fs::lsetxattr(place, name.as_str(), value, XattrFlags::empty()).map_err(failed)?;
+            rustix::fs::lsetxattr(place, name.as_slice(), value, XattrFlags::empty()).map_err(failed)?;
         }
     }
     Ok(())

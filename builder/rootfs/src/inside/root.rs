@@ -146,7 +146,13 @@ impl Root {
         let failed = |error| self.failed(error, path.as_bytes());
         let above = self.dir(above).map_err(failed)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::utimensat(above, OsStr::from_bytes(name), &times(mtime), flags).map_err(failed)
+        rustix::fs::utimensat(
+            above,
+            OsStr::from_bytes(name),
+            &times(i64::try_from(mtime).unwrap_or(i64::MAX)),
+            flags,
+        )
+        .map_err(failed)
     }
 
     /// Removes a file if it is there. No symlink in its place is followed.
@@ -170,9 +176,9 @@ impl Root {
 }
 
 /// Both times of a file, in seconds since 1970.
-pub fn times(mtime: u64) -> Timestamps {
+pub fn times(mtime: i64) -> Timestamps {
     let time = Timespec {
-        tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX),
+        tv_sec: mtime,
         tv_nsec: 0,
     };
     Timestamps {

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use md5::{Digest, Md5};
 
-use crate::deb::ControlFile;
+use clic_debian::deb::ControlFile;
 
 /// The name of that file in a package's control part.
 pub const NAME: &str = "md5sums";

@@ -19,7 +19,7 @@ use tar::EntryType;
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
 use super::sums::{self, Summed, Sums};
-use crate::deb::{self, Control, Deb};
+use clic_debian::deb::{self, Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
 const IDS: u64 = crate::sandbox::IDS as u64;
@@ -65,7 +65,7 @@ struct Looks {
     mode: u32,
     uid: u32,
     gid: u32,
-    mtime: u64,
+    mtime: i64,
 }
 
 /// Unpacks `units` with `threads` threads; results are in their order. `each` is told of every finished one.
@@ -432,7 +432,7 @@ impl<'a> One<'a> {
             mode: header.mode()? & 0o7777,
             uid: u32::try_from(uid)?,
             gid: u32::try_from(gid)?,
-            mtime: header.mtime()?,
+            mtime: i64::try_from(header.mtime()?).unwrap_or(i64::MAX),
         };
         if let Some(Override { uid, gid, mode }) = self.admin.stat_override(path) {
             (looks.uid, looks.gid, looks.mode) = (*uid, *gid, *mode);

@@ -269,7 +269,10 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         let at = tool.span().start;
         let mut tool = tool.into_inner();
         let host = tool.host.take().unwrap_or_default();
-        if !crate::tools::HOSTS.iter().any(|known| known.debian() == host) {
+        if !clic_debian::arch::HOSTS
+            .iter()
+            .any(|known| known.debian() == host)
+        {
             return Err(wrong(
                 format!("{host:?} is no architecture of a build host"),
                 Some(at),

@@ -149,6 +149,24 @@ fn a_lock_reads_as_it_was_written() {
     assert!(text.contains(block), "{text}");
 }
 
+/// A ZIM file is made by tools of the build host, also where the image is of its architecture.
+#[test]
+fn a_build_host_gets_its_tools_whatever_the_image_is_for() {
+    let host = host_arch().expect("tests run on a build host");
+    for arch in [Arch::Amd64, Arch::Arm64] {
+        let plan = Plan { arch, ..plan() };
+        let mut lock = lock(&plan);
+        lock.tools = [(
+            host.debian().to_owned(),
+            vec![package("python3-libzim", host.debian(), DEBIAN)],
+        )]
+        .into();
+        let resolution = lock.resolution(&plan, &mirrors(), &ResolveOptions::default(), "");
+        let tools = resolution.unwrap().tools;
+        assert_eq!(tools.len(), 1, "{arch}: {tools:?}");
+    }
+}
+
 #[test]
 fn a_lock_says_which_input_no_longer_fits() {
     let before = with_sources();

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{self, Apt, Line};
-use crate::control;
 use crate::lock;
-use crate::mirror::without_login;
 use crate::parts::Part;
 use crate::resolution::Package;
+use clic_debian::control;
+use clic_debian::uri::without_login;
 
 /// The candidates of every package.
 pub(crate) struct Index<'a> {

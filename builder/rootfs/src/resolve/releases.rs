@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use clic_store::space;
 
 use crate::apt::{self, Apt, Line, Trust};
-use crate::control;
-use crate::mirror::without_login;
 use crate::resolution::Release;
+use clic_debian::date;
+use clic_debian::uri::without_login;
 
 /// The Release files that the indexes came by.
 pub(super) fn releases(apt: &Apt) -> Result<Vec<Release>> {
@@ -32,7 +32,7 @@ fn release(path: &Path, line: &Line) -> Result<Release> {
     let date = text
         .lines()
         .find_map(|line| line.strip_prefix("Date:"))
-        .and_then(|date| control::date(date.trim()));
+        .and_then(|date| date::parse(date.trim()));
     let date =
         date.with_context(|| format!("the Release file of {} {} has no date", line.url, line.suite))?;
     Ok(Release {

@@ -1,55 +1,11 @@
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use clic_host::Progress;
 
 use super::*;
-
-/// What a test's server does with a request: gets the request's head and writes the answer.
-type Answer = dyn Fn(usize, &str, &mut TcpStream) + Send + Sync;
-
-/// An HTTP server on this machine for as long as the test runs.
-struct Server {
-    url: String,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-fn serve(answer: impl Fn(usize, &str, &mut TcpStream) + Send + Sync + 'static) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/pool/thing.deb", listener.local_addr().unwrap());
-    let heads = Arc::new(Mutex::new(Vec::new()));
-    let seen = heads.clone();
-    let answer: Arc<Answer> = Arc::new(answer);
-    // Ends with the test process; a test makes a handful of requests.
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (seen, answer) = (seen.clone(), answer.clone());
-            std::thread::spawn(move || {
-                let mut stream = stream;
-                let mut head = String::new();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while reader.read_line(&mut head).unwrap_or(0) > 0 && !head.ends_with("\r\n\r\n") {}
-                let number = {
-                    let mut seen = seen.lock().unwrap();
-                    seen.push(head.clone());
-                    seen.len()
-                };
-                answer(number, &head, &mut stream);
-            });
-        }
-    });
-    Server { url, heads }
-}
-
-fn respond(stream: &mut TcpStream, status: &str, extra: &str, body: &[u8]) {
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{extra}\r\n",
-        body.len()
-    );
-    let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(body);
-}
+use crate::testserver::{respond, serve};
 
 fn body() -> Vec<u8> {
     (0..300_000u32).map(|n| (n % 251) as u8).collect()
@@ -240,6 +196,91 @@ fn a_server_that_cannot_resume_starts_over() {
     std::fs::create_dir_all(part.parent().unwrap()).unwrap();
     std::fs::write(&part, b"something else").unwrap();
     assert_eq!(std::fs::read(at.fetch(&wanted).unwrap()).unwrap(), body());
+}
+
+/// Puts the first bytes of [`body`] in place, as a run that was killed leaves them.
+fn begun(at: &Fixture, wanted: &Download, len: usize) -> PathBuf {
+    let part = part_of(&at.store.path_of(&wanted.sha256));
+    std::fs::create_dir_all(part.parent().unwrap()).unwrap();
+    std::fs::write(&part, &body()[..len]).unwrap();
+    part
+}
+
+#[test]
+fn an_answer_with_another_range_is_not_put_behind_what_is_there() {
+    for range in [
+        "Content-Range: bytes 1001-299999/300000\r\n",
+        "Content-Range: bytes 0-299999/300000\r\n",
+        "Content-Range: bytes 10000-299999/300000\r\n",
+        "",
+    ] {
+        let server = serve(move |number, _, stream| match number {
+            1 => respond(stream, "206 Partial Content", range, &body()[1000..]),
+            _ => respond(stream, "200 OK", "", &body()),
+        });
+        let wanted = download(&server.url, &body());
+        let at = fixture();
+        begun(&at, &wanted, 1000);
+        assert_eq!(std::fs::read(at.fetch(&wanted).unwrap()).unwrap(), body());
+        let heads = server.heads.lock().unwrap();
+        assert_eq!(heads.len(), 2, "{range:?} was believed");
+        let again = heads[1].to_lowercase();
+        assert!(!again.contains("range:"), "begun again from the start: {again}");
+        assert!(!again.contains("no-cache"), "no content was wrong: {again}");
+    }
+}
+
+#[test]
+fn a_server_that_never_resumes_is_named() {
+    for status in ["206 Partial Content", "416 Range Not Satisfiable"] {
+        // Every answer from the start breaks off, so that every other try wants to resume.
+        let server = serve(move |_, head, stream| {
+            if head.to_lowercase().contains("range: bytes=") {
+                respond(stream, status, "Content-Range: bytes 7-8/9\r\n", b"xx");
+            } else {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n");
+                let _ = stream.write_all(&body()[..1000]);
+            }
+        });
+        let error = fixture()
+            .fetch(&download(&server.url, &body()))
+            .unwrap_err()
+            .to_string();
+        let said = format!(
+            "cannot download thing 1.0: the server cannot resume (it answered {})\n",
+            &status[..3]
+        );
+        assert!(
+            error.starts_with(&said) && error.ends_with("tried 4 times"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_part_that_nobody_asked_for_is_no_file() {
+    for status in ["206 Partial Content", "416 Range Not Satisfiable"] {
+        let server = serve(move |_, _, stream| {
+            respond(
+                stream,
+                status,
+                "Content-Range: bytes 0-299999/300000\r\n",
+                &body(),
+            );
+        });
+        let error = fixture()
+            .fetch(&download(&server.url, &body()))
+            .unwrap_err()
+            .to_string();
+        let said = format!(
+            "cannot download thing 1.0: the server answered {}\n",
+            &status[..3]
+        );
+        assert!(
+            error.starts_with(&said) && error.ends_with("tried once"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -94,6 +94,21 @@ fn what_was_not_used_for_longest_goes_first_and_no_more_than_needed() {
 }
 
 #[test]
+fn as_much_as_is_allowed_may_stay_to_the_byte() {
+    let at = fixture();
+    let (old, new) = (at.download("0123456789", 50), at.download("abcdefghij", 10));
+    let done = at.store.gc(20, false).unwrap();
+    assert_eq!((done.removed.len(), done.left), (0, 20));
+    // One byte less takes one file, and no second one.
+    let done = at.store.gc(19, false).unwrap();
+    assert_eq!((done.removed.len(), done.freed, done.left), (1, 10, 10));
+    assert_eq!(done.removed[0].bytes, 10);
+    assert!(!old.exists() && new.exists());
+    assert_eq!(at.store.gc(10, false).unwrap().left, 10);
+    assert!(new.exists());
+}
+
+#[test]
 fn what_a_living_run_uses_stays() {
     let at = fixture();
     let (used, unused) = (at.download("0123456789", 50), at.download("abcdefghij", 10));
@@ -120,7 +135,8 @@ fn what_dead_runs_left_goes_whatever_the_size() {
         age(&path, hours);
         path
     };
-    let (stale, fresh, running) = (part("stale", 30), part("fresh", 1), part("running", 30));
+    // A day is the limit.
+    let (stale, fresh, running) = (part("stale", 24), part("fresh", 23), part("running", 30));
     let held = File::open(&running).unwrap();
     held.lock().unwrap();
     std::fs::create_dir(at.dir.path().join("tmp/tree-dead")).unwrap();
@@ -144,6 +160,34 @@ fn what_dead_runs_left_goes_whatever_the_size() {
 }
 
 #[test]
+fn a_layer_that_is_being_made_stays() {
+    let at = fixture();
+    let tar = at.layer("k", "0123456789", 0);
+    std::fs::remove_file(tar.with_extension("json")).unwrap();
+    let maker = Store::open(at.store.dir()).unwrap();
+    assert!(maker.uses(&tar).unwrap());
+    assert!(at.store.gc(u64::MAX, false).unwrap().removed.is_empty());
+    drop(maker);
+    let done = at.store.gc(u64::MAX, false).unwrap();
+    assert_eq!(done.removed[0].why, "half of a layer");
+}
+
+#[test]
+fn a_dry_run_leaves_even_the_locks() {
+    let at = fixture();
+    drop(at.store.lock("apt/0011").unwrap());
+    let lock = at.dir.path().join("locks/apt-0011");
+    at.store.gc(0, true).unwrap();
+    assert!(lock.exists());
+    at.store.gc(0, false).unwrap();
+    assert!(!lock.exists());
+    assert!(
+        at.dir.path().join("locks/gc").exists(),
+        "others wait for this very file"
+    );
+}
+
+#[test]
 fn verifying_names_and_removes_what_is_damaged_and_nothing_else() {
     let at = fixture();
     let (good, bad) = (at.download("0123456789", 1), at.download("abcdefghij", 1));
@@ -159,6 +203,12 @@ fn verifying_names_and_removes_what_is_damaged_and_nothing_else() {
     std::fs::write(&orphan, "what a killed run leaves").unwrap();
     let found = at.verify();
     assert_eq!((found.checked, found.damaged.len()), (4, 0));
+    let layers = ["whole", "torn"].map(|key| at.dir.path().join(format!("layers/{}.json", hash(key))));
+    let about: u64 = layers
+        .iter()
+        .map(|json| std::fs::metadata(json).unwrap().len())
+        .sum();
+    assert_eq!(found.bytes, 40 + about);
     std::fs::write(&bad, "abcdefghiJ").unwrap();
     std::fs::write(&torn, "abcdefghiJ").unwrap();
     let found = at.verify();
@@ -181,6 +231,44 @@ fn verifying_names_and_removes_what_is_damaged_and_nothing_else() {
         )
     );
     assert_eq!(at.verify().damaged, []);
+}
+
+#[test]
+fn a_layer_that_does_not_fit_its_description_is_damaged() {
+    let at = fixture();
+    let tar = at.layer("k", "0123456789", 1);
+    std::fs::write(&tar, "012345678").unwrap();
+    let found = at.verify();
+    assert_eq!(
+        found.damaged[0].why,
+        "its description is damaged, or its tar file is not there or of another size"
+    );
+    assert_eq!(found.damaged[0].kind, Kind::Layers);
+    assert!(!tar.exists() && !tar.with_extension("json").exists());
+}
+
+#[test]
+fn verifying_says_how_far_it_is() {
+    use clic_host::progress::{Event, Sink};
+    #[derive(Default)]
+    struct Bytes(std::sync::Mutex<(u64, u64)>);
+    impl Sink for Bytes {
+        fn event(&self, event: &Event) {
+            let mut bytes = self.0.lock().unwrap();
+            match event {
+                Event::Total { total, .. } => bytes.0 = *total,
+                Event::Advance { done, .. } => bytes.1 = *done,
+                _ => {}
+            }
+        }
+    }
+    let at = fixture();
+    at.download("0123456789", 1);
+    at.download("abcdefghij", 1);
+    let sink = std::sync::Arc::new(Bytes::default());
+    let stage = Progress::new(sink.clone()).stage("verify", "", "");
+    at.store.verify(&stage).unwrap();
+    assert_eq!(*sink.0.lock().unwrap(), (20, 20));
 }
 
 #[test]

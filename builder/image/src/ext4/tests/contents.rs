@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn attributes_come_back() {
-    let mut tree = Tree::new();
+    let mut tree = rooted();
     let names = [
         ("security.capability", 20),
         ("user.empty", 0),
@@ -42,14 +42,12 @@ fn attributes_come_back() {
         },
     );
     let mut with = |path: &str, xattrs| {
-        tree.insert(
-            path,
-            Node {
-                xattrs,
-                ..Node::file(*b"x", 0o640, 1)
-            },
-        )
-        .unwrap();
+        let number = tree.add(Content::Bytes(Arc::from(*b"x")));
+        let entry = Entry {
+            xattrs,
+            ..entry(Kind::File(number), 0o640, 1)
+        };
+        put(&mut tree, path, entry);
     };
     with("/few", xattrs(&names[..2]));
     with("/many", xattrs(&names));
@@ -61,15 +59,15 @@ fn attributes_come_back() {
         "/acl",
         BTreeMap::from([(b"system.posix_acl_access".to_vec(), acl)]),
     );
-    let directory = Node {
+    let directory = Entry {
         xattrs: xattrs(&[("user.d", 1000)]),
-        ..Node::directory(0o755, 1)
+        ..directory(0o755, 1)
     };
-    tree.insert("/dir", directory).unwrap();
+    put(&mut tree, "/dir", directory);
     let (image, _) = made(&tree);
     same(&tree, image.path());
-    for (path, node) in tree.entries.iter().filter(|(path, _)| *path != b"/acl") {
-        let path = String::from_utf8_lossy(path);
+    for (path, node) in tree.entries().filter(|(path, _)| *path != b"acl") {
+        let path = shown(path);
         let list = debugfs(image.path(), &format!("ea_list {path}"));
         assert_eq!(list.matches('(').count(), node.xattrs.len(), "{list}");
         for (name, value) in &node.xattrs {
@@ -90,18 +88,14 @@ fn attributes_come_back() {
 
 #[test]
 fn a_directory_of_20000_names_has_an_index() {
-    let mut tree = Tree::new();
+    let mut tree = rooted();
     for index in 0..20_000 {
-        tree.insert(
-            format!("/many/a name that is not short {index}"),
-            Node::file(*b"", 0o644, 1),
-        )
-        .unwrap();
+        let path = format!("/many/a name that is not short {index}");
+        file(&mut tree, path, *b"", 0o644, 1);
     }
     // A little over one block, where the index begins.
     for index in 0..16 {
-        tree.insert(format!("/few/{index:0250}"), Node::file(*b"", 0o644, 1))
-            .unwrap();
+        file(&mut tree, format!("/few/{index:0250}"), *b"", 0o644, 1);
     }
     let (image, _) = made(&tree);
     same(&tree, image.path());
@@ -110,28 +104,20 @@ fn a_directory_of_20000_names_has_an_index() {
 }
 
 /// A file of `blocks` blocks in which every block that `holds` names has one byte that is not zero.
-fn sparse(blocks: u64, holds: impl Fn(u64) -> bool) -> Tree {
+fn sparse(blocks: u64, holds: impl Fn(u64) -> bool) -> FileTree {
     let mut file = tempfile::tempfile().unwrap();
     for block in (0..blocks).filter(|block| holds(*block)) {
         file.seek(SeekFrom::Start(block * BLOCK + 77)).unwrap();
         file.write_all(b"x").unwrap();
     }
     file.set_len(blocks * BLOCK).unwrap();
-    let mut tree = Tree::new();
-    tree.sources = vec![Arc::new(file)];
-    tree.insert(
-        "/sparse",
-        Node::of(
-            Kind::File(Data::Range {
-                source: 0,
-                offset: 0,
-                len: blocks * BLOCK - 1,
-            }),
-            0o644,
-            1,
-        ),
-    )
-    .unwrap();
+    let mut tree = rooted();
+    let number = tree.add(Content::At {
+        file: Arc::new(file),
+        offset: 0,
+        size: blocks * BLOCK - 1,
+    });
+    put(&mut tree, "/sparse", entry(Kind::File(number), 0o644, 1));
     tree
 }
 
@@ -164,15 +150,16 @@ fn a_sparse_file_over_4_gib_takes_what_it_has() {
     // Not surveyed, since that reads all of it.
     let blocks = (4 << 30) / BLOCK + 3;
     let tree = sparse(blocks, |block| block == 5 || block == blocks - 1);
-    let empty = Tree::new();
+    let empty = rooted();
     let mut survey = Survey::of(&empty).unwrap();
-    let Kind::File(data) = &tree.get("/sparse").unwrap().kind else {
+    let Kind::File(number) = tree.get("/sparse").unwrap().kind else {
         panic!()
     };
+    let data = tree.content_of(number);
     let spans = [5, blocks as u32 - 1]
         .map(|start| survey::Span { start, len: 1 })
         .to_vec();
-    let (inode, links, path) = (12, 1, b"/sparse".as_slice());
+    let (inode, links, path) = (12, 1, b"sparse".as_slice());
     let attributes = xattrs::Attributes::None;
     let content = survey::Content::File { data, spans };
     survey.items.push(survey::Item {
@@ -192,7 +179,6 @@ fn a_sparse_file_over_4_gib_takes_what_it_has() {
         kind: dirs::kind::FILE,
     });
     survey.need = Need { blocks: 3, inodes: 1 };
-    survey.tree = &tree;
     let options = options(size::size_for(&survey, 0, 0).unwrap());
     let image = NamedTempFile::new().unwrap();
     image.as_file().set_len(options.bytes).unwrap();

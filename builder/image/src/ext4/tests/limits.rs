@@ -2,38 +2,44 @@
 
 use super::*;
 
-fn refused(path: impl AsRef<[u8]>, node: Node) -> String {
-    let mut tree = Tree::new();
-    tree.insert(path, node).unwrap();
+/// What is said of an entry; [`plain`] is a file of this content.
+fn refused_with(path: impl AsRef<[u8]>, entry: Entry, content: Content) -> String {
+    let mut tree = rooted();
+    assert_eq!(tree.add(content), 0);
+    put(&mut tree, path, entry);
     format!("{:#}", measure(&tree).unwrap_err())
+}
+
+fn refused(path: impl AsRef<[u8]>, entry: Entry) -> String {
+    refused_with(path, entry, Content::Bytes(Arc::from(*b"")))
+}
+
+fn plain() -> Entry {
+    entry(Kind::File(0), 0o644, 1)
 }
 
 #[test]
 fn what_ext4_cannot_hold_is_an_error() {
-    let with = |name: &str, value: &[u8]| Node {
+    let with = |name: &str, value: &[u8]| Entry {
         xattrs: BTreeMap::from([(name.as_bytes().to_vec(), value.to_vec())]),
-        ..Node::file(*b"", 0o644, 1)
+        ..plain()
     };
-    let device = Kind::CharDevice {
-        major: 4096,
-        minor: 0,
+    let host = |size| Content::Host {
+        path: "/nowhere/f".into(),
+        size,
     };
     for (error, message) in [
         (
-            refused([b"/".as_slice(), &[b'n'; 256]].concat(), Node::file(*b"", 0, 0)),
+            refused([b"/".as_slice(), &[b'n'; 256]].concat(), plain()),
             "a name of 256 bytes",
         ),
         (
-            refused("/l", Node::symlink(vec![b'l'; 4096], 1)),
+            refused("/l", symlink(vec![b'l'; 4096], 1)),
             "/l: a symbolic link of 4096 bytes, ext4 holds up to 4095",
         ),
         (
-            refused("/l", Node::symlink("", 1)),
+            refused("/l", symlink("", 1)),
             "/l: a symbolic link without a target",
-        ),
-        (
-            refused("/d", Node::of(device, 0o644, 1)),
-            "/d: Linux has no device number 4096:0",
         ),
         (
             refused("/x", with("user.large", &[1; 4100])),
@@ -52,42 +58,17 @@ fn what_ext4_cannot_hold_is_an_error() {
             "the attribute `system.posix_acl_access` is no ACL",
         ),
         (
-            refused("/lost+found", Node::file(*b"", 0o644, 1)),
+            refused("/lost+found", plain()),
             "/lost+found: only a directory can have this name",
         ),
+        (refused("/lost+found/a", plain()), "/lost+found has files in it"),
         (
-            refused("/lost+found/a", Node::file(*b"", 0o644, 1)),
-            "/lost+found has files in it",
-        ),
-        (
-            refused(
-                "/f",
-                Node::of(
-                    Kind::File(Data::Range {
-                        source: 0,
-                        offset: 0,
-                        len: 1 << 50,
-                    }),
-                    0,
-                    0,
-                ),
-            ),
+            refused_with("/f", plain(), host(1 << 50)),
             "/f: larger than the 16 TiB that ext4 can hold",
         ),
         (
-            refused(
-                "/f",
-                Node::of(
-                    Kind::File(Data::Range {
-                        source: 0,
-                        offset: 0,
-                        len: 1 << 20,
-                    }),
-                    0,
-                    0,
-                ),
-            ),
-            "/f: cannot read its contents: the tree has no tar",
+            refused_with("/f", plain(), host(1 << 20)),
+            "/f: cannot read its contents: /nowhere/f: ",
         ),
     ] {
         assert!(error.contains(message), "{error:?} should say {message:?}");
@@ -96,8 +77,8 @@ fn what_ext4_cannot_hold_is_an_error() {
 
 #[test]
 fn an_empty_lost_and_found_is_the_one_that_is_there() {
-    let mut tree = Tree::new();
-    tree.insert("/lost+found", Node::directory(0o755, 1)).unwrap();
+    let mut tree = rooted();
+    put(&mut tree, "/lost+found", directory(0o755, 1));
     assert_eq!(measure(&tree).unwrap(), Need { blocks: 1, inodes: 0 });
     let (image, _) = made(&tree);
     assert!(debugfs(image.path(), "stat /lost+found").contains("Mode:  0700"));
@@ -105,18 +86,16 @@ fn an_empty_lost_and_found_is_the_one_that_is_there() {
 
 #[test]
 fn a_file_has_65000_names_at_most() {
-    let mut tree = Tree::new();
-    tree.insert("/file", Node::file(*b"x", 0o644, 1)).unwrap();
+    let mut tree = rooted();
+    file(&mut tree, "/file", *b"x", 0o644, 1);
+    let named = tree.get("/file").unwrap().clone();
+    put(&mut tree, "/links", directory(0o755, 1));
     for index in 1..65_000 {
-        let path = format!("/links/{index}").into_bytes();
-        tree.entries
-            .insert(path, Node::of(Kind::Hardlink(b"/file".to_vec()), 0, 0));
+        put(&mut tree, format!("/links/{index}"), named.clone());
     }
-    tree.insert("/links", Node::directory(0o755, 1)).unwrap();
     let (image, _) = made(&tree);
     assert!(debugfs(image.path(), "stat /file").contains("Links: 65000"));
-    tree.insert("/links/more", Node::of(Kind::Hardlink(b"/file".to_vec()), 0, 0))
-        .unwrap();
+    put(&mut tree, "/links/more", named);
     let error = measure(&tree).unwrap_err().to_string();
     assert!(
         error.contains("/file: over 65000 hard links to one file"),
@@ -126,9 +105,8 @@ fn a_file_has_65000_names_at_most() {
 
 #[test]
 fn no_room_says_how_much_was_needed() {
-    let mut tree = Tree::new();
-    tree.insert("/big", Node::file(vec![1; 20 << 20], 0o644, 1))
-        .unwrap();
+    let mut tree = rooted();
+    file(&mut tree, "/big", vec![1; 20 << 20], 0o644, 1);
     let small = options(Geometry {
         bytes: 16 << 20,
         inodes: 8192,
@@ -148,10 +126,9 @@ fn no_room_says_how_much_was_needed() {
         "{error}"
     );
 
-    let mut tree = Tree::new();
+    let mut tree = rooted();
     for index in 0..200 {
-        tree.insert(format!("/{index}"), Node::file(*b"", 0o644, 1))
-            .unwrap();
+        file(&mut tree, format!("/{index}"), *b"", 0o644, 1);
     }
     let few = options(Geometry {
         bytes: 16 << 20,
@@ -164,7 +141,7 @@ fn no_room_says_how_much_was_needed() {
 
 #[test]
 fn wrong_options_are_errors() {
-    let tree = Tree::new();
+    let tree = rooted();
     let image = NamedTempFile::new().unwrap();
     let right = options(Geometry {
         bytes: 16 << 20,

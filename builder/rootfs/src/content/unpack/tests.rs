@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::testdeb::{Entry, compressed, deb, directory, file, hard_link, other, symlink};
+use clic_debian::testdeb::{Entry, compressed, deb, directory, file, hard_link, other, symlink};
 
 /// What `taking` makes of these bytes, at most `most` bytes of files: paths and contents.
 fn taken(
@@ -35,7 +35,7 @@ fn taken(
 }
 
 fn from_tar(entries: &[Entry], form: &str, most: u64) -> Result<Vec<(String, Vec<u8>)>> {
-    let bytes = compressed(form, &crate::testdeb::tar(entries));
+    let bytes = compressed(form, &clic_debian::testdeb::tar(entries));
     taken(&bytes, most, |path, files| archive(path, Unpack::Tar, files))
 }
 
@@ -172,7 +172,7 @@ fn more_than_the_bundle_says_is_refused() {
     );
     // A few kilobytes that stand for a gigabyte.
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let head = crate::testdeb::tar(&[Entry {
+    let head = clic_debian::testdeb::tar(&[Entry {
         size: 1 << 30,
         ..file("bomb", b"", 0o644)
     }]);
@@ -189,7 +189,7 @@ fn more_than_the_bundle_says_is_refused() {
 
 #[test]
 fn damage_is_told() {
-    let whole = compressed(".xz", &crate::testdeb::tar(&[file("a", &[7; 5000], 0o644)]));
+    let whole = compressed(".xz", &clic_debian::testdeb::tar(&[file("a", &[7; 5000], 0o644)]));
     let take = |path: &Path, files: &mut Files| archive(path, Unpack::Tar, files);
     refused(taken(&whole[..whole.len() / 2], 9000, take), "");
     refused(taken(b"nothing like it", 9, take), "");

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, ensure};
 
 use super::{Admin, DIR};
-use crate::control::field;
-use crate::deb::Control;
 use crate::inside::unpack::Unpacked;
+use clic_debian::control::field;
+use clic_debian::deb::Control;
 
 /// What is no trigger's among the files that are named after triggers.
 const OF_DPKG: [&str; 3] = ["File", "Unincorp", "Lock"];

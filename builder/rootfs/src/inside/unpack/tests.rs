@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink as make_symlink};
 use std::path::PathBuf;
 
 use super::*;
-use crate::testdeb::{Entry, deb, directory, file, hard_link, long_name, other, symlink};
+use clic_debian::testdeb::{Entry, deb, directory, file, hard_link, long_name, other, symlink};
 
 /// A tree with something beside it that no package may touch.
 struct World {

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 STEP = "99-check"
 STEP_FILE = f"/usr/lib/clic/first-boot.d/{STEP}.toml"
@@ -38,22 +39,22 @@ ExecStart=/usr/bin/test -s {SECRET}
 """
 
 
-def expect(true, what):
+def expect(true: object, what: str) -> None:
     if not true:
         sys.exit(f"wrong: {what}")
 
 
-def systemctl(*words):
+def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=120)
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 
-def clean():
+def clean() -> None:
     systemctl("stop", UNIT, f"clic-first-boot@{STEP}.service")
     for path in (STEP_FILE, UNIT_FILE, SECRET, OPENED, f"{STATE}/steps/{STEP}.json"):
         with contextlib.suppress(FileNotFoundError):
@@ -63,13 +64,13 @@ def clean():
     systemctl("reset-failed")
 
 
-def step():
+def step() -> dict[str, Any]:
     """How a step stands, as the program tells it."""
     told = subprocess.run(["clic-first-boot", "status", "--json"], capture_output=True, timeout=60)
     return next(step for step in json.loads(told.stdout)["steps"] if step["name"] == STEP)
 
 
-def waits():
+def waits() -> None:
     """A service does not start without its step, and does once the step has succeeded."""
     clean()
     try:

@@ -5,11 +5,11 @@ import json
 import os
 import sys
 
-from clic import disk
+from clic.disk import Root
 from clic.first_boot import runner, state, steps, work
 
 
-def main(words):
+def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="clic-first-boot", description="Secrets that are made on the device, once.")
     parser.add_argument("--root", default="/", metavar="DIR", help="a directory that stands for / (default: /)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -22,15 +22,15 @@ def main(words):
     commands.add_parser("finish", help="say how first boot ended, and note it if nothing is left to do")
     commands.add_parser("check", help="are all steps' files valid")
     asked = parser.parse_args(words)
-    root = disk.Root(asked.root)
+    root = Root(asked.root)
     os.umask(0o077)
     if asked.command != "check" and asked.root == "/" and os.geteuid() != 0:
         print(f"clic-first-boot {asked.command} is for root", file=sys.stderr)
         return 2
-    return globals()[f"_{asked.command}"](root, asked)
+    return COMMANDS[asked.command](root, asked)
 
 
-def _run(root, asked):
+def _run(root: Root, asked: argparse.Namespace) -> int:
     if asked.step is None:
         return 0 if runner.run_all(root) else 1
     if asked.step not in steps.names(root):
@@ -39,11 +39,11 @@ def _run(root, asked):
     return 0 if runner.run(root, asked.step) else 1
 
 
-def _finish(root, _):
+def _finish(root: Root, _: argparse.Namespace) -> int:
     return 0 if runner.finish(root) else 1
 
 
-def _check(root, _):
+def _check(root: Root, _: argparse.Namespace) -> int:
     found, wrong = steps.load_all(root)
     for step in found:
         print(f"ok  {step.name}")
@@ -52,7 +52,7 @@ def _check(root, _):
     return 2 if wrong else 0
 
 
-def _status(root, asked):
+def _status(root: Root, asked: argparse.Namespace) -> int:
     report = state.status(root)
     if asked.json:
         print(json.dumps(report))
@@ -63,7 +63,7 @@ def _status(root, asked):
     return 0 if report["state"] == "done" else 1
 
 
-def _secrets(root, asked):
+def _secrets(root: Root, asked: argparse.Namespace) -> int:
     report = state.secrets(root)
     if asked.json:
         print(json.dumps({"secrets": report}))
@@ -73,6 +73,8 @@ def _secrets(root, asked):
     # For scripts: a secret that all devices share is the one thing that must not be.
     return 1 if any(secret["as_image"] for secret in report) else 0
 
+
+COMMANDS = {"run": _run, "finish": _finish, "check": _check, "status": _status, "secrets": _secrets}
 
 if __name__ == "__main__":
     try:

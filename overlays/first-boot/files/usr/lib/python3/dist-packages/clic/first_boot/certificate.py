@@ -7,16 +7,21 @@ milliseconds, so that what waits for it hardly waits.
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 
 # openssl reads no configuration but this: the system's may say anything.
 BASE = "[req]\ndistinguished_name = name\nprompt = no\nstring_mask = utf8only\n[name]\n"
+
+
+# Pairs of a field's short name and its text, in order.
+Subject = Sequence[tuple[str, str]]
 
 
 class Failed(Exception):
     """openssl could not do it."""
 
 
-def openssl(*words, data=None):
+def openssl(*words: str, data: bytes | None = None) -> bytes:
     try:
         done = subprocess.run(["openssl", *words], input=data, capture_output=True, timeout=600)
     except FileNotFoundError:
@@ -29,7 +34,7 @@ def openssl(*words, data=None):
     return done.stdout
 
 
-def make_key(algorithm="ec", bits=2048):
+def make_key(algorithm: str = "ec", bits: int = 2048) -> bytes:
     """A private key in PEM."""
     if algorithm == "rsa":
         return openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}")
@@ -37,32 +42,31 @@ def make_key(algorithm="ec", bits=2048):
                    "-pkeyopt", "ec_param_enc:named_curve")
 
 
-def _configuration(subject, extensions):
-    """`subject`: pairs of a field's short name and its text, in order."""
+def _configuration(subject: Subject, extensions: str) -> str:
     fields = "".join(f"{index}.{field} = {text}\n" for index, (field, text) in enumerate(subject))
     return f"{BASE}{fields}[extensions]\n{extensions}"
 
 
-def _for_server(names):
+def _for_server(names: list[str]) -> str:
     alternatives = ",".join(f"DNS:{name}" for name in names)
     return ("basicConstraints = CA:FALSE\nkeyUsage = digitalSignature,keyEncipherment\nextendedKeyUsage = serverAuth\n"
             f"subjectKeyIdentifier = hash\nsubjectAltName = {alternatives}\n")
 
 
 # openssl takes keys and configurations as files. In memory: a key is on the card only where it belongs.
-def _directory():
+def _directory() -> tempfile.TemporaryDirectory[str]:
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     return tempfile.TemporaryDirectory(prefix="clic-first-boot-", dir=place)
 
 
-def _write(directory, name, data):
+def _write(directory: str, name: str, data: bytes) -> str:
     path = os.path.join(directory, name)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
     return path
 
 
-def self_signed(key, names, days):
+def self_signed(key: bytes, names: list[str], days: int) -> bytes:
     """A server's certificate that vouches for itself, in PEM."""
     with _directory() as directory:
         conf = _write(directory, "conf", _configuration([("CN", names[0][:64])], _for_server(names)).encode())
@@ -70,7 +74,7 @@ def self_signed(key, names, days):
                        "-key", _write(directory, "key", key), "-days", str(days), "-set_serial", _serial())
 
 
-def authority(key, subject, days):
+def authority(key: bytes, subject: Subject, days: int) -> bytes:
     """The certificate of a certification authority, in PEM."""
     extensions = "basicConstraints = CA:TRUE\nsubjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid:always\n"
     with _directory() as directory:
@@ -79,7 +83,7 @@ def authority(key, subject, days):
                        "-key", _write(directory, "key", key), "-days", str(days), "-set_serial", _serial())
 
 
-def signed(key, names, days, authority_key, authority_certificate):
+def signed(key: bytes, names: list[str], days: int, authority_key: bytes, authority_certificate: bytes) -> bytes:
     """A server's certificate that an authority vouches for, in PEM."""
     extensions = f"{_for_server(names)}authorityKeyIdentifier = keyid,issuer\n"
     with _directory() as directory:
@@ -91,6 +95,6 @@ def signed(key, names, days, authority_key, authority_certificate):
             "-set_serial", _serial(), "-extfile", conf, "-extensions", "extensions")
 
 
-def _serial():
+def _serial() -> str:
     # At least 64 random bits (CA/Browser Forum, Baseline Requirements 7.1), at most 20 bytes and positive (RFC 5280).
     return f"0x{os.urandom(16).hex()}"

@@ -7,21 +7,23 @@ the units that asked for it. /usr/lib/systemd/system-generators/clic-first-boot 
 import os
 import sys
 
-from clic import disk
+from clic.disk import Root
 from clic.first_boot import state, steps
+from clic.first_boot.steps import Step
 
 TEMPLATE = "/usr/lib/systemd/system/clic-first-boot@.service"
 END = "clic-first-boot.service"
 
 
-def plan(root):
+def plan(root: Root) -> tuple[dict[str, str], dict[str, str]]:
     """Files to write, and links to make, below the generator's directory: two dictionaries by path."""
     found, wrong = steps.load_all(root)
     for why in wrong.values():
         print(f"clic-first-boot: {why}", file=sys.stderr)
     waiting = [step for step in found if step.applies(root) and not state.is_done(root, step.name)]
-    waited_for = {}
-    files, links = {}, {}
+    waited_for: dict[str, list[str]] = {}
+    files: dict[str, str] = {}
+    links: dict[str, str] = {}
     for step in waiting:
         links[f"{END}.wants/{step.unit}"] = TEMPLATE
         files[f"{step.unit}.d/50-step.conf"] = _own(step, {other.name: other for other in waiting})
@@ -33,7 +35,7 @@ def plan(root):
     return files, links
 
 
-def _own(step, waiting):
+def _own(step: Step, waiting: dict[str, Step]) -> str:
     # A step that is done already, or not needed on this device, is nothing to wait for.
     needs = step.needs + [waiting[name].unit for name in step.steps if name in waiting]
     # % begins a specifier in a unit.
@@ -41,12 +43,12 @@ def _own(step, waiting):
     return f"[Unit]\nDescription=First boot: {title}\n" + _section(Requires=needs, After=needs + step.after, head=False)
 
 
-def _section(head=True, **lists):
+def _section(head: bool = True, **lists: list[str]) -> str:
     lines = [f"{key}={' '.join(units)}\n" for key, units in lists.items() if units]
     return ("[Unit]\n" if head else "") + "".join(lines)
 
 
-def main(directory, root):
+def main(directory: str, root: Root) -> None:
     files, links = plan(root)
     for name, text in files.items():
         path = os.path.join(directory, name)
@@ -60,4 +62,4 @@ def main(directory, root):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], disk.Root(os.environ.get("CLIC_ROOT", "/")))
+    main(sys.argv[1], Root(os.environ.get("CLIC_ROOT", "/")))

@@ -3,15 +3,17 @@
 import time
 
 from clic import disk
+from clic.disk import Root
 from clic.first_boot import certificate, state, steps
+from clic.first_boot.steps import Step
 from clic.first_boot.work import Failed, Work, read_step
 
 
-def say(text):
+def say(text: str) -> None:
     print(f"first boot: {text}", flush=True)
 
 
-def run(root, name):
+def run(root: Root, name: str) -> bool:
     """Runs one step unless it is done. Whether it is done, or not needed, afterwards."""
     try:
         step = read_step(root, name)
@@ -48,7 +50,7 @@ def run(root, name):
         return True
 
 
-def _do(root, step, work):
+def _do(root: Root, step: Step, work: Work) -> None:
     if not work.committed():
         work.prepare()
     work.install()
@@ -56,7 +58,7 @@ def _do(root, step, work):
     _verify(root, step)
 
 
-def _verify(root, step):
+def _verify(root: Root, step: Step) -> None:
     """A secret that is missing, or still the one of all devices, is no secret."""
     image = state.image_hashes(root)
     for path in step.secret_paths(root):
@@ -67,14 +69,14 @@ def _verify(root, step):
             raise Failed(f"{path} is still as the image had it")
 
 
-def _note_failure(root, step, why):
+def _note_failure(root: Root, step: Step, why: str) -> None:
     try:
         state.note(root, step.name, "failed", title=step.title, why=why)
     except OSError as error:
         say(f"{step.name}: can't be noted: {error}")
 
 
-def finish(root):
+def finish(root: Root) -> bool:
     """Says how first boot ended, and notes it when nothing is left to do. Whether that is so."""
     found, wrong = steps.load_all(root)
     for name, why in wrong.items():
@@ -90,7 +92,7 @@ def finish(root):
     return True
 
 
-def run_all(root):
+def run_all(root: Root) -> bool:
     """All steps in order, then the end: for tests, and for somebody who repairs a device by hand."""
     for name in steps.names(root):
         run(root, name)

@@ -10,9 +10,13 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from clic import disk
+from clic.disk import Root
 from clic.first_boot import steps
+from clic.first_boot.steps import Step
 from clic.first_boot.work import STATE
 
 IMAGE = f"{STATE}/image.json"
@@ -22,11 +26,11 @@ SET_UP = "/var/lib/clic/set-up"
 LOCKS = "/run/clic-first-boot"
 
 
-def sha256(data):
+def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def file_hash(root, path):
+def file_hash(root: Root, path: str) -> str | None:
     """Hash of a file, or None where there is none."""
     try:
         return sha256(root.read(path))
@@ -35,7 +39,7 @@ def file_hash(root, path):
 
 
 @contextlib.contextmanager
-def lock(root, name, wait=True):
+def lock(root: Root, name: str, wait: bool = True) -> Iterator[bool]:
     """Whoever holds it works on this step. Yields whether it was got; the kernel lets go when the program ends."""
     os.makedirs(root.at(LOCKS), 0o700, exist_ok=True)
     with open(root.at(f"{LOCKS}/{name}"), "wb") as file:
@@ -47,19 +51,19 @@ def lock(root, name, wait=True):
         yield True
 
 
-def _read(root, path):
+def _read(root: Root, path: str) -> Any:
     try:
         return json.loads(root.read(path))
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _write(root, path, value):
+def _write(root: Root, path: str, value: object) -> None:
     disk.make_directory(os.path.dirname(root.at(path)), 0o700)
     disk.write(root.at(path), json.dumps(value, indent=1).encode() + b"\n")
 
 
-def take_inventory(root):
+def take_inventory(root: Root) -> None:
     """Notes what the image has in place of secrets. Once, before any step has changed one."""
     with lock(root, "image"):
         if os.path.exists(root.at(IMAGE)):
@@ -69,25 +73,25 @@ def take_inventory(root):
         _write(root, IMAGE, {path: file_hash(root, path) for path in paths})
 
 
-def image_hashes(root):
+def image_hashes(root: Root) -> dict[str, str | None]:
     return _read(root, IMAGE) or {}
 
 
-def result(root, name):
+def result(root: Root, name: str) -> dict[str, Any]:
     """How a step ended: `state` is `done` or `failed`. Without a result, it has not ended yet."""
     found = _read(root, f"{STATE}/steps/{name}.json")
     return found if isinstance(found, dict) and found.get("state") in ("done", "failed") else {"state": "waiting"}
 
 
-def is_done(root, name):
-    return result(root, name)["state"] == "done"
+def is_done(root: Root, name: str) -> bool:
+    return bool(result(root, name)["state"] == "done")
 
 
-def note(root, name, state, **more):
+def note(root: Root, name: str, state: str, **more: object) -> None:
     _write(root, f"{STATE}/steps/{name}.json", {"state": state, "at": int(time.time()), **more})
 
 
-def all_done(root):
+def all_done(root: Root) -> bool:
     """Whether nothing is left to do, for the steps that there are now."""
     try:
         noted = root.read(DONE).decode().split()
@@ -96,13 +100,13 @@ def all_done(root):
     return noted == [f"{name}.toml" for name in steps.names(root)]
 
 
-def note_all_done(root):
+def note_all_done(root: Root) -> None:
     """What generators compare with `ls` of the steps' directory."""
     names = "".join(f"{name}.toml\n" for name in steps.names(root))
     disk.write(root.at(DONE), names.encode(), 0o644)
 
 
-def status(root):
+def status(root: Root) -> dict[str, Any]:
     """What `clic-first-boot status --json` says."""
     found, wrong = steps.load_all(root)
     report = []
@@ -121,14 +125,15 @@ def status(root):
     return {"state": overall, "set_up": os.path.exists(root.at(SET_UP)), "steps": sorted(report, key=lambda e: e["name"])}
 
 
-def secrets(root):
+def secrets(root: Root) -> list[dict[str, Any]]:
     """What `clic-first-boot secrets --json` says: every declared secret of this device, without telling it.
 
     `state` is `own`, `image` (as the image had it), `missing`, or `waiting` for a value whose step is not done.
     """
-    image, report = image_hashes(root), []
+    image = image_hashes(root)
+    report: list[dict[str, Any]] = []
 
-    def add(step, name, value, state):
+    def add(step: Step, name: str, value: str | None, state: str) -> None:
         report.append({"step": step.name, "secret": name, "sha256": value, "state": state, "as_image": state == "image"})
 
     for step in steps.load_all(root)[0]:

@@ -1,10 +1,12 @@
 """Steps of first boot, as files in /usr/lib/clic/first-boot.d say them (the format is in this overlay's README)."""
 
 import dataclasses
-import difflib
 import os
 import re
-import tomllib
+
+from clic import schema
+from clic.disk import Root
+from clic.schema import NEEDED, Fields, Table, Wrong
 
 DIRECTORY = "/usr/lib/clic/first-boot.d"
 # Is there while an image is baked (`[[bake]]`), and on no device.
@@ -20,15 +22,13 @@ SHORTEST_VALUE = 16
 # A shorter placeholder might stand somewhere by chance.
 SHORTEST_PLACEHOLDER = 8
 
-NEEDED = object()
-
 # What each table can say: key, type, and what it is when left out.
-STEP = {
+STEP: Fields = {
     "schema": (int, NEEDED), "title": (str, NEEDED), "only-if": ([str], []), "before": ([str], []), "needs": ([str], []),
     "after": ([str], []), "steps": ([str], []), "restart": ([str], []), "secrets": ([str], []),
     "never-in-image": ([str], []), "timeout-seconds": (int, 300),
 }
-TABLES = {
+TABLES: dict[str, Fields] = {
     "value": {"name": (str, NEEDED), "length": (int, 32), "alphabet": (str, "alnum")},
     "file": {
         "path": (str, NEEDED), "text": (str, NEEDED), "mode": (str, "0600"), "owner": (str, "root"), "group": (str, "root"),
@@ -43,24 +43,22 @@ TABLES = {
 }
 
 
-class Wrong(Exception):
-    """A step's file says something that can't be meant."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Step:
     name: str
-    settings: dict
-    tables: dict
+    title: str
+    only_if: list[str]
+    before: list[str]
+    needs: list[str]
+    after: list[str]
+    steps: list[str]
+    restart: list[str]
+    secrets: list[str]
+    never_in_image: list[str]
+    timeout_seconds: int
+    tables: dict[str, list[Table]]
 
-    def __getattr__(self, key):
-        # Keys have hyphens in the file.
-        try:
-            return self.settings[key.replace("_", "-")]
-        except KeyError:
-            raise AttributeError(key) from None
-
-    def applies(self, root):
+    def applies(self, root: Root) -> bool:
         """Whether this device has what the step is about.
 
         While an image is baked, secrets are thrown away afterwards, but placeholders are for the device: they stay.
@@ -70,10 +68,10 @@ class Step:
         return all(root.exists(path) for path in self.only_if)
 
     @property
-    def unit(self):
+    def unit(self) -> str:
         return f"clic-first-boot@{self.name}.service"
 
-    def secret_paths(self, root):
+    def secret_paths(self, root: Root) -> list[str]:
         """Files that hold a secret of this step, in order."""
         paths = [file["path"] for file in self.tables["file"]]
         paths += [made["key"] for made in self.tables["certificate"]]
@@ -82,40 +80,38 @@ class Step:
         return list(dict.fromkeys(paths))
 
 
-def load(root, name):
+def load(root: Root, name: str) -> Step:
     """One step."""
     path = os.path.join(DIRECTORY, f"{name}.toml")
     if not NAME.match(name):
         raise Wrong(f"{path}: a step is called NN-words, such as 50-wiki")
     try:
-        data = tomllib.loads(root.read(path).decode())
+        data = schema.read(root, path)
     except FileNotFoundError:
         raise Wrong(f"there is no step {name}: {path} is missing") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Wrong(f"{path}: {error}") from None
     tables = {kind: data.pop(kind, []) for kind in TABLES}
-    settings = _table(path, data, STEP, [*STEP, *TABLES])
+    settings = schema.table(path, data, STEP, TABLES)
     for kind, entries in tables.items():
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise Wrong(f"{path}: write [[{kind}]], with two brackets")
-        tables[kind] = [_table(f"{path}: [[{kind}]]", entry, TABLES[kind]) for entry in entries]
-    step = Step(name, settings, tables)
+        tables[kind] = [schema.table(f"{path}: [[{kind}]]", entry, TABLES[kind]) for entry in entries]
+    version = settings.pop("schema")
+    if version != 1:
+        raise Wrong(f"{path}: schema {version} is newer than this program, which knows 1")
+    step = Step(name, **{key.replace("-", "_"): value for key, value in settings.items()}, tables=tables)
     _check(path, step)
     return step
 
 
-def names(root):
+def names(root: Root) -> list[str]:
     """All steps' names, in order."""
-    try:
-        files = os.listdir(root.at(DIRECTORY))
-    except FileNotFoundError:
-        return []
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    return schema.names(root, DIRECTORY)
 
 
-def load_all(root):
+def load_all(root: Root) -> tuple[list[Step], dict[str, str]]:
     """All steps that can be read, and what is wrong with the others by their names."""
-    steps, wrong = [], {}
+    steps: list[Step] = []
+    wrong: dict[str, str] = {}
     for name in names(root):
         try:
             steps.append(load(root, name))
@@ -124,39 +120,14 @@ def load_all(root):
     return steps, wrong
 
 
-def _table(where, data, fields, known=None):
-    for key in data:
-        if key not in fields:
-            near = difflib.get_close_matches(key, known or fields, 1)
-            raise Wrong(f"{where}: unknown key {key}{f', {near[0]} is meant?' if near else ''}")
-    found = {}
-    for key, (kind, otherwise) in fields.items():
-        if key not in data:
-            if otherwise is NEEDED:
-                raise Wrong(f"{where}: {key} is missing")
-            found[key] = otherwise
-            continue
-        value = data[key]
-        whole = isinstance(value, list) if isinstance(kind, list) else True
-        each = value if isinstance(kind, list) and whole else [value]
-        want = kind[0] if isinstance(kind, list) else kind
-        # True is a kind of int for Python.
-        if not whole or not all(isinstance(one, want) and not isinstance(one, bool) for one in each):
-            what = {str: "text", int: "a number"}[want]
-            raise Wrong(f"{where}: {key} must be {'a list of text' if isinstance(kind, list) else what}")
-        found[key] = value
-    return found
-
-
-def _check(path, step):
-    def need(true, what):
+def _check(path: str, step: Step) -> None:
+    def need(true: object, what: str) -> None:
         if not true:
             raise Wrong(f"{path}: {what}")
 
-    need(step.schema == 1, f"schema {step.schema} is newer than this program, which knows 1")
     need(step.timeout_seconds > 0, "timeout-seconds must be more than 0")
     for key in ("before", "needs", "after", "restart"):
-        for unit in step.settings[key]:
+        for unit in getattr(step, key):
             need(UNIT.match(unit), f"{key}: {unit} is no systemd unit, such as nginx.service")
     for name in step.steps:
         need(NAME.match(name) and name < step.name, f"steps: {name} is no step before this one")

@@ -15,7 +15,10 @@ import string
 import subprocess
 
 from clic import disk
+from clic.disk import Owner, Root
 from clic.first_boot import certificate, steps
+from clic.first_boot.steps import Step
+from clic.schema import Table, Wrong
 
 STATE = "/var/lib/clic/first-boot"
 ALPHABETS = {"alnum": string.ascii_letters + string.digits, "hex": "0123456789abcdef"}
@@ -29,7 +32,7 @@ class Failed(Exception):
 
 
 class Work:
-    def __init__(self, root, step):
+    def __init__(self, root: Root, step: Step) -> None:
         self.root = root
         self.step = step
         self.path = root.at(f"{STATE}/work/{step.name}")
@@ -39,10 +42,10 @@ class Work:
 
     # -- until everything is made
 
-    def committed(self):
+    def committed(self) -> bool:
         return os.path.exists(self.commit_path)
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Makes everything and commits it. What was begun before is thrown away: nobody has seen it."""
         disk.remove_tree(self.path)
         for path in (self.tree, self.values_path):
@@ -58,19 +61,19 @@ class Work:
             self._replace(wanted)
         self._commit()
 
-    def _make_values(self):
+    def _make_values(self) -> None:
         for wanted in self.step.tables["value"]:
             value = "".join(secrets.choice(ALPHABETS[wanted["alphabet"]]) for _ in range(wanted["length"]))
             disk.write(os.path.join(self.values_path, wanted["name"]), value.encode())
 
-    def _make_certificate(self, wanted):
+    def _make_certificate(self, wanted: Table) -> None:
         names = [self._filled(name) for name in wanted["names"]]
         key = certificate.make_key(wanted["algorithm"])
         made = certificate.self_signed(key, names, wanted["days"])
         self._stage(wanted["key"], key, wanted)
         self._stage(wanted["certificate"], made, {"mode": "0644", "owner": "root", "group": "root"})
 
-    def _replace(self, wanted):
+    def _replace(self, wanted: Table) -> None:
         value, placeholder = self.values()[wanted["value"]].encode(), wanted["placeholder"].encode()
         found = False
         for path in (path for pattern in wanted["files"] for path in self.root.glob(pattern)):
@@ -93,15 +96,16 @@ class Work:
         if not found:
             raise Failed(f"the placeholder {wanted['placeholder']} is in none of {', '.join(wanted['files'])}")
 
-    def _stage(self, path, data, wanted):
-        self._write_staged(self.root.real(path), data, int(wanted["mode"], 8), owner(self.root, wanted["owner"], wanted["group"]))
+    def _stage(self, path: str, data: bytes, wanted: Table) -> None:
+        its_owner = owner(self.root, wanted["owner"], wanted["group"])
+        self._write_staged(self.root.real(path), data, int(wanted["mode"], 8), its_owner)
 
-    def _write_staged(self, path, data, mode, owner):
+    def _write_staged(self, path: str, data: bytes, mode: int, owner: Owner) -> None:
         staged = os.path.join(self.tree, path.lstrip("/"))
         disk.make_directory(os.path.dirname(staged), 0o700)
         disk.write(staged, data, mode, owner)
 
-    def _commit(self):
+    def _commit(self) -> None:
         files = []
         for directory, below, names in os.walk(self.tree):
             below.sort()
@@ -118,7 +122,7 @@ class Work:
 
     # -- from then on
 
-    def install(self):
+    def install(self) -> None:
         """Puts the files into place. Doing it again does no harm."""
         with open(self.commit_path, encoding="utf-8") as file:
             files = json.load(file)["files"]
@@ -129,7 +133,7 @@ class Work:
             disk.make_directory(os.path.dirname(place))
             disk.write(place, data, entry["mode"], (entry["uid"], entry["gid"]))
 
-    def apply(self):
+    def apply(self) -> None:
         """Tells programs that hold a copy, such as a database. Repeated until the step is done."""
         for wanted in self.step.tables["apply"]:
             self.run(wanted["run"])
@@ -137,7 +141,7 @@ class Work:
             # Only those that run already; --no-block, because they may be waiting for this step.
             self.run(["systemctl", "--no-block", "try-restart", *self.step.restart])
 
-    def values(self):
+    def values(self) -> dict[str, str]:
         """The values by their names."""
         found = {}
         for wanted in self.step.tables["value"]:
@@ -145,7 +149,7 @@ class Work:
                 found[wanted["name"]] = file.read()
         return found
 
-    def run(self, words):
+    def run(self, words: list[str]) -> None:
         """Runs a command of the step, which must end well and in time."""
         environment = {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8", "HOME": "/root",
@@ -167,7 +171,7 @@ class Work:
         if process.returncode != 0:
             raise Failed(f"{what}: exit code {process.returncode}{self._last_lines(output)}")
 
-    def _last_lines(self, output):
+    def _last_lines(self, output: bytes) -> str:
         text = output.decode(errors="replace")
         # A program that complains may repeat what it was told, and the journal is kept.
         for value in self.values().values():
@@ -175,21 +179,21 @@ class Work:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return f": {' | '.join(lines[-LAST_LINES:])}" if lines else ""
 
-    def _filled(self, text):
+    def _filled(self, text: str) -> str:
         """Text with @NAME@ replaced by the value of that name, or the host's name."""
         for name, value in {**self.values(), "hostname": hostname(self.root)}.items():
             text = text.replace(f"@{name}@", value)
         return text
 
 
-def hostname(root):
+def hostname(root: Root) -> str:
     try:
         return root.read("/etc/hostname").decode().strip() or "localhost"
     except FileNotFoundError:
         return "localhost"
 
 
-def owner(root, user, group):
+def owner(root: Root, user: str, group: str) -> Owner:
     """uid and gid; None in a directory that stands for a device, whose people are not this machine's."""
     if root.path != "/":
         return None
@@ -199,9 +203,9 @@ def owner(root, user, group):
         raise Failed(f"there is no such user or group: {error.args[0]}") from None
 
 
-def read_step(root, name):
+def read_step(root: Root, name: str) -> Step:
     """A step, or why it can't be read as a failure of it."""
     try:
         return steps.load(root, name)
-    except steps.Wrong as error:
+    except Wrong as error:
         raise Failed(str(error)) from None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from clic import disk
+from clic.disk import Root
 from clic.first_boot import certificate
 from clic.first_boot.work import Failed, owner
 
@@ -26,18 +27,18 @@ BASE_DN = "dc=yunohost,dc=org"
 class Out:
     """Where the step finds what it is to put into place."""
 
-    def __init__(self, root):
+    def __init__(self, root: Root) -> None:
         self.root = root
         self.path = os.environ["CLIC_OUT"]
 
-    def write(self, path, data, mode=0o640, group="root"):
+    def write(self, path: str, data: bytes, mode: int = 0o640, group: str = "root") -> None:
         """The path may lead through links, as a domain's certificates do; they stay."""
         place = os.path.join(self.path, self.root.real(path).lstrip("/"))
         os.makedirs(os.path.dirname(place), exist_ok=True)
         disk.write(place, data, mode, owner(self.root, "root", group))
 
 
-def certificates(root):
+def certificates(root: Root) -> None:
     """An authority of this device, and a certificate that it signed for each domain."""
     out = Out(root)
     name = main_domain(root)
@@ -59,14 +60,14 @@ def certificates(root):
             out.write(f"{AUTHORITY}/certs/yunohost_crt.pem", made, 0o644)
 
 
-def main_domain(root):
+def main_domain(root: Root) -> str:
     try:
         return root.read("/etc/yunohost/current_host").decode().strip() or FIRST
     except FileNotFoundError:
         return FIRST
 
 
-def domains(root):
+def domains(root: Root) -> list[str]:
     """Domains whose certificate is YunoHost's own. One that somebody bought or brought is left alone."""
     found = []
     for path in root.glob(f"{CERTIFICATES}/*"):
@@ -79,7 +80,7 @@ def domains(root):
     return found if FIRST in found else [*found, FIRST]
 
 
-def dkim(root):
+def dkim(root: Root) -> None:
     """Keys that sign mail, for each domain that has one."""
     out = Out(root)
     for line in root.read("/etc/dkim/keytable").decode().splitlines():
@@ -99,7 +100,7 @@ def dkim(root):
         subprocess.run(["chown", "-R", "opendkim:", f"{out.path}/etc/dkim"], check=True)
 
 
-def people(_):
+def people(_: Root) -> None:
     """Locks everybody out until the box is set up: passwords in the image were made for its building.
 
     YunoHost has no password for LDAP itself: root is let in by the kernel's word (SASL EXTERNAL over the socket), and the
@@ -114,20 +115,20 @@ def people(_):
     print(f"{len(names)} people are locked out until the box is set up")
 
 
-def _slap(program, *words, data=None):
+def _slap(program: str, *words: str, data: bytes | None = None) -> bytes:
     # As its own user: files that root makes there would keep slapd from starting.
     command = ["runuser", "-u", "openldap", "--", program, "-F", "/etc/ldap/slapd.d", "-b", BASE_DN, *words]
     return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
-def setup_page(root):
+def setup_page(root: Root) -> None:
     """nginx: YunoHost's own servers show the setup page in place of the administration (snippets/clic-setup.conf)."""
     out = Out(root)
     for directory in root.glob("/etc/nginx/conf.d/*.d"):
         out.write(f"{directory}/clic-setup.conf", b"include snippets/clic-setup.conf;\n", 0o644)
 
 
-def postgresql(_):
+def postgresql(_: Root) -> None:
     """The database's own password, which YunoHost keeps in a file. Made of letters and digits, so safe in quotes."""
     with open(os.path.join(os.environ["CLIC_VALUES"], "postgresql"), encoding="ascii") as file:
         order = f"ALTER USER postgres WITH PASSWORD '{file.read()}';"
@@ -139,6 +140,6 @@ if __name__ == "__main__":
     WORDS = {"certificates": certificates, "dkim": dkim, "people": people, "postgresql": postgresql,
              "setup-page": setup_page}
     try:
-        WORDS[sys.argv[1]](disk.Root(os.environ["CLIC_ROOT"]))
+        WORDS[sys.argv[1]](Root(os.environ["CLIC_ROOT"]))
     except (Failed, certificate.Failed, subprocess.CalledProcessError, OSError) as error:
         sys.exit(str(error))

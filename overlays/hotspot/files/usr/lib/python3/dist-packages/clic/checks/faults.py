@@ -7,9 +7,9 @@ is tested from outside.
 import errno
 import json
 import os
-import sys
 import tempfile
 import time
+from typing import IO
 
 from clic.checks import hotspot as h
 from clic.hotspot import settings as s
@@ -18,7 +18,7 @@ from clic.hotspot import settings as s
 SERVICES = ("clic-hotspot.service", "clic-hotspot-names.service", "clic-captive.service", "nginx.service")
 
 
-def slow():
+def slow() -> None:
     """Guests who send and read as slowly as they can are sent away, and meanwhile others are served."""
     one, other = h.GUESTS
     with h.started(one, "slow", h.SETTINGS.domain) as process:
@@ -26,7 +26,7 @@ def slow():
         page = h.guest(other, "get", h.HOME)
         h.expect(page["status"] == 200, f"another guest is kept out: {page}")
         seconds = round(time.monotonic() - begun, 1)
-        ended = json.loads(process.stdout.readline() or "{}")
+        ended = json.loads(h.next_line(process) or "{}")
     print(f"page for another guest after {seconds} s; slow ones ended after {ended}")
     for kind in ("head", "body", "answer"):
         # nginx's own limits are 15 and 30 seconds.
@@ -35,7 +35,7 @@ def slow():
     h.expect(held <= 5, f"one guest holds {held} connections to the name server")
 
 
-def fill(file):
+def fill(file: IO[bytes]) -> None:
     """Gives this file all that is left of its file system, with what only root may use."""
     end, piece = os.fstat(file.fileno()).st_size, 1 << 30
     while piece >= 4096:
@@ -55,7 +55,7 @@ def fill(file):
     raise h.Wrong("the disk is not full")
 
 
-def full():
+def full() -> None:
     """Not a byte is free, and everything starts anew."""
     # A file without a name: however this ends, its space is free again.
     with tempfile.TemporaryFile(dir="/", buffering=0) as file:
@@ -74,13 +74,13 @@ def full():
         h.run("systemctl", "is-active", *SERVICES)
 
 
-def control_group(unit):
+def control_group(unit: str) -> str:
     path = h.run("systemctl", "show", "--property=ControlGroup", "--value", unit).strip()
     h.expect(path, f"{unit} does not run")
     return f"/sys/fs/cgroup{path}"
 
 
-def tear():
+def tear() -> None:
     """What programs leave that die while they write."""
     # dnsmasq writes its leases in place. The last line ends within a hardware address.
     path = f"{s.RUN}/dhcp/leases"
@@ -94,7 +94,7 @@ def tear():
             file.write("{half")
 
 
-def killed():
+def killed() -> None:
     """Every process of the hotspot dies in the same moment, while a guest reads the page."""
     one, other = h.GUESTS
     had = h.guest(one, "address")
@@ -108,7 +108,7 @@ def killed():
                 file.write("1")
         tear()
         h.wait_for("the hotspot is on", 90, h.on_since(moment))
-        told = process.stdout.readline().strip()
+        told = h.next_line(process).strip()
     h.expect(told, "the guest who was there does not get the page again")
     print(f"{other}: {told}")
     # As a phone: it comes back by itself, and asks for its address again.

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+from typing import Any
 
 # An emulated processor is slow, and a hundred guests are many.
 TIMEOUT = 30
@@ -22,16 +23,16 @@ TIMEOUT = 30
 DHCP_EVENT = "/usr/lib/clic/checks/dhcp-event"
 
 
-def interface():
+def interface() -> str:
     return next(name for name in sorted(os.listdir("/sys/class/net")) if name not in ("lo", "hwsim0"))
 
 
-def associated():
+def associated() -> bool:
     done = subprocess.run(["iw", "dev", interface(), "link"], capture_output=True, text=True)
     return "Connected to" in done.stdout
 
 
-def lease():
+def lease() -> dict[str, str]:
     """An address by DHCP (RFC 2131), asked for as a system without an address does, and set."""
     name = interface()
     subprocess.run(["ip", "link", "set", name, "up"], check=True)
@@ -49,18 +50,18 @@ def lease():
     return {"ip": ip, "router": router, "dns": dns, "domain": domain}
 
 
-def address():
+def address() -> str:
     done = subprocess.run(["ip", "-4", "-json", "address", "show", "dev", interface()], capture_output=True, text=True)
-    return json.loads(done.stdout)[0]["addr_info"][0]["local"]
+    return str(json.loads(done.stdout)[0]["addr_info"][0]["local"])
 
 
-def server():
+def server() -> str:
     """The name server: the router, as the lease said."""
     done = subprocess.run(["ip", "-4", "-json", "route", "show", "default"], capture_output=True, text=True)
-    return json.loads(done.stdout)[0]["gateway"]
+    return str(json.loads(done.stdout)[0]["gateway"])
 
 
-def resolve(name, at, source=""):
+def resolve(name: str, at: str, source: str = "") -> dict[str, Any]:
     """Asks for IPv4 addresses (RFC 1035)."""
     number = random.randrange(65536)
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
@@ -90,22 +91,22 @@ def resolve(name, at, source=""):
     return {"code": flags & 15, "addresses": addresses, "ttl": ttl}
 
 
-def request(method, url, source="", timeout=TIMEOUT):
+def request(method: str, url: str, source: str = "", timeout: float = TIMEOUT) -> dict[str, Any]:
     parts = urllib.parse.urlsplit(url)
-    host = parts.hostname
+    host = parts.hostname or ""
     try:
         where = str(ipaddress.ip_address(host))
     except ValueError:
         found = resolve(host, server(), source)["addresses"]
         if not found:
-            raise OSError(f"{host} has no address")
+            raise OSError(f"{host} has no address") from None
         where = found[0]
-    more = {"timeout": timeout, "source_address": (source, 0) if source else None}
+    bound = (source, 0) if source else None
+    connection = http.client.HTTPConnection(where, 80, timeout, bound)
     if parts.scheme == "https":
         # The box vouches for itself.
-        connection = http.client.HTTPSConnection(where, 443, context=ssl._create_unverified_context(), **more)
-    else:
-        connection = http.client.HTTPConnection(where, 80, **more)
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(where, 443, timeout=timeout, source_address=bound, context=context)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), headers={"Host": host})
         answer = connection.getresponse()
@@ -115,15 +116,15 @@ def request(method, url, source="", timeout=TIMEOUT):
         connection.close()
 
 
-def get(url):
+def get(url: str) -> dict[str, Any]:
     return request("GET", url)
 
 
-def post(url):
+def post(url: str) -> dict[str, Any]:
     return request("POST", url)
 
 
-def connect(where, port):
+def connect(where: str, port: str) -> dict[str, Any]:
     begun = time.monotonic()
     with socket.socket() as tried:
         tried.settimeout(5)
@@ -137,18 +138,18 @@ def connect(where, port):
     return {"result": result, "seconds": round(time.monotonic() - begun, 3)}
 
 
-def route(where, via):
+def route(where: str, via: str) -> bool:
     """Sends what is for one address by way of another."""
     subprocess.run(["ip", "route", "replace", f"{where}/32", "via", via], check=True)
     return True
 
 
-def unroute(where):
+def unroute(where: str) -> bool:
     subprocess.run(["ip", "route", "delete", f"{where}/32"], check=False, capture_output=True)
     return True
 
 
-def listen(port):
+def listen(port: str) -> None:
     """Accepts connections until it is ended."""
     with socket.create_server(("", int(port))) as listening:
         print("true", flush=True)
@@ -156,7 +157,7 @@ def listen(port):
             listening.accept()[0].close()
 
 
-def hold(domain, other):
+def hold(domain: str, other: str) -> dict[str, Any]:
     """Opens connections and says nothing; asks as fast as it can; meanwhile the other guest opens the page."""
     at = resolve(domain, server())["addresses"][0]
     held, codes = [], []
@@ -184,13 +185,14 @@ def hold(domain, other):
     for _ in range(200):
         try:
             codes.append(request("GET", f"http://{at}/captive/state")["status"])
+            request("GET", f"http://{at}/content/not-there")
         except OSError:
             codes.append(0)
     counted = {code: codes.count(code) for code in set(codes)}
     return {"held": count, "others-page-seconds": round(seconds, 3), "codes": counted}
 
 
-def slow(domain):
+def slow(domain: str) -> dict[str, float | None]:
     """Connections that get nowhere, ten of each kind: after how many seconds the box had ended each kind, or null."""
     at = resolve(domain, server())["addresses"][0]
     head = f"Host: {domain}\r\n"
@@ -230,7 +232,7 @@ def slow(domain):
     return ended | dict.fromkeys(kind_of.values())
 
 
-def ask_slowly(at, count):
+def ask_slowly(at: str, count: str) -> int:
     """Holds connections to the name server, of which each would keep one of its few places: how many it got."""
     held = []
     for _ in range(int(count)):
@@ -244,16 +246,17 @@ def ask_slowly(at, count):
     return len(held)
 
 
-def visit(url, seconds):
+def visit(url: str, seconds: str) -> dict[str, float]:
     """Opens a page over and over, until it has been away and is there again: for how long it was away."""
-    end, seen, away = time.monotonic() + float(seconds), None, False
+    end, away = time.monotonic() + float(seconds), False
+    seen: float | None = None
     while time.monotonic() < end:
         try:
             there = request("GET", url, timeout=5)["status"] == 200
         except (OSError, http.client.HTTPException):
             there = False
         now = time.monotonic()
-        if there and away:
+        if there and away and seen is not None:
             return {"seconds-away": round(now - seen, 1)}
         if there and seen is None:
             print("true", flush=True)
@@ -265,7 +268,7 @@ def visit(url, seconds):
     sys.exit(f"{url} {'did not come back' if away else 'was not away'} within {seconds} s")
 
 
-def crowd(domain, network):
+def crowd(domain: str, network: str) -> dict[str, Any]:
     """A hundred addresses, each a guest that has just joined."""
     name = interface()
     base = int(ipaddress.ip_network(network).broadcast_address) - 110
@@ -281,7 +284,7 @@ def crowd(domain, network):
         f"http://{domain}/",
     ]
 
-    def ask(one):
+    def ask(one: str) -> tuple[list[float], list[str]]:
         times, wrong = [], []
         for url in urls:
             begun = time.monotonic()

@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from clic.hotspot import settings as s
 
@@ -40,27 +42,31 @@ SYSTEMS = {
 }
 
 
+Commands = Mapping[str, Callable[[], object]]
+Seen = TypeVar("Seen")
+
+
 class Wrong(Exception):
     """What was seen instead."""
 
 
-def expect(true, what):
+def expect(true: object, what: str) -> None:
     if not true:
         raise Wrong(what)
 
 
-def run(*words, timeout=60):
+def run(*words: str, timeout: float = 60) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=timeout)
     expect(done.returncode == 0, f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 
-def guest(name, *words, timeout=60):
+def guest(name: str, *words: str, timeout: float = 60) -> Any:
     """An action of guest.py in a guest's namespace: its answer."""
     return json.loads(run("ip", "netns", "exec", name, *INSIDE, *words, timeout=timeout))
 
 
-def end(pid_file):
+def end(pid_file: str) -> None:
     """Ends the program that wrote this file, if there is one."""
     try:
         with open(pid_file, encoding="ascii") as file:
@@ -69,12 +75,12 @@ def end(pid_file):
         pass
 
 
-def status():
+def status() -> Any:
     with open(f"{s.RUN}/status.json", encoding="utf-8") as file:
         return json.load(file)
 
 
-def wait_for(what, seconds, question):
+def wait_for(what: str, seconds: float, question: Callable[[], Seen]) -> Seen:
     end = time.monotonic() + seconds
     while True:
         seen = question()
@@ -84,11 +90,11 @@ def wait_for(what, seconds, question):
         time.sleep(1)
 
 
-def state_is(state):
+def state_is(state: str) -> Callable[[], bool]:
     return lambda: status()["hotspot"]["state"] == state
 
 
-def on_since(moment):
+def on_since(moment: float) -> Callable[[], bool]:
     """Whether the hotspot is on, by a report that is younger: the last one outlives whoever wrote it."""
     return lambda: os.stat(f"{s.RUN}/status.json").st_mtime > moment and state_is("on")()
 
@@ -96,7 +102,7 @@ def on_since(moment):
 # -- radios and guests
 
 
-def radios():
+def radios() -> None:
     """Gives the box three radios; the hotspot takes one, and each guest gets another."""
     run("modprobe", "mac80211_hwsim", "radios=3")
     wait_for("the hotspot is on", 90, state_is("on"))
@@ -115,7 +121,7 @@ def radios():
     print(f"{hotspot['ssid']} is on, channel {hotspot['channel']}")
 
 
-def associate(name):
+def associate(name: str) -> None:
     """Joins the wifi as a phone does: by its name, with the passphrase if there is one."""
     quoted = status()["hotspot"]["ssid"].encode().hex()
     key = f'psk="{SETTINGS.passphrase}"\nkey_mgmt=WPA-PSK SAE\nieee80211w=1' if SETTINGS.passphrase else "key_mgmt=NONE"
@@ -129,7 +135,7 @@ def associate(name):
     wait_for(f"{name} is associated", 60, lambda: guest(name, "associated"))
 
 
-def lease(name):
+def lease(name: str) -> None:
     """Asks for an address by DHCP, and sets what comes."""
     answer = guest(name, "lease")
     address = answer["ip"]
@@ -142,7 +148,7 @@ def lease(name):
     print(f"{name} has {address}")
 
 
-def join():
+def join() -> None:
     for name in GUESTS:
         associate(name)
         lease(name)
@@ -152,7 +158,7 @@ def join():
 # -- what a guest sees
 
 
-def names(online=False):
+def names(online: bool = False) -> None:
     for name in (SETTINGS.domain, f"some.service.{SETTINGS.domain}", f"{os.uname().nodename}.local"):
         for server in (BOX, "192.0.2.53"):
             answer = guest(GUESTS[0], "resolve", name, server)
@@ -165,7 +171,7 @@ def names(online=False):
         expect(answer["addresses"] == ["131.107.255.255"], f"dns.msftncsi.com: {answer}")
 
 
-def probes(accepted, name=GUESTS[0]):
+def probes(accepted: bool, name: str = GUESTS[0]) -> None:
     """Every system's questions, by name and over the network."""
     for system, (host, path, code, text) in SYSTEMS.items():
         answer = guest(name, "get", f"http://{host}{path}")
@@ -178,11 +184,11 @@ def probes(accepted, name=GUESTS[0]):
         print(seen)
 
 
-def probes_before():
+def probes_before() -> None:
     probes(False)
 
 
-def accept():
+def accept() -> None:
     page = guest(GUESTS[0], "get", f"{HOME}captive/")
     expect(page["status"] == 200 and "/captive/continue" in page["body"], f"no page to accept: {page}")
     answer = guest(GUESTS[0], "post", f"{HOME}captive/continue")
@@ -193,12 +199,12 @@ def accept():
     expect('"accepted": false' in other["body"], f"one guest accepted for another: {other}")
 
 
-def probes_after():
+def probes_after() -> None:
     accept()
     probes(True)
 
 
-def portal():
+def portal() -> None:
     for name in GUESTS:
         for url in (HOME, f"http://{BOX}/", f"http://{os.uname().nodename}.local/"):
             answer = guest(name, "get", url)
@@ -207,25 +213,30 @@ def portal():
     expect(json.loads(answer["body"])["hotspot"]["state"] == "on", f"{answer}")
 
 
-def tls():
+def tls() -> None:
     for address in (s.SPOOFED,) if SETTINGS.share_uplink else (s.SPOOFED, "192.0.2.1"):
         answer = guest(GUESTS[0], "connect", address, "443")
         expect(answer["result"] == "refused" and answer["seconds"] < 1, f"port 443 of {address}: {answer}")
 
 
 @contextlib.contextmanager
-def started(name, *words):
+def started(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     """An action of guest.py that goes on meanwhile, and has said that it has begun."""
     command = ("ip", "netns", "exec", name, *INSIDE, *words)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            expect(process.stdout.readline() == "true\n", f"{name}: {words[0]} did not begin")
+            expect(next_line(process) == "true\n", f"{name}: {words[0]} did not begin")
             yield process
         finally:
             process.terminate()
 
 
-def apart(wanted=True):
+def next_line(process: subprocess.Popen[str]) -> str:
+    """What it prints next; nothing once it has ended."""
+    return process.stdout.readline() if process.stdout else ""
+
+
+def apart(wanted: bool = True) -> None:
     """Two guests do not reach each other, neither directly nor by way of the box."""
     one, two = GUESTS
     port = "4242"
@@ -241,15 +252,15 @@ def apart(wanted=True):
             guest(one, "unroute", other)
 
 
-def together():
+def together() -> None:
     apart(False)
 
 
-def admin():
+def admin() -> None:
     expect(guest(GUESTS[0], "connect", BOX, "22")["result"] == "connected", "a guest does not reach SSH")
 
 
-def no_admin():
+def no_admin() -> None:
     """What is for the keepers of the box is not there for guests."""
     for port in ("22", "111", "8080", "6787"):
         answer = guest(GUESTS[0], "connect", BOX, port)
@@ -264,22 +275,29 @@ def no_admin():
 # -- faults
 
 
-def nasty():
-    """One guest holds as many connections as it gets, and asks as fast as it can. The other notices nothing."""
+def logged() -> int:
+    """Bytes of nginx's logs."""
+    return sum(entry.stat().st_size for entry in os.scandir("/var/log/nginx"))
+
+
+def nasty() -> None:
+    """One guest holds as many connections as it gets, and asks as fast as it can. The other notices nothing, nor the card."""
+    before = logged()
     answer = guest(GUESTS[0], "hold", SETTINGS.domain, GUESTS[1], timeout=120)
     expect(answer["held"] <= 128, f"one guest holds {answer['held']} connections")
     expect("429" in answer["codes"], f"nothing was refused: {answer}")
+    expect(logged() - before < 4096, f"nginx wrote {logged() - before} bytes about it")
     print(answer)
 
 
-def crowd():
+def crowd() -> None:
     """A hundred guests join at once: each asks three systems' questions and opens the page."""
     answer = guest(GUESTS[1], "crowd", SETTINGS.domain, str(SETTINGS.interface.network), timeout=300)
     expect(answer["errors"] == 0, f"{answer}")
     print(answer)
 
 
-def replug():
+def replug() -> None:
     """The radio goes, and comes again."""
     for name in GUESTS:
         if name in run("ip", "netns", "list").split():
@@ -293,7 +311,7 @@ def replug():
     join()
 
 
-def clock():
+def clock() -> None:
     """A box whose clock starts in 1970 serves all the same."""
     before, counted = time.time(), time.monotonic()
     try:
@@ -307,7 +325,7 @@ def clock():
         time.clock_settime(time.CLOCK_REALTIME, before + time.monotonic() - counted)
 
 
-def by_name(*functions):
+def by_name(*functions: Callable[[], object]) -> Commands:
     return {function.__name__.replace("_", "-"): function for function in functions}
 
 
@@ -317,7 +335,7 @@ COMMANDS = by_name(
 )
 
 
-def main(commands):
+def main(commands: Commands) -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(f"usage: {os.path.basename(sys.argv[0])} {' | '.join(commands)}")
     # When its time is up, it puts away what it made.

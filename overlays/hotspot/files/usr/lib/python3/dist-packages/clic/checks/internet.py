@@ -12,10 +12,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.parse
+from typing import Any
 
 from clic.checks import hotspot as h
 from clic.hotspot import settings as s
@@ -51,22 +51,22 @@ no-ping
 class Page(http.server.BaseHTTPRequestHandler):
     """One short page for every address, which tells who asked: the answer of a page that is made for looks, too."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         body = page_for(self.client_address[0]).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
-def page_for(address):
+def page_for(address: str) -> str:
     return f"the internet, asked by {address}\n"
 
 
-def serve():
+def serve() -> None:
     """In the namespace: the page on every port that is asked for. 443 speaks no TLS, but whoever reaches it connects."""
     for port in {80, 443, urllib.parse.urlsplit(h.SETTINGS.uplink_check).port or 80}:
         server = http.server.ThreadingHTTPServer(("", port), Page)
@@ -77,11 +77,11 @@ def serve():
     signal.pause()
 
 
-def inside(*words):
+def inside(*words: str) -> tuple[str, ...]:
     return ("ip", "netns", "exec", INTERNET, *words)
 
 
-def take_away():
+def take_away() -> None:
     """Nothing is left of the internet, whatever there was of it."""
     for name in ("internet", "internet-dnsmasq"):
         h.end(f"{h.WORK}/{name}.pid")
@@ -93,7 +93,7 @@ def take_away():
         h.run("ip", "netns", "delete", INTERNET)
 
 
-def name_servers(path=RESOLVERS):
+def name_servers(path: str = RESOLVERS) -> set[str]:
     """IPv4 addresses of name servers that are asked besides the place's own."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -104,7 +104,7 @@ def name_servers(path=RESOLVERS):
     return {address for address in given if ipaddress.ip_address(address).version == 4}
 
 
-def addresses():
+def addresses() -> list[str]:
     """What is somewhere in that internet. Guests' own network is not: the box would look for it on the wifi."""
     found = {SOMEWHERE, *NEIGHBOURS, *name_servers()}
     with contextlib.suppress(ValueError):
@@ -112,11 +112,11 @@ def addresses():
     return [address for address in sorted(found) if not local(address)]
 
 
-def local(address):
+def local(address: str) -> bool:
     return ipaddress.ip_address(address) in h.SETTINGS.interface.network
 
 
-def plug():
+def plug() -> None:
     """A cable with internet is plugged in: the box notices, and says so."""
     take_away()
     os.makedirs(h.WORK, exist_ok=True)
@@ -130,10 +130,10 @@ def plug():
     h.run(*inside("dnsmasq", f"--conf-file={h.WORK}/internet-dnsmasq.conf", f"--pid-file={h.WORK}/internet-dnsmasq.pid"))
     server = subprocess.Popen(
         inside(*h.PYTHON, "clic.checks.internet", "serve"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, text=True,
     )
     s.write_whole(f"{h.WORK}/internet.pid", str(server.pid))
-    h.expect(server.stdout.readline() == b"true\n", "the internet did not begin")
+    h.expect(h.next_line(server) == "true\n", "the internet did not begin")
     begun = time.monotonic()
     h.wait_for("the box sees the uplink", 90, lambda: h.status()["uplink"])
     print(f"seen {time.monotonic() - begun:.0f} s later, with address {box()}")
@@ -143,17 +143,17 @@ def plug():
     h.expect(seen["online"] is h.SETTINGS.share_uplink, f"a guest is told that online is {seen['online']}")
 
 
-def box():
+def box() -> str:
     """The box's address on the cable."""
     found = json.loads(h.run("ip", "-4", "-json", "address", "show", "dev", CABLE))
     h.expect(found and found[0]["addr_info"], f"{CABLE} has no address")
-    return found[0]["addr_info"][0]["local"]
+    return str(found[0]["addr_info"][0]["local"])
 
 
-def resolved(name):
+def resolved(name: str) -> list[str] | None:
     """What a guest is told, or nothing while the name server starts anew."""
     try:
-        return h.guest(GUEST, "resolve", name, h.BOX)["addresses"]
+        return list(h.guest(GUEST, "resolve", name, h.BOX)["addresses"])
     except h.Wrong:
         return None
 
@@ -161,7 +161,7 @@ def resolved(name):
 # -- what a guest sees
 
 
-def names():
+def names() -> None:
     """With an uplink that is shared, no name is spoofed, and the box's own are still the box."""
     h.wait_for("guests ask the internet for names", 60, lambda: resolved("example.com") == [SOMEWHERE])
     for name in ("www.google.com", "dns.msftncsi.com"):
@@ -169,16 +169,16 @@ def names():
     h.names(online=True)
 
 
-def no_names():
+def no_names() -> None:
     """With one that is not, nothing changes."""
     h.names()
 
 
-def state():
+def state() -> Any:
     return json.loads(h.guest(GUEST, "get", f"{h.HOME}captive/state")["body"])
 
 
-def lent():
+def lent() -> None:
     """Guests reach the internet by the box's address, and nobody asks them to sign in."""
     expected = page_for(box())
     for host, path, *_ in [("example.com", "/"), *h.SYSTEMS.values()]:
@@ -192,7 +192,7 @@ def lent():
     h.expect(state() == {"accepted": False, "online": True}, f"{state()}")
 
 
-def kept():
+def kept() -> None:
     """Guests reach nothing of the internet, though the box does."""
     answer = h.guest(GUEST, "get", f"http://{SOMEWHERE}/")
     h.expect(answer["status"] == 302 and answer["location"] == f"{h.HOME}captive/", f"{SOMEWHERE}: {answer}")
@@ -203,7 +203,7 @@ def kept():
     h.expect(state() == {"accepted": False, "online": False}, f"{state()}")
 
 
-def neighbours(wanted=True):
+def neighbours(wanted: bool = True) -> None:
     """The network that the uplink comes from. Port 443, which the box never answers for others."""
     for address in (ROUTER, *filter(lambda address: not local(address), NEIGHBOURS)):
         answer = h.guest(GUEST, "connect", address, "443")
@@ -212,11 +212,11 @@ def neighbours(wanted=True):
         h.expect(answer["seconds"] < 4, f"{address} keeps a guest waiting: {answer}")
 
 
-def no_neighbours():
+def no_neighbours() -> None:
     neighbours(False)
 
 
-def outside():
+def outside() -> None:
     """Nobody on the cable reaches guests, or what the box has for guests alone."""
     here = box()
     h.run("ip", "-n", INTERNET, "route", "replace", str(h.SETTINGS.interface.network), "via", here)
@@ -231,7 +231,7 @@ def outside():
     h.expect(answer["result"] != "connected", f"a guest reaches the box at {here}")
 
 
-def unplug():
+def unplug() -> None:
     """The cable is pulled: the box notices, and the captive portal is back for those who have not accepted."""
     try:
         begun = time.monotonic()

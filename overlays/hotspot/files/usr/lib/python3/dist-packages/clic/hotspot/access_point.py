@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 
 # A channel that works is up within a second or two; with a busy radio it has been seen to take ten.
 START_SECONDS = 30
@@ -15,7 +16,7 @@ START_SECONDS = 30
 class AccessPoint:
     """A running hostapd. It writes what happens on its standard output."""
 
-    def __init__(self, configuration, interface, control):
+    def __init__(self, configuration: str, interface: str, control: str) -> None:
         self.interface = interface
         self.control = control
         self.enabled = False
@@ -28,17 +29,20 @@ class AccessPoint:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        os.set_blocking(self._process.stdout.fileno(), False)
+        # There is one, as asked for above.
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
 
-    def fileno(self):
-        return self._process.stdout.fileno()
+    def fileno(self) -> int:
+        return self._output.fileno()
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> None:
         """Waits until it says something, and reads it."""
         select.select([self], [], [], seconds)
         self.read()
 
-    def read(self):
+    def read(self) -> None:
         while True:
             try:
                 data = os.read(self.fileno(), 4096)
@@ -51,7 +55,7 @@ class AccessPoint:
             for line in lines:
                 self._note(line.decode("utf-8", "replace").strip())
 
-    def _note(self, line):
+    def _note(self, line: str) -> None:
         if re.search(r"\bAP-ENABLED\b", line):
             self.enabled = True
         elif re.search(r"\bAP-DISABLED\b|\bINTERFACE-DISABLED\b", line):
@@ -61,7 +65,7 @@ class AccessPoint:
             self.last = line[:200]
             print(f"hostapd: {line}", flush=True)
 
-    def started(self, stop):
+    def started(self, stop: Callable[[], bool]) -> bool:
         """Whether it comes up, waiting for it. `stop` says whether to give up."""
         while not self.enabled and not stop():
             if not self.alive() or time.monotonic() - self.begun > START_SECONDS:
@@ -69,15 +73,15 @@ class AccessPoint:
             self.wait(0.5)
         return self.enabled
 
-    def alive(self):
+    def alive(self) -> bool:
         return self._process.poll() is None
 
-    def clients(self):
+    def clients(self) -> int | None:
         """How many stations are associated; `None` if it does not say."""
         match = re.search(r"^num_sta\[0\]=(\d+)$", self.ask("STATUS"), re.MULTILINE)
         return int(match.group(1)) if match else None
 
-    def ask(self, command):
+    def ask(self, command: str) -> str:
         """One command over the control socket. Empty when there is no answer within a second."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
             control.settimeout(1)
@@ -90,7 +94,7 @@ class AccessPoint:
             except OSError:
                 return ""
 
-    def stop(self):
+    def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(5)
@@ -98,4 +102,4 @@ class AccessPoint:
             self._process.kill()
             self._process.wait()
         self.read()
-        self._process.stdout.close()
+        self._output.close()

@@ -4,41 +4,47 @@ nginx stands before it: it reads slow and broken requests, limits their number, 
 whole, small and quick, and one process answers them all.
 """
 
-import asyncio
 import ipaddress
 import json
 import os
-import socket
-import sys
 
+from clic import web
 from clic.hotspot import page, probes
 from clic.hotspot import settings as s
 from clic.hotspot.guests import Guests, Leases
-from clic.hotspot.probes import Answer
+from clic.web import Request, Response
 
 STATUS = f"{s.RUN}/status.json"
 
-# nginx sends what it took, which is less (large_client_header_buffers, client_max_body_size).
-LONGEST_HEAD = 32768
-LONGEST_BODY = 4096
-TIMEOUT = 10
-
-REASONS = {200: "OK", 204: "No Content", 302: "Found", 303: "See Other", 400: "Bad Request", 404: "Not Found",
-           405: "Method Not Allowed", 413: "Content Too Large"}
+# nginx sets the others that the portal's pages have.
+SECURITY = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),)
 
 
 class Captive:
-    def __init__(self, settings, ssid, guests, status=STATUS):
+    """What each guest is answered.
+
+    nginx sets `x-real-ip` and `x-clic-server`, the addresses of both ends, and `x-clic-portal` when the request is for the
+    portal's own host.
+    """
+
+    def __init__(self, settings: s.Settings, ssid: str, guests: Guests, status: str = STATUS) -> None:
         self._settings = settings
         self._ssid = ssid
         self._guests = guests
         self._status = status
-        self._stamp = None
+        self._stamp: tuple[int, int] | None = None
         self._online = False
         self._network = settings.interface.network
         self._domain = settings.domain
+        # Sign-in windows keep no cookies, and some say of a form that it is from nowhere. Who makes somebody else press
+        # "Continue" has won nothing.
+        self._portal = web.App(page.PAGES, hosts=None, security=SECURITY)
+        self._portal.get("/captive/")(self._page)
+        self._portal.get("/captive/state")(self._state)
+        self._portal.get("/captive/continue")(lambda request: to("/captive/", 303))
+        self._portal.post("/captive/continue", anybody=True)(self._continue)
 
-    def online(self):
+    def online(self) -> bool:
         """Whether guests have internet, as the supervisor last said."""
         try:
             info = os.stat(self._status)
@@ -51,119 +57,57 @@ class Captive:
             self._stamp, self._online = None, False
         return self._online
 
-    def _is_guest(self, address):
+    def _is_guest(self, address: str) -> bool:
         try:
             return ipaddress.ip_address(address) in self._network
         except ValueError:
             return False
 
-    def accepted(self, address):
-        # Somebody on the cable has nothing to accept.
+    def accepted(self, address: str) -> bool:
+        """Whether who has this address has pressed "Continue". Somebody on the cable has nothing to accept."""
         return not self._is_guest(address) or self._guests.accepted(address)
 
-    def answer(self, method, target, headers):
-        """The answer to a request.
-
-        nginx sets `x-real-ip` and `x-clic-server`, the addresses of both ends, and `x-clic-portal` when the request is
-        for the portal's own host.
-        """
-        path, _, query = target.partition("?")
-        address = headers.get("x-real-ip", "")
-        if headers.get("x-clic-portal") == "yes":
-            return self._portal(method, path, query, address, headers)
-        if method not in ("GET", "HEAD"):
-            return Answer(405, b"Only GET and HEAD.\n")
-        host = headers.get("host", "").lower().partition(":")[0].rstrip(".")
-        if not self._is_guest(address):
+    def answer(self, request: Request) -> Response:
+        """The answer to a request, for the portal or for anything else that guests look for."""
+        if request.headers.get("x-clic-portal") == "yes":
+            return self._portal(request)
+        if request.method not in ("GET", "HEAD"):
+            return Response(405, b"Only GET and HEAD.\n")
+        if not self._is_guest(request.address):
             # The box's own name means nothing on the cable.
-            return self._to(f"http://{headers.get('x-clic-server', self._domain)}/")
-        accepted = self._guests.accepted(address)
+            return to(f"http://{request.server or self._domain}/")
+        accepted = self._guests.accepted(request.address)
         if accepted or self.online():
-            found = probes.success(host, path)
+            found = probes.success(request.host, request.path)
             if found:
                 return found
-        return self._to(f"http://{self._domain}/{'' if accepted else 'captive/'}")
+        return to(f"http://{self._domain}/{'' if accepted else 'captive/'}")
 
-    def _portal(self, method, path, query, address, headers):
-        if path == "/captive/continue":
-            if method != "POST":
-                return self._to("/captive/", 303)
-            self._guests.accept(address)
-            return self._to("/", 303)
-        if method not in ("GET", "HEAD"):
-            return Answer(405, b"Only GET and HEAD.\n")
-        if path == "/captive/state":
-            state = {"accepted": self.accepted(address), "online": self.online()}
-            return Answer(200, json.dumps(state).encode() + b"\n", "application/json")
-        if path == "/captive/":
-            lang = page.language(headers.get("accept-language", ""), query)
-            body = page.render(lang, self._ssid, self._settings.domain, self.accepted(address), self.online())
-            return Answer(200, body, "text/html; charset=utf-8", (("Vary", "Accept-Language"),))
-        return Answer(404, b"Not found.\n")
+    def _page(self, request: Request) -> Response:
+        lang = page.language(request.headers.get("accept-language", ""), request.query)
+        body = page.render(lang, self._ssid, self._domain, self.accepted(request.address), self.online())
+        return Response(200, body, "text/html; charset=utf-8", (("Vary", "Accept-Language"),))
 
-    @staticmethod
-    def _to(url, status=302):
-        # Never an empty body: Android takes a short one for a broken network instead of one that wants a sign-in.
-        body = f'<!doctype html><title>CLIC!</title><p><a href="{url}">{url}</a></p>\n'
-        return Answer(status, body.encode(), "text/html; charset=utf-8", (("Location", url),))
+    def _state(self, request: Request) -> Response:
+        state = {"accepted": self.accepted(request.address), "online": self.online()}
+        return Response(200, json.dumps(state).encode() + b"\n", "application/json")
 
-    async def serve(self, reader, writer):
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                method, answer = await self._exchange(reader)
-                writer.write(encode(answer, method))
-                await writer.drain()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    async def _exchange(self, reader):
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.LimitOverrunError:
-            return "GET", Answer(413, b"Too long.\n")
-        method, target, headers = parse(head)
-        if method is None:
-            return "GET", Answer(400, b"Not understood.\n")
-        length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit() and len(length) < 9) or int(length) > LONGEST_BODY:
-            return method, Answer(413, b"Too long.\n")
-        await reader.readexactly(int(length))
-        return method, self.answer(method, target, headers)
+    def _continue(self, request: Request) -> Response:
+        self._guests.accept(request.address)
+        return to("/", 303)
 
 
-def parse(head):
-    """Method, target, and headers in lower case; `None`s for what is no request."""
-    lines = head.decode("latin-1").split("\r\n")
-    words = lines[0].split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        return None, None, None
-    headers = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name.strip().lower()] = value.strip()
-    return words[0], words[1], headers
+def to(url: str, status: int = 302) -> Response:
+    """Leads elsewhere."""
+    return Response(status, page.moved(url), "text/html; charset=utf-8", (("Location", url),))
 
 
-def encode(answer, method):
-    lines = [f"HTTP/1.0 {answer.status} {REASONS[answer.status]}", "Cache-Control: no-store"]
-    lines += [f"{name}: {value}" for name, value in answer.headers]
-    if answer.status != 204:
-        lines += [f"Content-Type: {answer.content_type}", f"Content-Length: {len(answer.body)}"]
-    body = b"" if method == "HEAD" or answer.status == 204 else answer.body
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-async def main():
+def main() -> None:
     settings = s.load()
     captive = Captive(settings, settings.full_ssid(s.machine_id()), Guests(Leases()))
-    # The first socket that systemd passes (sd_listen_fds(3)).
-    listening = socket.socket(fileno=3)
-    server = await asyncio.start_unix_server(captive.serve, sock=listening, limit=LONGEST_HEAD, backlog=512)
-    await server.serve_forever()
+    # All is answered from memory. It never goes by itself: it would forget who has pressed "Continue".
+    web.serve(web.Server(captive.answer, most=512))
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    main()

@@ -1,7 +1,9 @@
 """Who has pressed "Continue": kept here, since sign-in assistants keep no cookies."""
 
+import dataclasses
 import os
 import time
+from collections.abc import Callable
 
 from clic.hotspot import settings as s
 
@@ -18,12 +20,12 @@ MOST = 10000
 class Leases:
     """Hardware addresses by IP address, from dnsmasq's file, which is read again when it changed."""
 
-    def __init__(self, path=LEASES):
+    def __init__(self, path: str = LEASES) -> None:
         self._path = path
-        self._stamp = None
-        self._found = {}
+        self._stamp: tuple[int, int, int] | None = None
+        self._found: dict[str, str] = {}
 
-    def hardware(self, address):
+    def hardware(self, address: str) -> str | None:
         try:
             info = os.stat(self._path)
             stamp = (info.st_mtime_ns, info.st_size, info.st_ino)
@@ -38,14 +40,21 @@ class Leases:
         return self._found.get(address)
 
 
+@dataclasses.dataclass
+class Acceptance:
+    hardware: str | None
+    since: float
+    last: float
+
+
 class Guests:
-    def __init__(self, leases, clock=time.monotonic):
+    def __init__(self, leases: Leases, clock: Callable[[], float] = time.monotonic) -> None:
         self._leases = leases
         # Not the time of day, which a box without a battery learns later.
         self._clock = clock
-        self._accepted = {}
+        self._accepted: dict[str, Acceptance] = {}
 
-    def accept(self, address):
+    def accept(self, address: str) -> None:
         now = self._clock()
         if len(self._accepted) >= MOST:
             self._accepted = {
@@ -53,22 +62,21 @@ class Guests:
             }
             while len(self._accepted) >= MOST:
                 del self._accepted[next(iter(self._accepted))]
-        self._accepted[address] = [self._leases.hardware(address), now, now]
+        self._accepted[address] = Acceptance(self._leases.hardware(address), now, now)
 
-    def accepted(self, address):
+    def accepted(self, address: str) -> bool:
         """Whether this guest has accepted, which this question makes last longer."""
         entry = self._accepted.get(address)
         if entry is None:
             return False
         now = self._clock()
         # The same address for another device is another guest.
-        if self._over(entry, now) or entry[0] != self._leases.hardware(address):
+        if self._over(entry, now) or entry.hardware != self._leases.hardware(address):
             del self._accepted[address]
             return False
-        entry[2] = now
+        entry.last = now
         return True
 
     @staticmethod
-    def _over(entry, now):
-        _, since, last = entry
-        return now - last > IDLE_SECONDS or now - since > LONGEST_SECONDS
+    def _over(entry: Acceptance, now: float) -> bool:
+        return now - entry.last > IDLE_SECONDS or now - entry.since > LONGEST_SECONDS

@@ -5,11 +5,12 @@ import os
 import re
 
 from clic.hotspot import settings as s
+from clic.hotspot.settings import Settings
 
 NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
-def own_names(settings, host, directory=s.NAMES_DIRECTORY):
+def own_names(settings: Settings, host: str, directory: str = s.NAMES_DIRECTORY) -> list[str]:
     """Names that are always the box itself, with everything below them.
 
     Overlays add theirs as files with a name on each line. What is no name is left out: it must not stop the others.
@@ -31,7 +32,7 @@ def own_names(settings, host, directory=s.NAMES_DIRECTORY):
     return sorted(names)
 
 
-def dnsmasq_conf(settings, host, online, directory=s.NAMES_DIRECTORY):
+def dnsmasq_conf(settings: Settings, host: str, online: bool, directory: str = s.NAMES_DIRECTORY) -> str:
     first, last = settings.dhcp_range
     lines = [
         # Only guests: systemd-resolved or another dnsmasq answers the box itself.
@@ -73,7 +74,7 @@ def dnsmasq_conf(settings, host, online, directory=s.NAMES_DIRECTORY):
     return "\n".join(lines) + "\n"
 
 
-def upstream(root="/"):
+def upstream(root: str = "/") -> str:
     """The file that names the servers which the box itself asks."""
     used = os.path.join(root, "etc/resolv.conf")
     # resolved's stub is one more hop, and answers only what is not under names such as .internal; beside it is its list of

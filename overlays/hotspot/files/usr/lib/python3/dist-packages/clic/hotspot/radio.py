@@ -7,6 +7,11 @@ import os
 import re
 import subprocess
 
+from clic.hotspot.settings import Settings
+
+# Band and number.
+Channel = tuple[str, int]
+
 # What a phone finds in most places without radar rules: the three channels of 2.4 GHz that do not overlap, then the
 # lower and the upper 5 GHz channels that need no radar detection almost anywhere.
 CHANNELS = {
@@ -20,15 +25,15 @@ class Radio:
     phy: str
     interface: str
     can_ap: bool = False
-    channels: tuple = ()
-    """Channels that may be used without waiting for a radar, as (band, number)."""
-    ht: tuple = ()
+    channels: tuple[Channel, ...] = ()
+    """Channels that may be used without waiting for a radar."""
+    ht: tuple[str, ...] = ()
     """Bands where it knows 802.11n."""
     vht: bool = False
     sae: bool = False
 
 
-def interfaces(sys="/sys"):
+def interfaces(sys: str = "/sys") -> list[tuple[str, str]]:
     """Pairs of wiphy and network interface, by interface's name."""
     found = []
     for path in sorted(glob.glob(f"{sys}/class/net/*/phy80211/name")):
@@ -41,13 +46,15 @@ def interfaces(sys="/sys"):
     return found
 
 
-def parse(phy, interface, text):
+def parse(phy: str, interface: str, text: str) -> Radio:
     """Reads what `iw phy PHY info` says."""
     modes = re.search(r"Supported interface modes:\n((?:\t\t \* .*\n)*)", text)
-    can_ap = bool(modes) and re.search(r"\* AP$", modes.group(1), re.MULTILINE) is not None
-    channels, ht, vht = [], [], False
-    for part in re.split(r"^\tBand \d+:\n", text, flags=re.MULTILINE)[1:]:
-        part = re.split(r"^\t\S", part, maxsplit=1, flags=re.MULTILINE)[0]
+    can_ap = modes is not None and re.search(r"\* AP$", modes[1], re.MULTILINE) is not None
+    channels: list[Channel] = []
+    ht: list[str] = []
+    vht = False
+    for rest_of_text in re.split(r"^\tBand \d+:\n", text, flags=re.MULTILINE)[1:]:
+        part = re.split(r"^\t\S", rest_of_text, maxsplit=1, flags=re.MULTILINE)[0]
         bands = set()
         for mhz, number, rest in re.findall(r"\* (\d+)(?:\.\d+)? MHz \[(\d+)\](.*)", part):
             band = "2.4" if int(mhz) < 3000 else "5" if int(mhz) < 5925 else None
@@ -70,7 +77,7 @@ def parse(phy, interface, text):
     )
 
 
-def iw(*words, timeout=10):
+def iw(*words: str, timeout: float = 10) -> str:
     """Output of `iw`, empty when it fails: a radio can vanish at any moment."""
     try:
         done = subprocess.run(
@@ -81,13 +88,13 @@ def iw(*words, timeout=10):
     return done.stdout if done.returncode == 0 else ""
 
 
-def find():
+def find() -> list[Radio]:
     """All radios with a network interface. The first that can do most is first."""
     radios = [parse(phy, interface, iw("phy", phy, "info")) for phy, interface in interfaces()]
     return sorted(radios, key=lambda radio: (not radio.can_ap, -len(radio.channels)))
 
 
-def unblock(sys="/sys"):
+def unblock(sys: str = "/sys") -> None:
     """Lifts the software switch of every radio, which some boards start with."""
     for path in glob.glob(f"{sys}/class/rfkill/rfkill*"):
         try:
@@ -100,7 +107,7 @@ def unblock(sys="/sys"):
             continue
 
 
-def neighbours(interface):
+def neighbours(interface: str) -> collections.Counter[Channel]:
     """How many networks are heard on each channel, as (band, channel). Empty when the radio can't listen."""
     try:
         subprocess.run(["ip", "link", "set", interface, "up"], capture_output=True, timeout=10)
@@ -109,11 +116,10 @@ def neighbours(interface):
     return heard(iw("dev", interface, "scan", timeout=20))
 
 
-def heard(text):
+def heard(text: str) -> collections.Counter[Channel]:
     """Reads what `iw dev INTERFACE scan` says."""
-    counter = collections.Counter()
-    for mhz in re.findall(r"^\tfreq: (\d+)", text, flags=re.MULTILINE):
-        mhz = int(mhz)
+    counter: collections.Counter[Channel] = collections.Counter()
+    for mhz in map(int, re.findall(r"^\tfreq: (\d+)", text, flags=re.MULTILINE)):
         if 2412 <= mhz <= 2472:
             counter["2.4", (mhz - 2407) // 5] += 1
         elif 5180 <= mhz <= 5885:
@@ -121,11 +127,11 @@ def heard(text):
     return counter
 
 
-def attempts(radio, settings, around=None):
+def attempts(radio: Radio, settings: Settings, around: collections.Counter[Channel] | None = None) -> list[Channel]:
     """What to try, best first, as (band, channel): a channel that does not work is followed by the next."""
     around = around or collections.Counter()
 
-    def crowd(attempt):
+    def crowd(attempt: Channel) -> int:
         band, channel = attempt
         # Channels of 2.4 GHz are 5 MHz apart and 20 MHz wide.
         reach = 3 if band == "2.4" else 0
@@ -141,7 +147,7 @@ def attempts(radio, settings, around=None):
     return list(dict.fromkeys(order))
 
 
-def hostapd_conf(radio, settings, ssid, band, channel, control):
+def hostapd_conf(radio: Radio, settings: Settings, ssid: str, band: str, channel: int, control: str) -> str:
     """The configuration for one attempt. 20 MHz wide: small boxes serve many phones, not one fast one."""
     lines = [
         f"interface={radio.interface}",
@@ -176,5 +182,5 @@ def hostapd_conf(radio, settings, ssid, band, channel, control):
     return "\n".join(lines) + "\n"
 
 
-def exists(interface, sys="/sys"):
+def exists(interface: str, sys: str = "/sys") -> bool:
     return os.path.exists(f"{sys}/class/net/{interface}")

@@ -39,21 +39,21 @@ class Settings:
     passphrase: str = ""
 
     @property
-    def interface(self):
+    def interface(self) -> ipaddress.IPv4Interface:
         return ipaddress.IPv4Interface(self.address)
 
     @property
-    def gateway(self):
+    def gateway(self) -> str:
         return str(self.interface.ip)
 
     @property
-    def dhcp_range(self):
+    def dhcp_range(self) -> tuple[str, str]:
         """First and last address for guests. The first few are left for machines with a fixed one."""
         network = self.interface.network
         first = network.network_address + (10 if network.prefixlen <= 26 else 1)
         return str(first), str(network.broadcast_address - 1)
 
-    def full_ssid(self, machine_id):
+    def full_ssid(self, machine_id: str) -> str:
         """The wifi's name. The suffix tells devices of one recipe apart, and stays the same for a device.
 
         The machine's id itself is a secret (machine-id(5)), so the suffix is from a hash of it.
@@ -64,7 +64,7 @@ class Settings:
         return f"{self.ssid}-{digest.hexdigest()[:4].upper()}"
 
 
-def load(path=SETTINGS, passphrase_path=PASSPHRASE):
+def load(path: str = SETTINGS, passphrase_path: str = PASSPHRASE) -> Settings:
     """The settings. The passphrase is left empty for those who may not read it."""
     with open(path, "rb") as file:
         values = tomllib.load(file)
@@ -76,12 +76,12 @@ def load(path=SETTINGS, passphrase_path=PASSPHRASE):
     return Settings(**values)
 
 
-def machine_id():
+def machine_id() -> str:
     with open("/etc/machine-id", encoding="ascii") as file:
         return file.read()
 
 
-def write_whole(path, text, mode=0o644):
+def write_whole(path: str, text: str, mode: int = 0o644) -> None:
     """Readers see the old text or the new one, never half of it."""
     temporary = f"{path}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -8,9 +8,10 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from clic.hotspot import names, radio, status, uplink
 from clic.hotspot import settings as s
@@ -27,12 +28,12 @@ LONGEST_PAUSE = 60
 
 
 class Supervisor:
-    def __init__(self, settings, machine_id):
+    def __init__(self, settings: s.Settings, machine_id: str) -> None:
         self.settings = settings
         self.ssid = settings.full_ssid(machine_id)
         self.uplink = uplink.Uplink(settings.uplink_check)
         self.stopping = threading.Event()
-        self.hotspot = {
+        self.hotspot: dict[str, Any] = {
             "state": "starting",
             "why": "",
             "ssid": self.ssid,
@@ -45,12 +46,12 @@ class Supervisor:
             "interface": None,
             "clients": 0,
         }
-        self._names = None
-        self._reported = (None, 0.0)
+        self._names: str | None = None
+        self._reported: tuple[object, float] = (None, 0.0)
 
     # -- what others see
 
-    def say(self, state, why="", **more):
+    def say(self, state: str, why: str = "", **more: object) -> None:
         """Changes the state. Each change is one line of the journal."""
         if (state, why) != (self.hotspot["state"], self.hotspot["why"]):
             print(f"hotspot: {state}{': ' if why else ''}{why}", flush=True)
@@ -58,7 +59,7 @@ class Supervisor:
         self.hotspot = {**self.hotspot, **off, "state": state, "why": why, **more}
         self.tick()
 
-    def tick(self):
+    def tick(self) -> None:
         """What is due: names that follow the uplink, and the report."""
         present = self.uplink.present
         self.tell_names(present and self.settings.share_uplink)
@@ -73,7 +74,7 @@ class Supervisor:
             except OSError as error:
                 print(f"status: not written: {error}", flush=True)
 
-    def tell_names(self, online):
+    def tell_names(self, online: bool) -> None:
         """Gives dnsmasq another configuration when it changed. It reads what names mean only when it starts."""
         text = names.dnsmasq_conf(self.settings, os.uname().nodename, online)
         if text == self._names:
@@ -90,7 +91,7 @@ class Supervisor:
 
     # -- radios
 
-    def forever(self):
+    def forever(self) -> None:
         waits, failed_with = pauses(), None
         while not self.stopping.is_set():
             there = radio.interfaces()
@@ -114,7 +115,7 @@ class Supervisor:
             # A radio that comes up and falls over is not to keep the processor busy either.
             self.rest(next(waits) if failed_with else LOOK, until_changed_from=there)
 
-    def serve(self, found):
+    def serve(self, found: radio.Radio) -> bool:
         """Tries channels of a radio until one works, then stays as long as it does. False when none did."""
         self.say("starting", f"trying {found.interface}")
         around = radio.neighbours(found.interface) if not self.settings.channel else None
@@ -138,7 +139,7 @@ class Supervisor:
             self.say("failed", why)
         return False
 
-    def stay(self, point, band, channel):
+    def stay(self, point: AccessPoint, band: str, channel: int) -> None:
         isolate(point.interface, self.settings.isolate)
         self.say("on", band=band, channel=channel, interface=point.interface)
         while point.alive() and point.enabled and not self.stopping.is_set():
@@ -152,7 +153,7 @@ class Supervisor:
             gone = "was unplugged" if not radio.exists(point.interface) else point.last or "hostapd ended"
             self.say("starting", f"{point.interface}: {gone}")
 
-    def rest(self, seconds, until_changed_from=None):
+    def rest(self, seconds: float, until_changed_from: list[tuple[str, str]] | None = None) -> None:
         """Waits, and ends early when a radio comes or goes."""
         end = time.monotonic() + seconds
         while not self.stopping.is_set() and time.monotonic() < end:
@@ -162,18 +163,18 @@ class Supervisor:
             self.stopping.wait(1)
 
 
-def pauses():
+def pauses() -> Iterator[float]:
     """Seconds to wait after each failure."""
     return itertools.chain((2, 5, 15, 30), itertools.repeat(LONGEST_PAUSE))
 
 
-def isolate(interface, wanted):
+def isolate(interface: str, wanted: bool) -> None:
     """hostapd keeps guests of one radio apart; this does it in the bridge, for whatever else joins it."""
     state = "on" if wanted else "off"
     subprocess.run(["bridge", "link", "set", "dev", interface, "isolated", state], timeout=10, check=False)
 
 
-def main():
+def main() -> None:
     supervisor = Supervisor(s.load(), s.machine_id())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
@@ -183,4 +184,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,6 +4,7 @@ import http.client
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
 
 from clic.hotspot import settings as s
 
@@ -16,7 +17,7 @@ TIMEOUT = 8
 FAILURES = 2
 
 
-def has_default_route(path="/proc/net/route"):
+def has_default_route(path: str = "/proc/net/route") -> bool:
     """Whether any network but that of the guests leads out."""
     try:
         with open(path, encoding="ascii") as file:
@@ -26,20 +27,20 @@ def has_default_route(path="/proc/net/route"):
     for line in lines:
         fields = line.split()
         # Interface, destination, gateway, flags, ...: destination 0 with mask 0, up (RTF_UP is 1).
-        if len(fields) > 7 and fields[1] == fields[7] == "00000000" and int(fields[3], 16) & 1:
-            if fields[0] != s.BRIDGE:
-                return True
+        out = len(fields) > 7 and fields[1] == fields[7] == "00000000" and int(fields[3], 16) & 1
+        if out and fields[0] != s.BRIDGE:
+            return True
     return False
 
 
-def answers(url, timeout=TIMEOUT):
+def answers(url: str, timeout: float = TIMEOUT) -> bool:
     """Whether this page answers itself.
 
     A network that wants a sign-in answers in its place, mostly by a redirection or with a page of its own: neither is
     the status and the short text of a page that is made for this question.
     """
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
     try:
         connection.request("GET", parts.path or "/", headers={"Connection": "close", "User-Agent": "clic"})
         answer = connection.getresponse()
@@ -56,7 +57,7 @@ def answers(url, timeout=TIMEOUT):
 class Uplink:
     """`present` is what was last found."""
 
-    def __init__(self, url, route=has_default_route, ask=answers):
+    def __init__(self, url: str, route: Callable[[], bool] = has_default_route, ask: Callable[[str], bool] = answers) -> None:
         self._url = url
         self._route = route
         self._ask = ask
@@ -64,15 +65,15 @@ class Uplink:
         self._due = 0.0
         self.present = False
 
-    def watch(self):
+    def watch(self) -> None:
         threading.Thread(target=self._forever, daemon=True).start()
 
-    def _forever(self):
+    def _forever(self) -> None:
         while True:
             self.look(time.monotonic())
             time.sleep(ROUTE_SECONDS)
 
-    def look(self, now):
+    def look(self, now: float) -> None:
         if not self._route():
             # What comes back is asked at once.
             self.present, self._failures, self._due = False, 0, 0.0

@@ -27,7 +27,7 @@ class Wrong(Exception):
     """What was seen instead."""
 
 
-def ask(path):
+def ask(path: str) -> tuple[int, str]:
     """Status and text of a page, redirects followed."""
     for _ in range(5):
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", 80, timeout=60)) as connection:
@@ -43,7 +43,7 @@ def ask(path):
     raise Wrong(f"{path} leads on and on")
 
 
-def shown(path):
+def shown(path: str) -> str:
     """The page once it answers: a slow processor takes a while to begin."""
     for _ in range(60):
         status, body = ask(path)
@@ -53,14 +53,14 @@ def shown(path):
     raise Wrong(f"{path}: {status}")
 
 
-def words(page):
+def words(page: str) -> list[str]:
     """Words of a page, those with accents first: they are what searches forget."""
     text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>|&[#\w]+;", " ", page, flags=re.DOTALL | re.IGNORECASE)
     found = dict.fromkeys(word for word in re.findall(r"[^\W\d_]{6,}", text))
     return sorted(found, key=str.isascii)[:TRIES]
 
 
-def search(name, page):
+def search(name: str, page: str) -> str:
     """A word of the page, looked for: how many tries it took, and the first page found is one that opens."""
     for word in words(page):
         query = urllib.parse.urlencode({"content": name, "pattern": word})
@@ -77,7 +77,7 @@ def search(name, page):
     raise Wrong(f"no word of {name}'s first page is found: {words(page)}")
 
 
-def archives():
+def archives() -> None:
     paths = sorted(path for path in glob.glob(f"{CONTENT}/**/*.zim", recursive=True) if not path.startswith(DAMAGED))
     if not paths:
         state = subprocess.run(["systemctl", "is-active", "clic-kiwix"], capture_output=True, text=True).stdout.strip()
@@ -92,7 +92,7 @@ def archives():
         print(f"{name}: opens, and {search(name, page)!r} is found")
 
 
-def damaged():
+def damaged() -> None:
     os.makedirs(DAMAGED, exist_ok=True)
     try:
         with open(f"{DAMAGED}/a.zim", "wb") as file:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import urllib.parse
+from collections.abc import Iterator
 
 PAGES = os.environ.get("CLIC_PORTAL_PAGES", "/usr/share/clic/portal")
 CONTENT = os.environ.get("CLIC_CONTENT", "/srv/clic/content")
@@ -22,12 +23,12 @@ class Wrong(Exception):
     """What was seen instead."""
 
 
-def expect(true, what):
+def expect(true: object, what: str) -> None:
     if not true:
         raise Wrong(what)
 
 
-def ask(path, method="GET", **headers):
+def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Status, headers and body of one answer."""
     connection = http.client.HTTPConnection(SERVER, timeout=20)
     with contextlib.closing(connection):
@@ -37,21 +38,21 @@ def ask(path, method="GET", **headers):
         return answer.status, answer.headers, answer.read()
 
 
-def there():
+def there() -> list[str]:
     """Languages that this portal has."""
     found = [language for language in LANGUAGES if os.path.exists(f"{PAGES}/{language}/index.html")]
     expect(found, f"no pages in {PAGES}: the builder makes them from the recipe")
     return found
 
 
-def page_language(path, **headers):
+def page_language(path: str, **headers: str) -> str:
     status, _, body = ask(path, **headers)
     expect(status == 200, f"{path} with {headers}: {status}")
     start = body.partition(b'<html lang="')[2]
     return start[:2].decode("ascii", "replace")
 
 
-def languages():
+def languages() -> None:
     has = there()
     for language in has:
         expect(page_language(f"/{language}/") == language, f"/{language}/ is not in {language}")
@@ -74,21 +75,22 @@ def languages():
 
 
 class Links(html.parser.HTMLParser):
-    """Everything that a page leads to or loads: (address, whether it is loaded)."""
+    """Everything that a page leads to or loads."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.found = []
+        # Addresses, and whether each is loaded.
+        self.found: list[tuple[str, bool]] = []
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         for name, value in attributes:
             if name in ("href", "src", "poster", "action", "data") and value is not None:
-                self.found.append((value, not (tag in ("a", "form"))))
+                self.found.append((value, tag not in ("a", "form")))
             expect(name != "srcset" and name != "ping", f"an attribute {name} that this check does not know")
 
 
-def all_pages():
+def all_pages() -> Iterator[tuple[str, list[tuple[str, bool]]]]:
     """Path and links of every page of the portal."""
     for directory, _, names in sorted(os.walk(PAGES)):
         for name in sorted(names):
@@ -98,7 +100,7 @@ def all_pages():
                     yield f"/{inside}", Links(file.read()).found
 
 
-def links():
+def links() -> None:
     """Every address on this server answers; services and archives of other programs are theirs to check."""
     there()
     others = []
@@ -118,7 +120,7 @@ def links():
     print(f"{len(known)} addresses answer; left to others: {', '.join(sorted({path for path in others if path})) or 'none'}")
 
 
-def elsewhere():
+def elsewhere() -> None:
     there()
     loaded = 0
     for page, found in all_pages():
@@ -133,7 +135,7 @@ def elsewhere():
 
 
 @contextlib.contextmanager
-def bundle():
+def bundle() -> Iterator[tuple[str, str]]:
     """A directory beside the bundles, gone afterwards."""
     os.makedirs(CONTENT, exist_ok=True)
     directory = tempfile.mkdtemp(prefix="clic-check-", dir=CONTENT)
@@ -144,7 +146,7 @@ def bundle():
         shutil.rmtree(directory)
 
 
-def write(path, data):
+def write(path: str, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data)
 
@@ -164,7 +166,7 @@ TYPES = {
 }
 
 
-def media():
+def media() -> None:
     data = bytes(range(256)) * 4096  # 1 MiB
     with bundle() as (directory, url):
         for name, kind in TYPES.items():
@@ -195,7 +197,7 @@ def media():
     print(f"{len(TYPES)} types, each from its middle")
 
 
-def closed():
+def closed() -> None:
     with bundle() as (directory, url):
         write(os.path.join(directory, "open.txt"), b"open")
         write(os.path.join(directory, ".htpasswd"), b"secret")
@@ -212,7 +214,7 @@ def closed():
     print(f"{len(tried)} ways in are closed")
 
 
-def missing():
+def missing() -> None:
     for language in there():
         status, headers, body = ask(f"/{language}/no-such-page", Accept_Language=language)
         expect(status == 404 and f'<html lang="{language}">'.encode() in body, f"{language}: {status}")

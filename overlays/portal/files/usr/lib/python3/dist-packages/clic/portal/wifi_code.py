@@ -16,12 +16,12 @@ PASSPHRASE = "/etc/clic/hotspot-passphrase"
 DRAWING = "/run/clic/wifi.svg"
 
 
-def quote(text):
+def quote(text: str) -> str:
     """Characters that mean something in such a text get a backslash."""
     return "".join(f"\\{char}" if char in '\\;,:"' else char for char in text)
 
 
-def text(ssid, security, hidden=False, passphrase=None):
+def text(ssid: str, security: str, hidden: bool = False, passphrase: str | None = None) -> str | None:
     """What a phone's camera takes for a wifi to join, or None if the passphrase is not for everybody."""
     ending = "H:true;;" if hidden else ";"
     if security == "open":
@@ -31,7 +31,7 @@ def text(ssid, security, hidden=False, passphrase=None):
     return f"WIFI:T:WPA;S:{quote(ssid)};P:{quote(passphrase)};{ending}"
 
 
-def draw(code):
+def draw(code: str) -> bytes:
     """The code as SVG: with the light border that scanners need, and room for a scratch on the screen (level M)."""
     done = subprocess.run(
         ["qrencode", "--8bit", "--type=SVG", "--svg-path", "--level=M", "--margin=4", "--output=-"],
@@ -39,14 +39,14 @@ def draw(code):
     return done.stdout
 
 
-def write_whole(path, data):
+def write_whole(path: str, data: bytes) -> None:
     with open(f"{path}.new", "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), 0o644)
     os.replace(f"{path}.new", path)
 
 
-def main(shows_passphrase):
+def main(shows_passphrase: bool) -> None:
     with open(STATUS, encoding="utf-8") as file:
         hotspot = json.load(file)["hotspot"]
     with open(SETTINGS, "rb") as file:

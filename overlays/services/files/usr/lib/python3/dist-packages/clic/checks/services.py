@@ -14,6 +14,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from typing import Any
 
 from clic.checks import hotspot
 
@@ -27,7 +29,7 @@ PORT = 8971
 TEXT = "a page of the boot test"
 
 
-def definition(name, more):
+def definition(name: str, more: str) -> str:
     title = f'title = {{ fr = "{name}", en = "{name}" }}'
     return f'schema = 1\nstate = "dormant"\npath = "/{name}"\n{title}\n{more}'
 
@@ -48,23 +50,23 @@ FILES = {
 }
 
 
-def expect(true, what):
+def expect(true: object, what: str) -> None:
     if not true:
         sys.exit(f"wrong: {what}")
 
 
-def service(*words):
+def service(*words: str) -> tuple[int, dict[str, Any]]:
     """clic-service's exit code and JSON."""
     done = subprocess.run(["clic-service", *words, "--json"], capture_output=True, text=True, timeout=300)
     expect(done.stdout, f"clic-service {' '.join(words)} said nothing: {done.stderr}")
     return done.returncode, json.loads(done.stdout)
 
 
-def systemctl(*words):
+def systemctl(*words: str) -> str:
     return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=120).stdout.strip()
 
 
-def page(path):
+def page(path: str) -> tuple[int, str]:
     """Status and text of a page of the portal, as a guest's browser gets it."""
     request = urllib.request.Request(f"http://127.0.0.1{path}", headers={"Host": "clic.local"})
     try:
@@ -74,11 +76,11 @@ def page(path):
         return error.code, ""
 
 
-def tiles():
+def tiles() -> list[str]:
     return [tile["name"] for tile in json.loads(page("/services.json")[1])["services"]]
 
 
-def clean():
+def clean() -> None:
     for name in ALL:
         subprocess.run(["clic-service", "disable", name], capture_output=True, timeout=300)
     for path in FILES:
@@ -97,7 +99,7 @@ def clean():
 
 
 @contextlib.contextmanager
-def fixture():
+def fixture() -> Iterator[None]:
     clean()
     try:
         for path, text in FILES.items():
@@ -111,7 +113,7 @@ def fixture():
         clean()
 
 
-def switches():
+def switches() -> None:
     """Services are switched on and off: pages, and a program behind nginx."""
     with fixture():
         for name in (PAGES, PROGRAM):
@@ -132,7 +134,7 @@ def switches():
     print("switched on and off: pages, and a program")
 
 
-def refuses():
+def refuses() -> None:
     """What there is no room for is refused in numbers, and what does not come up is undone."""
     with fixture():
         code, answer = service("enable", GREEDY)
@@ -146,7 +148,7 @@ def refuses():
     print("refused, and undone")
 
 
-def recovers():
+def recovers() -> None:
     """Killed in the middle, it is ended by the unit that runs at the next boot."""
     with fixture():
         process = subprocess.Popen(["python3", "-IB", "-m", "clic.services", "enable", PROGRAM])
@@ -165,7 +167,7 @@ def recovers():
     print("ended by clic-service-recover.service")
 
 
-def carried():
+def carried() -> None:
     """What this image carries, used by a guest of the hotspot: what is on, and what is dormant, switched on for that."""
     clean()
     hotspot.radios()

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import sys
+from typing import Any
 
 from clic import disk
 from clic.services import change, definitions, machine, needs
+from clic.services.definitions import Service
 from clic.services.store import Store
 from clic.services.words import say, size, text
 
@@ -19,7 +21,7 @@ class Usage(Exception):
     """The request was wrong."""
 
 
-def parse(words):
+def parse(words: list[str]) -> tuple[str, str | None, bool, str]:
     """Command, name or None, whether JSON is wanted, and the root."""
     as_json, root, rest = False, "/", []
     words = list(words)
@@ -47,7 +49,7 @@ def parse(words):
     return command, names[0] if names else None, as_json, root
 
 
-def find(services, name):
+def find(services: dict[str, Service], name: str) -> Service:
     if name in services:
         return services[name]
     near = difflib.get_close_matches(name, services, 1)
@@ -55,7 +57,7 @@ def find(services, name):
     raise Usage(say("unknown-service", name=name) + more)
 
 
-def describe(store, service):
+def describe(store: Store, service: Service) -> dict[str, Any]:
     """What is said of a service in JSON."""
     return {
         "name": service.name, "kind": service.kind, "category": service.category, "title": service.title,
@@ -64,7 +66,7 @@ def describe(store, service):
     }
 
 
-def examine(store, service):
+def examine(store: Store, service: Service) -> dict[str, Any]:
     """And how it is now."""
     units = machine.unit_states(service.units)
     on = store.state(service) == "enabled"
@@ -74,10 +76,10 @@ def examine(store, service):
         "units": units, "running": on and not problems, "can_enable": not on and not problems, "problems": problems}
 
 
-def report(store, as_json, name, examined):
+def report(store: Store, as_json: bool, name: str | None, examined: bool) -> None:
     chosen = [find(store.services, name)] if name else list(store.services.values())
     told = [examine(store, service) if examined else describe(store, service) for service in chosen]
-    answer = {"services": told}
+    answer: dict[str, Any] = {"services": told}
     journal = store.journal()
     if examined:
         answer |= {"disk_free": needs.free_disk(store.root), "memory_free": needs.free_memory(store.root),
@@ -99,10 +101,11 @@ def report(store, as_json, name, examined):
         print(say("unfinished", name=journal["service"]))
 
 
-def switch(store, as_json, name, to):
+def switch(store: Store, as_json: bool, name: str, to: str) -> int:
     service = find(store.services, name)
     title = text(service.title)
-    answer, code = {"service": name, "ok": False, "changed": False, "problems": [], "text": ""}, 1
+    answer: dict[str, Any] = {"service": name, "ok": False, "changed": False, "problems": [], "text": ""}
+    code = 1
     try:
         outcome = change.change(store, service, to)
         key = {"already": f"already-{to}", "changed": f"now-{to}", "repaired": "repaired"}[outcome]
@@ -124,7 +127,7 @@ def switch(store, as_json, name, to):
     return code
 
 
-def main(words):
+def main(words: list[str]) -> int:
     try:
         command, name, as_json, path = parse(words)
         if command in FOR_ROOT and path == "/" and os.geteuid() != 0:
@@ -138,6 +141,8 @@ def main(words):
             report(store, as_json, name, command == "status")
             return 0
         if command in ("enable", "disable"):
+            # They are not understood without one.
+            assert name is not None
             return switch(store, as_json, name, "enabled" if command == "enable" else "dormant")
         if command == "write-first":
             change.write_first(store)

@@ -4,8 +4,13 @@
 again from the beginning (each part can be) and goes forward; once something has failed, it goes back instead, to the end.
 """
 
+from typing import Any
+
 from clic.services import machine, needs
+from clic.services.definitions import Service
 from clic.services.machine import Failed, Interrupted
+from clic.services.needs import Problem
+from clic.services.store import Store
 from clic.services.words import say, text
 
 OTHER = {"enabled": "dormant", "dormant": "enabled"}
@@ -15,16 +20,17 @@ VERB = {"enabled": "enable", "dormant": "disable"}
 class Refused(Exception):
     """It was not begun. Has a list of reasons."""
 
-    def __init__(self, problems):
+    def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(problem["text"] for problem in problems))
         self.problems = problems
 
 
-def change(store, service, to):
+def change(store: Store, service: Service, to: str) -> str:
     """Switches it. Returns `changed`, `already`, or `repaired` for one that was on but did not run."""
     with store.lock():
-        if store.journal():
-            _end(store)
+        unfinished = store.journal()
+        if unfinished:
+            _end(store, unfinished)
         already = store.state(service) == to
         if already and (to == "dormant" or _runs(service)):
             # As after a power cut between the two.
@@ -33,13 +39,13 @@ def change(store, service, to):
         problems = needs.to_enable(store, service) if to == "enabled" else needs.to_disable(store, service)
         if problems:
             raise Refused(problems)
-        store.write_journal({"service": service.name, "from": OTHER[to] if not already else to, "to": to, "back": False,
-                             "why": ""})
-        _end(store)
+        journal = {"service": service.name, "from": OTHER[to] if not already else to, "to": to, "back": False, "why": ""}
+        store.write_journal(journal)
+        _end(store, journal)
         return "repaired" if already else "changed"
 
 
-def recover(store):
+def recover(store: Store) -> Service | None:
     """Ends what was interrupted. The service that it was about, or None."""
     with store.lock():
         journal = store.journal()
@@ -50,7 +56,7 @@ def recover(store):
             return None
         service = store.services[journal["service"]]
         try:
-            _end(store)
+            _end(store, journal)
         except Failed:
             # Back where it was is an end, too.
             if store.journal():
@@ -58,9 +64,8 @@ def recover(store):
         return service
 
 
-def _end(store):
+def _end(store: Store, journal: dict[str, Any]) -> None:
     """Brings the journal's change to its end: forward, or back if that fails."""
-    journal = store.journal()
     service, failure = store.services[journal["service"]], Failed
     if not journal["back"]:
         try:
@@ -86,7 +91,7 @@ def _end(store):
     raise failure(undone)
 
 
-def _bring(store, service, to):
+def _bring(store: Store, service: Service, to: str) -> None:
     if to == "enabled":
         machine.switch_on(store.root, service)
     else:
@@ -94,11 +99,11 @@ def _bring(store, service, to):
     store.note(service, to)
 
 
-def _runs(service):
+def _runs(service: Service) -> bool:
     return all(unit["active"] == "active" for unit in machine.unit_states(service.units))
 
 
-def write_first(store):
+def write_first(store: Store) -> None:
     """At the first boot, before nginx starts: the places of services that came switched on, and what the portal shows."""
     with store.lock():
         for service in store.services.values():

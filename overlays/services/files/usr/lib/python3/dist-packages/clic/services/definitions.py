@@ -1,10 +1,12 @@
 """Services as files in /usr/share/clic/services.d say them (the format is in this overlay's README)."""
 
 import dataclasses
-import difflib
 import os
 import re
-import tomllib
+
+from clic import schema
+from clic.disk import Root
+from clic.schema import NEEDED, Fields, Table, Wrong
 
 DIRECTORY = "/usr/share/clic/services.d"
 LANGUAGES = ("fr", "en")
@@ -17,19 +19,14 @@ DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,6
 YUNOHOST_APP = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")
 WORD = re.compile(r"[a-z0-9_.-]+\Z")
 
-NEEDED = object()
-SERVICE = {
+SERVICE: Fields = {
     "schema": (int, NEEDED), "kind": (str, NEEDED), "state": (str, NEEDED), "category": (str, ""), "units": ([str], []),
     "packages": ([str], []), "ram": (int, 0), "disk": (int, 0), "domain": (str, ""), "path": (str, ""), "url": (str, ""),
     "needs": ([str], []), "conflicts": ([str], []), "start-seconds": (int, 60), "title": (dict, NEEDED),
     "description": (dict, {}), "yunohost": (dict, {}), "nginx": (dict, {}),
 }
-YUNOHOST = {"app": (str, NEEDED), "permissions": ([str], ["main"]), "groups": ([str], ["visitors"])}
-NGINX = {"root": (str, ""), "port": (int, 0), "text": (str, "")}
-
-
-class Wrong(Exception):
-    """A service's file says something that can't be meant."""
+YUNOHOST: Fields = {"app": (str, NEEDED), "permissions": ([str], ["main"]), "groups": ([str], ["visitors"])}
+NGINX: Fields = {"root": (str, ""), "port": (int, 0), "text": (str, "")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,23 +35,23 @@ class Service:
     kind: str
     state: str
     category: str
-    units: list
-    packages: list
+    units: list[str]
+    packages: list[str]
     ram: int
     disk: int
     domain: str
     path: str
     url: str
-    needs: list
-    conflicts: list
+    needs: list[str]
+    conflicts: list[str]
     start_seconds: int
-    title: dict
-    description: dict
-    yunohost: dict
-    nginx: dict
+    title: dict[str, str]
+    description: dict[str, str]
+    yunohost: Table
+    nginx: Table
 
     @property
-    def link(self):
+    def link(self) -> str:
         """Where its tile leads."""
         if self.url:
             return self.url
@@ -63,22 +60,18 @@ class Service:
         return f"{f'{scheme}://{self.domain}' if self.domain else ''}{self.path}/"
 
     @property
-    def permissions(self):
+    def permissions(self) -> list[str]:
         return [f"{self.yunohost['app']}.{name}" for name in self.yunohost["permissions"]] if self.yunohost else []
 
 
-def load(root, name):
+def load(root: Root, name: str) -> Service:
     """One service."""
     path = os.path.join(DIRECTORY, f"{name}.toml")
     if not NAME.match(name):
         raise Wrong(f"{path}: a service's name is lower case letters, digits and hyphens")
-    try:
-        data = tomllib.loads(root.read(path).decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Wrong(f"{path}: {error}") from None
-    values = _table(path, data, SERVICE)
-    values["yunohost"] = _table(f"{path}: [yunohost]", values["yunohost"], YUNOHOST) if values["yunohost"] else {}
-    values["nginx"] = _table(f"{path}: [nginx]", values["nginx"], NGINX) if values["nginx"] else {}
+    values = schema.table(path, schema.read(root, path), SERVICE)
+    values["yunohost"] = schema.table(f"{path}: [yunohost]", values["yunohost"], YUNOHOST) if values["yunohost"] else {}
+    values["nginx"] = schema.table(f"{path}: [nginx]", values["nginx"], NGINX) if values["nginx"] else {}
     if values.pop("schema") != 1:
         raise Wrong(f"{path}: this program knows schema 1")
     service = Service(name=name, **{key.replace("-", "_"): value for key, value in values.items()})
@@ -86,17 +79,14 @@ def load(root, name):
     return service
 
 
-def names(root):
-    try:
-        files = os.listdir(root.at(DIRECTORY))
-    except FileNotFoundError:
-        return []
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+def names(root: Root) -> list[str]:
+    return schema.names(root, DIRECTORY)
 
 
-def load_all(root):
+def load_all(root: Root) -> tuple[dict[str, Service], list[str]]:
     """All services that can be read, and what is wrong with the others."""
-    found, wrong = {}, []
+    found: dict[str, Service] = {}
+    wrong: list[str] = []
     for name in names(root):
         try:
             found[name] = load(root, name)
@@ -105,31 +95,8 @@ def load_all(root):
     return found, wrong
 
 
-def _table(where, data, fields):
-    for key in data:
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            raise Wrong(f"{where}: unknown key {key}{f', {near[0]} is meant?' if near else ''}")
-    found = {}
-    for key, (kind, otherwise) in fields.items():
-        if key not in data:
-            if otherwise is NEEDED:
-                raise Wrong(f"{where}: {key} is missing")
-            found[key] = otherwise
-            continue
-        value, want = data[key], kind[0] if isinstance(kind, list) else kind
-        whole = not isinstance(kind, list) or isinstance(value, list)
-        # True is a kind of int for Python.
-        if not whole or not all(isinstance(one, want) and not isinstance(one, bool)
-                                for one in (value if isinstance(kind, list) else [value])):
-            what = {str: "text", int: "a number", dict: "a table"}[want]
-            raise Wrong(f"{where}: {key} must be {'a list of text' if isinstance(kind, list) else what}")
-        found[key] = value
-    return found
-
-
-def _check(path, service):
-    def need(true, what):
+def _check(path: str, service: Service) -> None:
+    def need(true: object, what: str) -> None:
         if not true:
             raise Wrong(f"{path}: {what}")
 

@@ -6,6 +6,8 @@ import subprocess
 import time
 
 from clic import disk
+from clic.disk import Root
+from clic.services.definitions import Service
 from clic.services.words import say
 
 SNIPPETS = "/etc/nginx/clic.d/services"
@@ -26,7 +28,7 @@ class Interrupted(Failed):
     """Somebody stopped it."""
 
 
-def run(*words, seconds=SYSTEMCTL_SECONDS):
+def run(*words: str, seconds: float = SYSTEMCTL_SECONDS) -> str:
     """Runs a program that must succeed."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds,
@@ -41,7 +43,7 @@ def run(*words, seconds=SYSTEMCTL_SECONDS):
     return done.stdout
 
 
-def unit_states(units):
+def unit_states(units: list[str]) -> list[dict[str, str]]:
     """What systemd says of each: a dictionary with `unit`, `load`, `active` and `enabled`."""
     found = []
     for unit in units:
@@ -51,19 +53,19 @@ def unit_states(units):
     return found
 
 
-def _show(unit, *properties):
+def _show(unit: str, *properties: str) -> dict[str, str]:
     shown = subprocess.run(["systemctl", "show", f"--property={','.join(properties)}", unit],
                            capture_output=True, text=True, timeout=SYSTEMCTL_SECONDS).stdout
     return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
-def _settled(unit):
+def _settled(unit: str) -> bool:
     """Whether it has been active for a moment. systemd counts microseconds of the clock that time.monotonic reads."""
     since = _show(unit, "ActiveEnterTimestampMonotonic").get("ActiveEnterTimestampMonotonic", "")
     return not since.isdigit() or time.monotonic() - int(since) / 1e6 >= SETTLE_SECONDS
 
 
-def missing_packages(packages):
+def missing_packages(packages: list[str]) -> list[str]:
     if not packages:
         return []
     told = subprocess.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages],
@@ -75,7 +77,7 @@ def missing_packages(packages):
 # -- on
 
 
-def switch_on(root, service):
+def switch_on(root: Root, service: Service) -> None:
     if service.units:
         run("systemctl", "enable", "--now", *service.units, seconds=SYSTEMCTL_SECONDS + service.start_seconds)
         _wait_until_up(service)
@@ -90,7 +92,7 @@ def switch_on(root, service):
         reload_nginx()
 
 
-def _wait_until_up(service):
+def _wait_until_up(service: Service) -> None:
     """A program can start, and end again a moment later. Until all are active, and a port answers where there is one."""
     end = time.monotonic() + service.start_seconds
     while True:
@@ -108,7 +110,7 @@ def _wait_until_up(service):
         time.sleep(0.5)
 
 
-def _answers(port):
+def _answers(port: int) -> bool:
     # ss of iproute2, rather than a connection: programs take one without a request for an attack.
     listening = subprocess.run(["ss", "--no-header", "--listening", "--tcp", "--numeric", f"sport = :{port}"],
                                capture_output=True, text=True, timeout=10).stdout
@@ -118,7 +120,7 @@ def _answers(port):
 # -- off
 
 
-def switch_off(root, service):
+def switch_off(root: Root, service: Service) -> None:
     """In the other order: nobody is led to something that is gone."""
     if service.nginx:
         unplace(root, service)
@@ -132,7 +134,7 @@ def switch_off(root, service):
         run("systemctl", "disable", "--now", *service.units)
 
 
-def _groups(service, permission, have):
+def _groups(service: Service, permission: str, have: bool) -> list[str]:
     """Groups of the service that have the permission already, or that do not."""
     told = run("yunohost", "user", "permission", "info", permission, "--json", seconds=YUNOHOST_SECONDS)
     try:
@@ -145,7 +147,7 @@ def _groups(service, permission, have):
 # -- nginx
 
 
-def snippet(service):
+def snippet(service: Service) -> str:
     """Its part of the portal's server."""
     path, nginx = service.path, service.nginx
     if nginx["text"]:
@@ -165,7 +167,7 @@ def snippet(service):
     return f"# Written by clic-service while {service.name} is on.\n{body}"
 
 
-def place(root, service):
+def place(root: Root, service: Service) -> None:
     """Writes its part, if it is not there already."""
     path, text = root.at(f"{SNIPPETS}/{service.name}.conf"), snippet(service).encode()
     try:
@@ -178,7 +180,7 @@ def place(root, service):
     disk.write(path, text, 0o644)
 
 
-def unplace(root, service):
+def unplace(root: Root, service: Service) -> None:
     path = root.at(f"{SNIPPETS}/{service.name}.conf")
     try:
         os.unlink(path)
@@ -187,7 +189,7 @@ def unplace(root, service):
     disk.sync_directory(os.path.dirname(path))
 
 
-def reload_nginx():
+def reload_nginx() -> None:
     run("nginx", "-t", seconds=NGINX_SECONDS)
     before = _workers()
     # Only if it runs: else it reads everything when it starts.
@@ -200,7 +202,7 @@ def reload_nginx():
         time.sleep(0.1)
 
 
-def _workers(proc="/proc"):
+def _workers(proc: str = "/proc") -> set[str]:
     """nginx's processes that take requests. One that ends its last ones says so in its title."""
     main = _show("nginx.service", "MainPID").get("MainPID", "0")
     try:

@@ -1,8 +1,12 @@
 """What a service needs before it is switched on, looked at before anything is changed, and said in numbers."""
 
 import os
+from typing import Any
 
+from clic.disk import Root
 from clic.services import machine
+from clic.services.definitions import Service
+from clic.services.store import Store
 from clic.services.words import say, size, text
 
 # Left on the disk and in memory for everything else: logs, and the moment in which two programs start at once. Bytes.
@@ -10,21 +14,24 @@ DISK_RESERVE = 64 << 20
 MEMORY_RESERVE = 32 << 20
 
 
-def problem(code, **more):
-    """One reason: a code for programs, a sentence for people, and its numbers."""
-    numbers = {key: more[key] for key in ("needed", "there") if key in more}
+# One reason: `code` for programs, `text` for people, and its numbers.
+Problem = dict[str, Any]
+
+
+def problem(code: str, **more: Any) -> Problem:
+    numbers: Problem = {key: more[key] for key in ("needed", "there") if key in more}
     shown = more | {key: size(value) for key, value in numbers.items()}
     return {"code": code, "text": say(code, **shown), **numbers}
 
 
-def free_disk(root):
+def free_disk(root: Root) -> int:
     """Bytes that an ordinary program can still write."""
     info = os.statvfs(root.at("/var/lib"))
     # A file system can be out of names while it has room.
     return info.f_bavail * info.f_frsize if info.f_favail or not info.f_files else 0
 
 
-def free_memory(root):
+def free_memory(root: Root) -> int:
     """Bytes that programs can still get without swapping, as the kernel estimates it (proc_meminfo(5))."""
     for line in root.read("/proc/meminfo").decode().splitlines():
         name, _, rest = line.partition(":")
@@ -33,7 +40,7 @@ def free_memory(root):
     return 0
 
 
-def to_enable(store, service):
+def to_enable(store: Store, service: Service) -> list[Problem]:
     """Why it can't be switched on: a list, empty if it can."""
     root, found = store.root, []
     there, needed = free_disk(root), service.disk + DISK_RESERVE
@@ -54,13 +61,13 @@ def to_enable(store, service):
     return found + _yunohost(root, service) + _others(store, service)
 
 
-def to_disable(store, service):
+def to_disable(store: Store, service: Service) -> list[Problem]:
     """Why it can't be switched off."""
     return [problem("needed-by", title=text(other.title), name=other.name)
             for other in store.enabled() if service.name in other.needs]
 
 
-def _yunohost(root, service):
+def _yunohost(root: Root, service: Service) -> list[Problem]:
     if not service.yunohost:
         return []
     if not root.exists("/etc/yunohost/installed"):
@@ -71,7 +78,7 @@ def _yunohost(root, service):
     return [] if hidden or root.exists(f"{apps}/{app}") else [problem("no-app", app=app)]
 
 
-def _others(store, service):
+def _others(store: Store, service: Service) -> list[Problem]:
     found = []
     on = {other.name: other for other in store.enabled() if other.name != service.name}
     for name in service.needs:

@@ -1,6 +1,7 @@
 """What clic-service says, in French or English."""
 
 import os
+from collections.abc import Mapping
 
 TEXTS = {
     "usage": (
@@ -55,18 +56,22 @@ TEXTS = {
                   "a change of {title} had been interrupted, and has ended now: {state}"),
     "nothing-to-recover": ("rien n’avait été interrompu", "nothing had been interrupted"),
     "interrupted": ("interrompu", "interrupted"),
-    "disk-full": ("il faut {needed} libres sur le disque, il y en a {there}", "it needs {needed} free on the disk; {there} are free"),
-    "memory-short": ("il faut {needed} de mémoire libre, il y en a {there}", "it needs {needed} of free memory; {there} are free"),
+    "disk-full": ("il faut {needed} libres sur le disque, il y en a {there}",
+                  "it needs {needed} free on the disk; {there} are free"),
+    "memory-short": ("il faut {needed} de mémoire libre, il y en a {there}",
+                     "it needs {needed} of free memory; {there} are free"),
     "memory-short-on": ("il faut {needed} de mémoire libre, il y en a {there} ; en marche : {names}",
                         "it needs {needed} of free memory; {there} are free; on are: {names}"),
     "package-missing": ("le paquet {package} n’est pas dans cette image", "the package {package} is not in this image"),
     "unit-missing": ("l’unité {unit} n’est pas dans cette image", "the unit {unit} is not in this image"),
     "unit-masked": ("l’unité {unit} est masquée", "the unit {unit} is masked"),
-    "needs-service": ("il faut d’abord {title} : clic-service enable {name}", "it needs {title} first: clic-service enable {name}"),
+    "needs-service": ("il faut d’abord {title} : clic-service enable {name}",
+                      "it needs {title} first: clic-service enable {name}"),
     "needs-unknown": ("il faut le service « {name} », qui n’est pas dans cette boîte",
                       "it needs the service `{name}`, which is not in this box"),
     "needed-by": ("{title} en a besoin : clic-service disable {name}", "{title} needs it: clic-service disable {name}"),
-    "conflict": ("il ne va pas avec {title} : clic-service disable {name}", "it does not go with {title}: clic-service disable {name}"),
+    "conflict": ("il ne va pas avec {title} : clic-service disable {name}",
+                 "it does not go with {title}: clic-service disable {name}"),
     "path-taken": ("l’adresse {path} est prise par {title} : clic-service disable {name}",
                    "the address {path} is taken by {title}: clic-service disable {name}"),
     "no-yunohost": ("YunoHost n’est pas installé sur cette boîte", "YunoHost is not installed on this box"),
@@ -74,7 +79,8 @@ TEXTS = {
     "no-program": ("{program} n’est pas installé", "{program} is not installed"),
     "not-understood": ("réponse incomprise de {program} ({what})", "an answer of {program} was not understood ({what})"),
     "too-slow": ("{what} : pas fini après {seconds} s", "{what}: not ready after {seconds} s"),
-    "unit-failed": ("{unit} n’a pas démarré : voir « journalctl -u {unit} »", "{unit} did not start: see `journalctl -u {unit}`"),
+    "unit-failed": ("{unit} n’a pas démarré : voir « journalctl -u {unit} »",
+                    "{unit} did not start: see `journalctl -u {unit}`"),
     "unit-down": ("{unit} n’est pas active après {seconds} s", "{unit} is not active after {seconds} s"),
     "port-silent": ("rien n’écoute sur le port {port} après {seconds} s", "nothing listens on port {port} after {seconds} s"),
     "not-running": ("en marche, mais {unit} ne l’est pas : {state}", "on, but {unit} is not: {state}"),
@@ -87,7 +93,7 @@ TEXTS = {
 UNITS = {"fr": ("o", "Kio", "Mio", "Gio", "Tio", "Pio"), "en": ("B", "KiB", "MiB", "GiB", "TiB", "PiB")}
 
 
-def language(environment=os.environ):
+def language(environment: Mapping[str, str] = os.environ) -> str:
     """French for French locales, else English. The first that is set says it (locale(7))."""
     for key in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if environment.get(key):
@@ -95,16 +101,16 @@ def language(environment=os.environ):
     return "en"
 
 
-def say(key, **more):
+def say(key: str, **more: object) -> str:
     return TEXTS[key][0 if language() == "fr" else 1].format(**more)
 
 
-def text(texts):
+def text(texts: Mapping[str, str]) -> str:
     """A service's own text, in the language that is asked for, else in any."""
     return texts.get(language()) or next(iter(texts.values()), "")
 
 
-def size(number):
+def size(number: float) -> str:
     """Bytes, as people read them."""
     units, step = UNITS[language()], 0
     while number >= 1024 and step < len(units) - 1:

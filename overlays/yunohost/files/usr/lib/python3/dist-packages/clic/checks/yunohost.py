@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 
 from clic.checks import guest, hotspot
 
@@ -21,13 +22,13 @@ SETUP_PAGE = "Cette boîte n’a pas encore été mise en service"
 HIDDEN = ["/yunohost/admin/", "/yunohost/admin", "/yunohost/api/installed", "//yunohost/%61pi/installed"]
 
 
-def ask(address, host, path, body=None):
+def ask(address: str, host: str, path: str, body: str | None = None) -> tuple[int, str]:
     """Status and body. Who vouches for the certificate is asked elsewhere: see `browse`."""
     connection = http.client.HTTPSConnection(address, 443, timeout=30, context=ssl._create_unverified_context())
     return _answer(connection, host, path, body)
 
 
-def _answer(connection, host, path, body):
+def _answer(connection: http.client.HTTPConnection, host: str, path: str, body: str | None) -> tuple[int, str]:
     headers = {"Host": host}
     if body is not None:
         headers |= {"Content-Type": "application/json", "X-Requested-With": "clic"}
@@ -39,20 +40,22 @@ def _answer(connection, host, path, body):
         connection.close()
 
 
-def api(path):
+def api(path: str) -> tuple[int, str]:
     """YunoHost's own program behind the administration, without nginx. It takes a while to start on a small board."""
-    for last in [False] * 20 + [True]:
+    left = 20
+    while True:
         connection = http.client.HTTPConnection("127.0.0.1", 6787, timeout=30)
         try:
             return _answer(connection, "127.0.0.1", path, None)
         except OSError:
-            if last:
+            if not left:
                 raise
-            time.sleep(5)
+        left -= 1
+        time.sleep(5)
 
 
 @contextlib.contextmanager
-def somebody_has_set_it_up():
+def somebody_has_set_it_up() -> Iterator[None]:
     """As it is from then on; afterwards it is as new again."""
     with open(SET_UP, "xb"):
         pass
@@ -62,18 +65,18 @@ def somebody_has_set_it_up():
         os.unlink(SET_UP)
 
 
-def domains():
+def domains() -> list[str]:
     """Those of the image and those that YunoHost added, one that nobody has, and none."""
     with open("/etc/clic/names.d/yunohost", encoding="utf-8") as file:
         names = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     return [*names, "unknown.example", hotspot.BOX]
 
 
-def wrong(what, answer):
+def wrong(what: str, answer: tuple[int, str]) -> str:
     return f"{what}: {answer[0]}: {answer[1][:200]}"
 
 
-def keepers():
+def keepers() -> None:
     """YunoHost is installed; its administration is the setup page, and itself once somebody has set up the box."""
     domain = domains()[0]
     answer = api("/installed")
@@ -89,7 +92,7 @@ def keepers():
     print(f"installed, at https://{domain}/yunohost/admin/")
 
 
-def guests():
+def guests() -> None:
     """What is asked at the guests' address comes from a guest, as far as nginx can tell."""
     for host in domains():
         status, text = ask(hotspot.BOX, host, "/yunohost/admin/")
@@ -104,7 +107,7 @@ def guests():
         hotspot.expect(status != 403, f"{host}: the portal is refused, too")
 
 
-def over_the_air():
+def over_the_air() -> None:
     """A phone on the wifi opens YunoHost's pages by the box's domain, and is told from somebody with a password."""
     hotspot.radios()
     hotspot.join()
@@ -112,7 +115,7 @@ def over_the_air():
     print(hotspot.run(*words, timeout=240).strip())
 
 
-def browse(domain):
+def browse(domain: str) -> None:
     """In a guest's network namespace. Certificates are looked at as by a browser that trusts this box's authority."""
     found = guest.resolve(domain, guest.server())["addresses"]
     hotspot.expect(found == [hotspot.BOX], f"{domain} is {found}")
@@ -121,11 +124,11 @@ def browse(domain):
     class Connection(http.client.HTTPSConnection):
         """To the address that the guest was told, by name for the certificate."""
 
-        def connect(self):
+        def connect(self) -> None:
             plain = socket.create_connection((found[0], self.port), self.timeout)
             self.sock = context.wrap_socket(plain, server_hostname=self.host)
 
-    def there(path, body=None):
+    def there(path: str, body: str | None = None) -> tuple[int, str]:
         return _answer(Connection(domain, 443, timeout=60), domain, path, body)
 
     page = there("/yunohost/sso/")

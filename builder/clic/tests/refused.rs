@@ -1,0 +1,142 @@
+//! Wrong requests: exit code 2 with what is wrong, and nothing made or downloaded.
+//!
+//! What can be wrong in a tree is in `builder/recipe/tests/bad_input`; here is what the command line makes of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A copy of the shipped tree, an output directory and a store that are not there yet.
+struct Request {
+    dir: tempfile::TempDir,
+}
+
+impl Request {
+    fn new() -> Self {
+        let request = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        std::fs::create_dir(request.tree()).unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        for part in ["recipes", "boards", "overlays", "content-bundles"] {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(shipped.join(part)).arg(request.tree());
+            assert!(copy.status().unwrap().success(), "{copy:?}");
+        }
+        request
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.dir.path().join("tree")
+    }
+
+    /// Puts `new` for `old` in a file of the tree, which must have it.
+    fn edit(&self, file: &str, old: &str, new: &str) {
+        let path = self.tree().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "no `{old}` in {file}:\n{text}");
+        std::fs::write(&path, text.replacen(old, new, 1)).unwrap();
+    }
+
+    /// Asks for a build, which is refused with each of `texts`.
+    #[track_caller]
+    fn refused(&self, recipe: &str, board: &str, more: &[&str], texts: &[&str]) {
+        let (out, store) = (self.dir.path().join("out"), self.dir.path().join("store"));
+        let mut command = clic(&["build", recipe, "--board", board, "--root"]);
+        command.arg(self.tree()).arg("--out").arg(&out).args(more);
+        fails(command.env("CLIC_CACHE", &store), texts);
+        assert!(!out.exists(), "an output directory was made for a refused build");
+        assert!(
+            !store.join("downloads").exists(),
+            "something was downloaded for a refused build"
+        );
+    }
+}
+
+fn clic(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clic"));
+    command.args(args).stdin(Stdio::null());
+    command
+        .env("NO_COLOR", "1")
+        .env("CLIC_CACHE", "/nonexistent/clic-store");
+    command
+}
+
+#[track_caller]
+fn fails(command: &mut Command, texts: &[&str]) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{command:?}:\n{stderr}");
+    for text in texts {
+        assert!(stderr.contains(text), "no `{text}` in:\n{stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+const RECIPE: &str = "recipes/minimal.toml";
+
+#[test]
+fn names_that_nothing_has_are_told_with_the_nearest() {
+    let request = Request::new();
+    request.refused("minimal", "x86-cp", &[], &["x86-cp", "x86-pc"]);
+    request.refused("minimall", "x86-pc", &[], &["minimall", "minimal"]);
+}
+
+#[test]
+fn a_slip_in_a_recipe_is_shown_with_its_place_and_its_line() {
+    let request = Request::new();
+    request.edit(RECIPE, "suite = \"bookworm\"", "suite = 12");
+    let texts = ["recipes/minimal.toml:4:9", "text in quotes", "suite = 12"];
+    request.refused("minimal", "x86-pc", &[], &texts);
+}
+
+#[test]
+fn the_shipped_overlays_bound_their_parameters() {
+    for (line, texts) in [
+        ("hostname = \"not a name\"", &["not a name"][..]),
+        ("locale = \"de_DE.UTF-8\"", &["de_DE.UTF-8", "fr_FR.UTF-8"]),
+    ] {
+        let request = Request::new();
+        let parameters = format!("[parameters.base]\n{line}\n\n[image]");
+        request.edit(RECIPE, "[image]", &parameters);
+        let texts = [&["recipes/minimal.toml:"], texts].concat();
+        request.refused("minimal", "x86-pc", &[], &texts);
+    }
+}
+
+#[test]
+fn a_mirror_that_is_no_address_is_refused() {
+    let request = Request::new();
+    let more = ["--mirror", "not a url"];
+    request.refused("minimal", "x86-pc", &more, &["not a url", "--mirror"]);
+}
+
+/// Everything that reads an image refuses what is none.
+#[test]
+fn what_is_no_image_is_refused_by_test_inspect_and_diff() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let garbage: Vec<u8> = (0u32..1 << 20)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let cases = [
+        (write("empty.img", b""), "empty"),
+        (write("garbage.img", &garbage), "neither a GPT nor an MBR"),
+        (write("short.img", &garbage[..100]), "short.img"),
+        (
+            write("packed.img", &[0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]),
+            "zstd -d",
+        ),
+        (dir.path().join("none.img"), "none.img"),
+        (dir.path().to_owned(), "directory"),
+    ];
+    for (path, text) in &cases {
+        for command in ["inspect", "test"] {
+            fails(clic(&[command]).arg(path), &[text]);
+        }
+        fails(clic(&["diff"]).arg(path).arg(path), &[text]);
+    }
+}

@@ -1,0 +1,188 @@
+//! The one form in which a tree is written.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clic_store::space::io_error;
+use sha2::{Digest, Sha256};
+use tar::{EntryType, Header};
+
+use super::{Content, FileTree, Kind, XATTR, clamped, seconds, shown};
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Entries, hard links included.
+    pub entries: u64,
+    /// Bytes of regular files' contents, each once.
+    pub bytes: u64,
+    /// Bytes of the tar file.
+    pub size: u64,
+    /// Lower-case hex SHA-256 of the tar file.
+    pub sha256: String,
+}
+
+impl FileTree {
+    /// Writes the tree in its one form: sorted by path, no time after `epoch` (directories: `epoch`), no names of owners, extended
+    /// attributes as PAX records, hard links to the first of their paths.
+    pub fn write(&self, to: &Path, epoch: u64) -> Result<Written> {
+        let out = File::create(to).map_err(|error| io_error(error, to))?;
+        let mut out = BufWriter::with_capacity(1 << 20, out);
+        let mut written = Written::default();
+        let mut first_names: BTreeMap<usize, &[u8]> = BTreeMap::new();
+        let mut hash = Sha256::new();
+        let mut size = 0;
+        let epoch = seconds(epoch);
+        let mut write = |bytes: &[u8]| {
+            hash.update(bytes);
+            size += bytes.len() as u64;
+            out.write_all(bytes)
+        };
+        for (path, entry) in &self.entries {
+            written.entries += 1;
+            let mut header = Header::new_ustar();
+            header.set_mode(entry.mode);
+            header.set_uid(entry.uid.into());
+            header.set_gid(entry.gid.into());
+            let mtime = clamped(entry, epoch);
+            // The header knows no time before 1970.
+            header.set_mtime(u64::try_from(mtime).unwrap_or(0));
+            header.set_size(0);
+            let mut content = None;
+            let mut link: &[u8] = b"";
+            match &entry.kind {
+                Kind::Directory => header.set_entry_type(EntryType::Directory),
+                Kind::Symlink(target) => {
+                    header.set_entry_type(EntryType::Symlink);
+                    link = target;
+                }
+                Kind::Fifo => {
+                    header.set_entry_type(EntryType::Fifo);
+                    header.set_device_major(0)?;
+                    header.set_device_minor(0)?;
+                }
+                Kind::File(number) => {
+                    if let Some(first) = first_names.get(number) {
+                        header.set_entry_type(EntryType::Link);
+                        link = first;
+                    } else {
+                        first_names.insert(*number, path);
+                        header.set_entry_type(EntryType::Regular);
+                        content = Some(&self.contents[*number]);
+                    }
+                }
+            }
+            let length = content.map_or(0, Content::size);
+            header.set_size(length);
+            written.bytes += length;
+            let slash: &[u8] = if entry.kind == Kind::Directory && !path.is_empty() {
+                b"/"
+            } else {
+                b""
+            };
+            let name = [b"./", path.as_slice(), slash].concat();
+            let mut records = Vec::new();
+            if !fits(&mut header.as_ustar_mut().context("a ustar header")?.name, &name) {
+                record(&mut records, b"path", &name);
+            }
+            let link = if header.entry_type() == EntryType::Link {
+                [b"./", link].concat()
+            } else {
+                link.to_vec()
+            };
+            if !fits(
+                &mut header.as_ustar_mut().context("a ustar header")?.linkname,
+                &link,
+            ) {
+                record(&mut records, b"linkpath", &link);
+            }
+            if mtime < 0 {
+                record(&mut records, b"mtime", mtime.to_string().as_bytes());
+            }
+            for (name, value) in &entry.xattrs {
+                record(&mut records, &[XATTR.as_bytes(), name].concat(), value);
+            }
+            if !records.is_empty() {
+                let mut extension = Header::new_ustar();
+                extension.set_entry_type(EntryType::XHeader);
+                extension.set_path("PaxHeaders")?;
+                extension.set_mode(0o644);
+                extension.set_uid(0);
+                extension.set_gid(0);
+                extension.set_mtime(0);
+                extension.set_size(records.len() as u64);
+                extension.set_cksum();
+                for bytes in [
+                    extension.as_bytes(),
+                    records.as_slice(),
+                    padding(records.len() as u64),
+                ] {
+                    write(bytes).map_err(|error| io_error(error, to))?;
+                }
+            }
+            header.set_cksum();
+            write(header.as_bytes()).map_err(|error| io_error(error, to))?;
+            if let Some(content) = content {
+                content
+                    .copy(&mut write)
+                    .with_context(|| format!("copying {} into the tar file", shown(path)))?;
+                write(padding(length)).map_err(|error| io_error(error, to))?;
+            }
+        }
+        write(&[0; 1024]).map_err(|error| io_error(error, to))?;
+        written.size = size;
+        written.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        out.flush().map_err(|error| io_error(error, to))?;
+        Ok(written)
+    }
+}
+
+/// Puts `value` into a header's field; of a longer one, its beginning.
+fn fits(field: &mut [u8], value: &[u8]) -> bool {
+    let n = value.len().min(field.len());
+    field.fill(0);
+    field[..n].copy_from_slice(&value[..n]);
+    value.len() <= field.len()
+}
+
+/// Appends a PAX record: its own length in decimal, a blank, `key=value`, a newline.
+fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    records.extend(format!("{length} ").into_bytes());
+    records.extend(key);
+    records.push(b'=');
+    records.extend(value);
+    records.push(b'\n');
+}
+
+fn padding(size: u64) -> &'static [u8] {
+    const ZEROS: [u8; 512] = [0; 512];
+    &ZEROS[..(512 - (size % 512) as usize) % 512]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_lengths_count_themselves() {
+        for size in [1, 80, 90, 91, 92, 93, 980, 990, 9990] {
+            let mut records = Vec::new();
+            record(&mut records, b"path", &vec![b'v'; size]);
+            let length: usize = String::from_utf8_lossy(&records)
+                .split(' ')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
+            assert_eq!(length, records.len());
+        }
+    }
+}

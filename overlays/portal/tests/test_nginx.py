@@ -1,0 +1,164 @@
+"""The portal's part of nginx, in a real one: what a guest can make it write."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+OVERLAYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+VALUES = {
+    "{{ address | split('/') | first }}": "127.0.0.1",
+    "{{ domain }}": "clic.internal",
+    "{{ language }}": "fr",
+    "{{ port }}": "1",
+}
+MAIN = """
+daemon off;
+pid {at}/pid;
+error_log {at}/logs/error.log;
+events {{}}
+http {{
+    include /etc/nginx/mime.types;
+    access_log {at}/logs/access.log;
+    client_body_temp_path {at}/temp/body;
+    proxy_temp_path {at}/temp/proxy;
+    fastcgi_temp_path {at}/temp/fastcgi;
+    uwsgi_temp_path {at}/temp/uwsgi;
+    scgi_temp_path {at}/temp/scgi;
+    include {at}/etc/nginx/conf.d/*.conf;
+    include {at}/etc/nginx/sites-available/*;
+}}
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+class Server:
+    """nginx with the overlays' own configuration, below a directory and on other ports."""
+
+    def __init__(self, directory):
+        # An ordinary user's PATH leaves out where Debian puts servers.
+        program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+        # One that is left out proves nothing.
+        assert program, "nginx is not installed: apt-get install nginx-light"
+        self.at, self.port, self.elsewhere = directory, free_port(), free_port()
+        for overlay in ("hotspot", "portal", "kiwix", "services"):
+            self.copy(os.path.join(OVERLAYS, overlay, "files"))
+        for path in ("logs", "temp", "srv/clic/content/book", "usr/share/clic/portal/fr"):
+            os.makedirs(f"{directory}/{path}", exist_ok=True)
+        for name in ("missing", "unavailable"):
+            with open(f"{directory}/usr/share/clic/portal/fr/{name}.html", "w") as page:
+                page.write("not here")
+        os.symlink("/etc/passwd", f"{directory}/srv/clic/content/book/link")
+        os.mkdir(f"{directory}/srv/clic/content/book/closed", 0)
+        main = f"{directory}/etc/nginx/nginx.conf"
+        with open(main, "w") as file:
+            file.write(MAIN.format(at=directory))
+        self.process = subprocess.Popen(
+            [program, "-c", main], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        while True:
+            with socket.socket() as tried:
+                if not tried.connect_ex(("127.0.0.1", self.port)):
+                    return
+            if self.process.poll() is not None:
+                raise AssertionError(self.process.stderr.read())
+            time.sleep(0.05)
+
+    def copy(self, files):
+        for directory, _, names in os.walk(f"{files}/etc/nginx"):
+            to = os.path.join(self.at, os.path.relpath(directory, files))
+            os.makedirs(to, exist_ok=True)
+            for name in names:
+                with open(os.path.join(directory, name)) as file:
+                    text = re.sub(r"{% .*? %}\n?", "", file.read())
+                for value in VALUES.items():
+                    text = text.replace(*value)
+                text = re.sub(r"listen \[::\]:80;", "", text)
+                text = re.sub(r"listen 80;", f"listen 127.0.0.1:{self.port};", text)
+                text = re.sub(r"listen 2080 ", f"listen 127.0.0.1:{self.elsewhere} ", text)
+                for path in ("/etc/nginx/clic.d", "/usr/share/clic", "/srv/clic", "/run/clic", "/var/log/nginx"):
+                    text = text.replace(path, self.at + path)
+                text = text.replace(f"{self.at}/var/log/nginx", f"{self.at}/logs")
+                with open(os.path.join(to, name), "w") as file:
+                    file.write(text)
+
+    def ask(self, requests, port=None):
+        """The status of each answer; many at once, as somebody asks who means harm."""
+        with socket.create_connection(("127.0.0.1", port or self.port), timeout=30) as one:
+            # The last one says that it is; to end the connection instead would be taken for a guest who went away.
+            one.sendall(b"".join(requests).removesuffix(b"\r\n") + b"Connection: close\r\n\r\n")
+            answers, more = b"", b"-"
+            while more and answers.count(b"HTTP/1.1 ") < len(requests):
+                try:
+                    more = one.recv(1 << 16)
+                except ConnectionResetError:
+                    # A part of a request that was refused is unread.
+                    more = b""
+                answers += more
+            return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d+)", answers)]
+
+    def logged(self):
+        found = []
+        for name in os.listdir(f"{self.at}/logs"):
+            with open(f"{self.at}/logs/{name}") as file:
+                found.append(file.read())
+        return "".join(found)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stderr.close()
+        os.rmdir(f"{self.at}/srv/clic/content/book/closed")
+
+
+def get(path, host="clic.internal", more=""):
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
+
+
+class WhatGuestsMakeItWrite(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.server = Server(directory.name)
+        self.addCleanup(self.server.stop)
+
+    def test_what_is_asked_for_in_vain_is_not_written_down(self):
+        long = "/content/" + "x" * 300
+        post = b"POST / HTTP/1.1\r\nHost: clic.internal\r\nContent-Length: 9999999\r\n\r\n"
+        kinds = {
+            404: [get("/nothing"), get("/fr/nothing"), get("/assets/nothing"), get("/content/nothing"), get(long),
+                  get("/wifi.svg"), get("/status.json"), get("/content/book/link"), get("/content/book/"),
+                  get("/content/book/closed/x"), get("/content/book/.git/x"), get("/services.json")],
+            400: [get("/%00"), b"GET / HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n", get("/../x")],
+            413: [post],
+            414: [get("/" + "x" * 9000)],
+            # The captive portal's program and kiwix-serve are down.
+            502: [get("/captive/"), get("/", host="elsewhere.example")],
+            503: [get("/zim/x")],
+        }
+        for code, requests in kinds.items():
+            for request in requests:
+                self.assertLessEqual(set(self.server.ask([request])), {code}, request[:60])
+        for port, host in ((self.server.port, "clic.internal"), (self.server.elsewhere, "elsewhere.example")):
+            self.server.ask([get(f"/content/{number}", host) for number in range(1000)], port)
+        logged = self.server.logged()
+        self.assertEqual(logged, "", f"{len(logged)} bytes")
+
+    def test_a_guest_has_a_share_and_no_more(self):
+        codes = self.server.ask([get("/fr/missing.html")] * 1000)
+        self.assertIn(200, codes)
+        self.assertIn(429, codes)
+        # What a page of many pictures asks for at once is answered.
+        self.assertNotIn(429, codes[:200])
+
+
+if __name__ == "__main__":
+    unittest.main()
