@@ -7,8 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Everything whose code shapes a layer: this room, and the rooms before it that read packages and trees.
-const SOURCES: [&str; 4] = ["src", "handler/src", "../debian/src", "../tree/src"];
+/// Everything whose code shapes a layer: this room, those before it that read packages and trees, and what orders the work in it.
+const SOURCES: [&str; 7] = [
+    "src",
+    "handler/src",
+    "../archive/src",
+    "../content/src",
+    "../debian/src",
+    "../tree/src",
+    "../engine/src/make",
+];
 
 fn main() {
     for source in SOURCES {

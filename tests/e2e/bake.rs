@@ -1,5 +1,6 @@
 //! Bakes: steps in the running system while an image is built, kept as layers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -136,6 +137,27 @@ fn until(there: impl Fn() -> bool, otherwise: &str) {
     panic!("{otherwise}");
 }
 
+/// What `plan` says of a build and what it did are one list. Bakes write images of their own on the way, to be started.
+fn forecast_is_what_was_done(tree: &Path, out: &Path) {
+    let mut command = clic(["plan", "minimal", "--board", "x86-pc", "--json", "--root"]);
+    let plan = run(command.arg(tree).arg("--out").arg(out)).ok().json();
+    let forecast: Vec<String> = plan["stages"]
+        .as_array()
+        .expect("stages")
+        .iter()
+        .map(|stage| stage["stage"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(forecast.contains(&"bake-butter".to_owned()), "{forecast:?}");
+    let done = stages(&out.join("minimal-x86-pc.manifest.json"));
+    let mut done: Vec<&String> = done.iter().map(|(stage, _)| stage).collect();
+    // The last image is the one that was meant.
+    let mut seen = BTreeSet::new();
+    done.reverse();
+    done.retain(|stage| forecast.contains(stage) && seen.insert(stage.as_str()));
+    done.reverse();
+    assert_eq!(done, forecast.iter().collect::<Vec<_>>());
+}
+
 #[test]
 fn an_image_is_baked_once_and_boots_as_baked() {
     let _downloads = image("x86-pc");
@@ -154,6 +176,7 @@ fn an_image_is_baked_once_and_boots_as_baked() {
     killed_while_the_machine_runs(&tree, &out);
     build(&out).ok();
     let img = out.join("minimal-x86-pc.img");
+    forecast_is_what_was_done(&tree, &out);
     // Nothing of the way in is left, nor of the run.
     for path in [
         "/usr/lib/clic-test-agent.sh",

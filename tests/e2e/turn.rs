@@ -31,11 +31,11 @@ pub fn turn(work: Work) -> Turn<'static> {
 
 /// A turn of this run's.
 fn ours(work: Work) -> Turn<'static> {
+    static AT_ONCE: OnceLock<usize> = OnceLock::new();
     assert!(
         !rustix::process::geteuid().is_root(),
         "run the end-to-end tests as an ordinary user: rootless is the product"
     );
-    static AT_ONCE: OnceLock<usize> = OnceLock::new();
     TURNS.take(work, *AT_ONCE.get_or_init(at_once))
 }
 
@@ -114,9 +114,9 @@ pub fn once<T: Clone>(cell: &OnceLock<T>, work: Option<Work>, name: &str, make: 
     let make = || {
         let _turn = work.map(ours);
         let begun = Instant::now();
-        let made = make();
+        let shared = make();
         note(name, begun.elapsed().as_secs_f64());
-        made
+        shared
     };
     waiting(|| cell.get_or_init(make).clone())
 }

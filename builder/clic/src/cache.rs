@@ -172,7 +172,7 @@ fn verify(context: &Context) -> Result<Outcome> {
     let stage = progress.stage("verify", "Read the store", "asked for");
     let mut found = store.verify(&stage)?;
     stage.message("indexes");
-    for (name, bytes) in clic_rootfs::apt::verify(&store)? {
+    for (name, bytes) in clic_archive::apt::verify(&store)? {
         found.damaged.push(Removed {
             kind: Kind::Indexes,
             name,

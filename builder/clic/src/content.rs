@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use clic_content::downloads;
 use clic_host::{Outcome, UserError};
 use clic_recipe::Tree;
 use clic_recipe::plan::{Bundle, ItemSource};
-use clic_rootfs::content::downloads;
 use serde_json::json;
 
 use crate::context::Context;
@@ -162,7 +162,7 @@ fn check(names: &Names, context: &Context) -> Result<Outcome> {
 fn fetch(args: &Fetch, context: &Context) -> Result<Outcome> {
     let bundles = named(&args.names, context)?;
     let store = args.from.store()?;
-    let fetched = clic_rootfs::content::fetch(&bundles, &store, &context.progress())?;
+    let fetched = clic_content::fetch(&bundles, &store, &context.progress())?;
     let packages: Vec<&str> = bundles
         .iter()
         .flat_map(|bundle| &bundle.items)

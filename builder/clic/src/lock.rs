@@ -6,17 +6,17 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use clic_archive::{Keep, Lock, Package, Pins, ResolveOptions};
 use clic_debian::version;
+use clic_engine::resolution::{LockFile, State, open_sources};
 use clic_host::{Outcome, Progress, UserError};
 use clic_recipe::{Plan, nearest};
-use clic_rootfs::{Keep, Lock, Package, Pins, ResolveOptions};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
-use crate::resolution::{LockFile, State, open_sources};
 
 /// Write down exactly which packages an image is made of
 ///
@@ -196,13 +196,13 @@ fn known(name: &str, lock: Option<&Lock>, file: &LockFile) -> Result<()> {
 fn resolve(args: &Args, plan: &Plan, keep: Keep, pins: Pins, progress: &Progress) -> Result<Lock> {
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
-    let log = crate::build::log(&store, &format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
+    let log = clic_engine::session::log(&store, &format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
     let options = ResolveOptions {
         keep,
         pins,
         ..ResolveOptions::default()
     };
-    clic_rootfs::lock(plan, &mirrors, &store, &options, &log, progress)
+    clic_archive::lock(plan, &mirrors, &store, &options, &log, progress)
 }
 
 /// Sorted by name.
@@ -307,7 +307,7 @@ fn report(
 
 #[cfg(test)]
 mod tests {
-    use clic_rootfs::Part;
+    use clic_archive::Part;
 
     use super::*;
 

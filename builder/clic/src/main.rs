@@ -3,7 +3,6 @@
 mod args;
 mod context;
 mod failure;
-mod fits;
 mod mirror;
 mod output;
 mod progress;
@@ -21,7 +20,6 @@ mod lock;
 mod man;
 mod plan;
 mod recipes;
-mod resolution;
 mod test;
 
 use std::process::ExitCode;

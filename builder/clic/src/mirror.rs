@@ -1,7 +1,7 @@
 //! The options that say where packages come from, shared by the commands that ask for them.
 
 use anyhow::Result;
-use clic_rootfs::Mirrors;
+use clic_archive::Mirrors;
 use clic_store::Store;
 
 use crate::context::Context;
@@ -27,6 +27,6 @@ impl MirrorArgs {
 
     /// The store, with the host's ways to mirrors, or none with `--offline`.
     pub fn store(&self) -> Result<Store> {
-        Ok(clic_rootfs::with_host_proxies(Context::store()?).offline(self.offline))
+        Ok(clic_archive::with_host_proxies(Context::store()?).offline(self.offline))
     }
 }

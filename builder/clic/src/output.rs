@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
+pub use clic_host::figures::size;
 use serde::Serialize;
 
 /// Standard output was closed by its reader.
@@ -101,18 +102,6 @@ fn width(text: &str) -> usize {
         }
     }
     count
-}
-
-/// A number of bytes for people: `512 B`, `64.0 MB`, `1.52 GB`. Decimal, as disks are sold.
-pub fn size(bytes: u64) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let value = bytes as f64;
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", value / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", value / 1e6),
-        _ => format!("{:.2} GB", value / 1e9),
-    }
 }
 
 /// A duration in seconds for people: `3.2 s`, `4 min 05 s`.

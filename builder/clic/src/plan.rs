@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clic_archive::Resolution;
+use clic_engine::resolution::{LockFile, Packages};
+use clic_engine::{Forecast, Session, apps};
 use clic_host::Outcome;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
@@ -11,18 +14,12 @@ use clic_recipe::plan::{
     TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
-use clic_rootfs::{Forecast, Resolution, bake, forecast};
 use clic_store::Store;
 use serde::Serialize;
 
-use crate::build::apps;
-use crate::build::finished::{self, Earlier, Finished};
-use crate::build::parts::Parts;
-use crate::build::works::works;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
-use crate::resolution::{LockFile, Packages};
 
 /// Show what a build would put together, without doing it
 ///
@@ -111,14 +108,20 @@ fn unread<'a>(plan: &'a Plan, args: &Args) -> Result<Vec<&'a str>> {
 }
 
 fn fits(plan: &Plan, exact: &Result<Exact, String>) -> Result<()> {
-    crate::fits::check(plan, exact.as_ref().ok().map(|exact| exact.installed_size))
+    clic_engine::fits::check(plan, exact.as_ref().ok().map(|exact| exact.installed_size))
 }
 
 fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Result<Exact> {
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
-    let log = crate::build::log(&store, &format!("{}-{}.plan", plan.recipe.name, plan.board.name))?;
-    let resolution = packages.resolve(plan, &mirrors, &store, &log, &context.progress())?;
+    let log = format!("{}-{}.plan", plan.recipe.name, plan.board.name);
+    let log = clic_engine::session::log(&store, &log)?;
+    let session = Session {
+        store: &store,
+        log: &log,
+        progress: &context.progress(),
+    };
+    let resolution = packages.resolve(plan, &mirrors, session)?;
     Exact::of(plan, resolution, &store, &args.out)
 }
 
@@ -134,48 +137,21 @@ fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact,
         (Ok(mirrors), Ok(store)) => (mirrors, store),
         (Err(error), _) | (_, Err(error)) => return Ok(Err(format!("not known: {error}"))),
     };
-    let resolution = lock.resolution(plan, &mirrors, &clic_rootfs::ResolveOptions::from_env()?, "")?;
+    let resolution = lock.resolution(
+        plan,
+        &mirrors,
+        clic_archive::ResolveOptions::from_env()?.epoch,
+        "",
+    )?;
     Exact::of(plan, resolution, &store, &args.out).map(Ok)
 }
 
 impl Exact {
     fn of(plan: &Plan, resolution: Resolution, store: &Store, out: &Path) -> Result<Self> {
-        apps::suit(plan, &resolution)?;
+        let stages = clic_engine::forecast(plan, &resolution, store, out)?;
         let downloads = resolution.downloads();
         let missing = store.missing(&downloads);
         let missing_size = missing.iter().map(|download| download.size).sum();
-        let parts = Parts::new(plan, &resolution)?;
-        let mut stages = forecast(&parts.spec(1, false, true), store)?;
-        let name = format!("{}-{}", plan.recipe.name, plan.board.name);
-        let inputs = finished::inputs(plan, &resolution)?;
-        let apps = apps::there(plan, &resolution, store)?;
-        for work in works(plan, &parts, &resolution, &apps)? {
-            stages.push(bake::forecast(&work.looked_up(&name, &resolution, false), store)?);
-        }
-        let known = |service: &&Service| !apps.iter().any(|app| app.service.name == service.name);
-        for service in plan
-            .services
-            .iter()
-            .filter(|service| service.app().is_some())
-            .filter(known)
-        {
-            stages.push(Forecast {
-                stage: format!("service-{}", service.name),
-                title: format!("Service {}", service.name),
-                cached: false,
-                why: "an app's archive is not in the store".to_owned(),
-            });
-        }
-        let (cached, why) = match Finished::of(store, &name, out)?.look(&inputs, &[]) {
-            Earlier::Same(_) => (true, finished::SAME.to_owned()),
-            Earlier::Different(why) => (false, why),
-        };
-        stages.push(Forecast {
-            stage: "image".to_owned(),
-            title: "Write the image".to_owned(),
-            cached,
-            why,
-        });
         Ok(Self {
             download_size: resolution.download_size(),
             missing_size,

@@ -345,7 +345,7 @@ fn tree_with_lock(dir: &Path) -> (PathBuf, PathBuf) {
     let checked_out = clic_recipe::Tree::open(&tree).unwrap();
     let options = clic_recipe::ResolveOptions::default();
     let plan = clic_recipe::resolve(&checked_out, "minimal", "x86-pc", &options).unwrap();
-    let package = clic_rootfs::Package {
+    let package = clic_archive::Package {
         name: "base-files".into(),
         version: "12.4".into(),
         arch: "amd64".into(),
@@ -356,11 +356,11 @@ fn tree_with_lock(dir: &Path) -> (PathBuf, PathBuf) {
         size: 1,
         installed_size: 1,
         automatic: false,
-        part: clic_rootfs::Part::Base,
+        part: clic_archive::Part::Base,
         stanza: String::new(),
     };
-    let text = clic_rootfs::Lock {
-        inputs: clic_rootfs::lock::Inputs::of(&plan),
+    let text = clic_archive::Lock {
+        inputs: clic_archive::Inputs::of(&plan),
         epoch: 1_783_764_997,
         releases: Vec::new(),
         packages: vec![package],

@@ -13,3 +13,26 @@ pub fn host_arch() -> Option<Arch> {
         _ => None,
     }
 }
+
+/// An architecture as file names and kernels know it.
+#[derive(Debug)]
+pub struct Names {
+    /// Debian's directory for libraries: `/usr/lib/<triplet>`.
+    pub triplet: &'static str,
+    /// The loader in it.
+    pub loader: &'static str,
+}
+
+/// How file names and kernels call an architecture.
+pub const fn names(arch: Arch) -> Names {
+    match arch {
+        Arch::Amd64 => Names {
+            triplet: "x86_64-linux-gnu",
+            loader: "ld-linux-x86-64.so.2",
+        },
+        Arch::Arm64 => Names {
+            triplet: "aarch64-linux-gnu",
+            loader: "ld-linux-aarch64.so.1",
+        },
+    }
+}

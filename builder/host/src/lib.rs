@@ -5,6 +5,7 @@
 pub mod cancel;
 pub mod detach;
 pub mod error;
+pub mod figures;
 pub mod log;
 pub mod parallel;
 pub mod process;

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::boot::hex;
 use crate::scan::{BLOCK, Scan};
+use clic_store::hex;
 
 /// The XML text of an image's block map.
 pub fn xml(scan: &Scan) -> String {

@@ -8,9 +8,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde::Serialize;
-
 use clic_debian::version;
+use serde::Serialize;
 
 use crate::read::{DiskImage, Package, Partition};
 

@@ -13,8 +13,8 @@ use crate::ids::Ids;
 use crate::scan::Scan;
 use crate::table;
 
-/// The form that this version writes and reads.
-pub const SCHEMA: u32 = 1;
+/// The form that this version writes and reads. 2: a release is known by its source.
+pub const SCHEMA: u32 = 2;
 
 /// Everything about one image. All but `build` follows from the inputs: two builds of one lock have it alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub struct Manifest {
     pub authorized_keys: Vec<String>,
     /// What was done to systemd units.
     pub units: Vec<UnitChange>,
-    /// The archive's state: its release files.
+    /// The archives' state: their release files, sorted by source.
     pub releases: Vec<Release>,
     /// Installed packages, sorted by name and architecture.
     pub packages: Vec<Package>,
@@ -64,11 +64,15 @@ pub struct ImageFile {
     pub epoch: i64,
 }
 
-/// A release file (`InRelease`) of the archive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an archive said of itself: its release file (`InRelease`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Release {
-    /// Path in the archive: `dists/bookworm/InRelease`.
-    pub path: String,
+    /// Which source it is of: `debian`, `debian-security`, or a name that the recipe gives. Two sources may have a suite of one name.
+    pub source: String,
+    /// The archive's address, without login. `None` for a directory of the build host.
+    pub url: Option<String>,
+    /// The suite: `bookworm`.
+    pub suite: String,
     /// Its `Date`, in seconds since 1970.
     pub date: i64,
     /// Lower-case hex SHA-256 of the file.
@@ -184,7 +188,7 @@ impl Manifest {
         files: impl IntoIterator<Item = &'a TreeFile>,
         build: Build,
     ) -> Result<Self> {
-        releases.sort_by(|a, b| a.path.cmp(&b.path));
+        releases.sort();
         packages.sort();
         let mut files: Vec<DescribedFile> = files.into_iter().map(DescribedFile::from).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -391,9 +395,9 @@ mod tests {
         };
         assert_eq!(
             why(b"{\"schema\": 9}"),
-            "the manifest has schema 9, this clic reads 1"
+            "the manifest has schema 9, this clic reads 2"
         );
         assert!(why(b"\xff\x00").starts_with("this is no manifest of an image"));
-        assert!(why(b"{\"schema\": 1}").starts_with("this is no manifest of an image: missing field"));
+        assert!(why(b"{\"schema\": 2}").starts_with("this is no manifest of an image: missing field"));
     }
 }

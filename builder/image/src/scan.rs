@@ -6,9 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 use clic_host::{Stage, Unit, cancel};
+use clic_store::hex;
 use sha2::{Digest, Sha256};
-
-use crate::boot::hex;
 
 /// Bytes of a block in the block map, bmaptool's own choice.
 pub const BLOCK: u64 = 4096;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::embedded::{DescribedFile, DescribedKind, ImageDescription, SCHEMA};
-use crate::read::hex;
+use clic_store::hex;
 
 pub(crate) const ROOT_UUID: &str = "11111111-2222-4333-8444-555555555555";
 pub(crate) const FAT_UUID: &str = "ABCD-1234";

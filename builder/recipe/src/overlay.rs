@@ -55,6 +55,25 @@ pub(crate) struct BakeTemplate {
     pub(crate) network: bool,
 }
 
+/// The names of an overlay's steps: each is there once.
+#[derive(Default)]
+pub(crate) struct Steps(BTreeMap<String, Origin>);
+
+impl Steps {
+    /// Notes one, or tells that it was there before.
+    pub(crate) fn add(&mut self, name: &str, origin: &Origin, problems: &mut Problems) {
+        if let Some(other) = self.0.get(name) {
+            problems.push(
+                Problem::at(origin, format!("step `{name}` is declared twice")).help(format!(
+                    "a step is known by its name: give one of them another (the other is at {other})"
+                )),
+            );
+        } else {
+            self.0.insert(name.to_owned(), origin.clone());
+        }
+    }
+}
+
 /// What must hold between parameters.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -165,6 +184,10 @@ pub(crate) fn check(
             command: bake.command.sited(file),
         })
         .collect();
+    let mut names = Steps::default();
+    for bake in &bakes {
+        names.add(&bake.name.value, &bake.name.origin, problems);
+    }
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
         .into_iter()
         .filter_map(|check| check_template(check, file, problems))

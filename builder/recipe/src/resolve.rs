@@ -10,7 +10,7 @@ use crate::keys::{self, AuthorizedKeys};
 use crate::loader::Loader;
 use crate::merge::{Files, Preseeds, add_unit};
 use crate::nearest::{advice, quoted};
-use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate};
+use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate, Steps};
 use crate::overlay_files::EntryPlace;
 use crate::plan::{
     Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, Service, ServiceState,
@@ -137,11 +137,13 @@ pub(crate) fn plan(
         for (unit, origin) in &overlay.units {
             add_unit(&mut units, unit, origin, problems);
         }
+        let mut steps = Steps::default();
         for bake in &overlay.bakes {
             let mut fill = |text: &Sited<String>| {
                 template::render(Source::Inline(&text.origin, &text.value), &values, problems)
             };
             if let (Some(name), Some(command)) = (fill(&bake.name), fill(&bake.command)) {
+                steps.add(&name, &bake.name.origin, problems);
                 bakes.push(Bake {
                     name,
                     from: overlay.name.clone(),

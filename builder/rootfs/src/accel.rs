@@ -26,7 +26,6 @@
 
 mod counts;
 mod elf;
-mod list;
 mod mirror;
 mod tools;
 
@@ -36,7 +35,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clic_recipe::plan::Arch;
+use clic_archive::tools::GROUPS;
+use clic_debian::arch::{Arch, names};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use rustix::mount::{MountFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
@@ -44,10 +44,8 @@ use serde::{Deserialize, Serialize};
 use crate::binfmt::{self, Emulator};
 
 pub use counts::Counts;
-pub use list::packages;
 pub use tools::{fit, merge_all as merge};
 
-use list::{GROUPS, names};
 use tools::{LOADER, MODULE_DIRS, MODULES, is_dir, is_file};
 
 /// The handler, a static program for the host: see `handler/` in this crate.

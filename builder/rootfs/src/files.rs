@@ -8,11 +8,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use clic_host::UserError;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
+use clic_store::sha256;
 use clic_store::space::io_error;
-use sha2::{Digest, Sha256};
-use tar::{EntryType, Header};
-
 use clic_tree::{FileTree, Follow, Kind};
+use tar::{EntryType, Header};
 
 /// Packs `files`, for the tree's own tar to unpack: it looks owners up by name and stays inside of its root.
 pub fn pack(files: &[TreeFile], epoch: u64, to: &Path) -> Result<()> {
@@ -61,7 +60,7 @@ fn add(builder: &mut tar::Builder<BufWriter<File>>, file: &TreeFile, epoch: u64)
         TreeFileKind::File(content) => {
             let bytes = content.data.read()?;
             ensure!(
-                hash(&bytes) == content.sha256,
+                sha256(&bytes) == content.sha256,
                 "the file changed since the recipe was read"
             );
             header.set_entry_type(EntryType::Regular);
@@ -70,14 +69,6 @@ fn add(builder: &mut tar::Builder<BufWriter<File>>, file: &TreeFile, epoch: u64)
         }
     }
     Ok(())
-}
-
-/// Lower-case hex SHA-256.
-pub fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Numbers by name, from `/etc/passwd` or `/etc/group` of a tree.
@@ -123,7 +114,7 @@ pub fn verify(tree: &FileTree, files: &[TreeFile]) -> Result<()> {
             (TreeFileKind::Symlink(target), Kind::Symlink(there)) if target.as_bytes() == there => {}
             (TreeFileKind::File(content), Kind::File(_)) => {
                 if tree.size(&place) != Some(content.size)
-                    || hash(&tree.content(&place)?.unwrap_or_default()) != content.sha256
+                    || sha256(&tree.content(&place)?.unwrap_or_default()) != content.sha256
                 {
                     return Err(differs("it has other content".into()));
                 }
@@ -151,7 +142,7 @@ mod tests {
 
     fn file(path: &str, owner: &str, bytes: &[u8]) -> TreeFile {
         let content = Content {
-            sha256: hash(bytes),
+            sha256: sha256(bytes),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
         };

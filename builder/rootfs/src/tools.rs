@@ -15,6 +15,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clic_archive::resolution::{Package, Resolution};
+use clic_debian::deb::{self, Deb};
 use clic_host::{Stage, parallel};
 use clic_recipe::plan::Arch;
 use clic_store::space::io_error;
@@ -22,8 +24,6 @@ use clic_store::{Store, sha256, sha256_of};
 use sha2::{Digest, Sha256};
 
 use crate::accel;
-use crate::resolution::{Package, Resolution};
-use clic_debian::deb::{self, Deb};
 
 /// Where a package has programs and libraries; the rest of it is not unpacked.
 const WANTED: [&str; 10] = [
@@ -145,7 +145,7 @@ fn extract(deb: &Path, dir: &Path, stated: u64) -> Result<()> {
 fn digest(dir: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     add(&mut hash, dir)?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(clic_store::hex(&hash.finalize()))
 }
 
 fn add(hash: &mut Sha256, dir: &Path) -> Result<()> {

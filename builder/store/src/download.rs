@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -10,115 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clic_host::{Stage, Unit, UserError, cancel, parallel};
-use sha2::{Digest, Sha256};
 
+use crate::hash::sha256_of;
+use crate::request::{Download, FetchError};
 use crate::space::{self, io_error};
-use crate::transfer::{Meter, Share, Try, local_path};
+use crate::transfer::{Meter, Share, Try, WORKERS, local_path, part_of};
 use crate::{Store, is_at, publish};
 
 /// How often a download is tried before it counts as failed.
 const TRIES: u32 = 4;
-/// Downloads at a time. More gains nothing on one mirror and is impolite.
-pub(crate) const WORKERS: usize = 6;
-
-/// A file to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Download {
-    /// Where from: `http:`, `https:`, or `file:`.
-    pub url: String,
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// What people call it.
-    pub name: String,
-}
-
-/// Why a file could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// Sockets are forbidden and files are missing.
-    #[error("offline, and {} of the files needed {} not in the store: {}\n  help: run once without --offline",
-        .missing.len(), if .missing.len() == 1 { "is" } else { "are" }, list(.missing))]
-    Offline {
-        /// Names of what is missing.
-        missing: Vec<String>,
-    },
-    /// The server cannot be reached, or the connection broke.
-    #[error("cannot download {name}: {why}\n  from {url}, tried {}", times(*.tries))]
-    Unreachable {
-        /// What people call the file.
-        name: String,
-        /// Where from.
-        url: String,
-        /// What went wrong the last time.
-        why: String,
-        /// How often it was tried.
-        tries: u32,
-    },
-    /// The server answered, but not with the file.
-    #[error("cannot download {name}: the server answered {status}\n  from {url}, tried {}", times(*.tries))]
-    Status {
-        /// What people call the file.
-        name: String,
-        /// Where from.
-        url: String,
-        /// HTTP status.
-        status: u16,
-        /// How often it was tried.
-        tries: u32,
-    },
-    /// The server sent something else.
-    #[error(
-        "{name} has the wrong content: expected {expected}, got {got}\n  from {url}, tried {}; what was received is discarded",
-        times(*.tries)
-    )]
-    Wrong {
-        /// What people call the file.
-        name: String,
-        /// Where from.
-        url: String,
-        /// `sha256 <hash>` or `<n> bytes`.
-        expected: String,
-        /// Likewise.
-        got: String,
-        /// How often it was tried.
-        tries: u32,
-    },
-}
-
-/// How often, in words.
-fn times(tries: u32) -> String {
-    match tries {
-        1 => "once".to_owned(),
-        _ => format!("{tries} times"),
-    }
-}
-
-fn list(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let mut text = names
-        .iter()
-        .take(SHOWN)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > SHOWN {
-        text.push_str(", ...");
-    }
-    text
-}
-
-/// How to reach servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proxy {
-    /// As `http_proxy`, `https_proxy` and `no_proxy` say.
-    Environment,
-    /// Without a proxy.
-    Direct,
-    /// By this one: `http://host:port`.
-    Url(String),
-}
 
 impl Store {
     /// Where the file of this hash is or would be. No check is made.
@@ -376,40 +276,6 @@ fn check_request(download: &Download) -> Result<()> {
         .into());
     }
     Ok(())
-}
-
-pub(crate) fn part_of(path: &Path) -> PathBuf {
-    crate::with_suffix(path, ".part")
-}
-
-/// Lower-case hex SHA-256 of a file's content.
-pub fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Lower-case hex SHA-256 of bytes in memory.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ mod tests {
 
     fn hash(text: &str) -> String {
         use sha2::{Digest, Sha256};
-        crate::download::hex(&Sha256::digest(text))
+        crate::hex(&Sha256::digest(text))
     }
 
     fn store() -> (tempfile::TempDir, Store) {

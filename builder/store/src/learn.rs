@@ -11,7 +11,8 @@ use clic_host::{Stage, Unit, UserError, cancel};
 use sha2::{Digest, Sha256};
 
 use crate::Store;
-use crate::download::{Download, FetchError, hex};
+use crate::hash::hex;
+use crate::request::{Download, FetchError};
 use crate::space::io_error;
 use crate::transfer::{local_path, why};
 

@@ -14,9 +14,11 @@
 mod contents;
 mod download;
 mod gc;
+mod hash;
 mod layers;
 mod learn;
 mod publish;
+mod request;
 mod run;
 mod scratch;
 pub mod space;
@@ -34,11 +36,12 @@ use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
 pub use contents::{Entry, Kind, contents};
-pub use download::{Download, FetchError, Proxy, sha256, sha256_of};
 pub use gc::{Collected, Removed, Verified};
+pub use hash::{hex, sha256, sha256_of};
 pub use layers::{LayerFile, Layers};
 pub use learn::file_url;
 pub use publish::{Publishing, publish};
+pub use request::{Download, FetchError, Proxy};
 pub use scratch::Scratch;
 pub use space::NoSpace;
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,11 +11,19 @@ use clic_host::{Stage, cancel};
 use sha2::{Digest, Sha256};
 
 use crate::Store;
-use crate::download::{Download, FetchError, Proxy, WORKERS, hex, part_of};
+use crate::hash::hex;
+use crate::request::{Download, FetchError, Proxy};
 use crate::space::io_error;
 
+/// Downloads at a time. More gains nothing on one mirror and is impolite.
+pub(crate) const WORKERS: usize = 6;
 /// A connection that stays silent for this long is given up (and tried again).
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// Where a download under way is kept.
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    crate::with_suffix(path, ".part")
+}
 
 /// Bytes of several downloads on one stage. What is discarded is taken back.
 pub(crate) struct Meter<'a> {

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
 use super::*;
@@ -57,10 +56,7 @@ fn one_form_whatever_the_order() {
         .unwrap();
     assert_eq!((written.entries, written.bytes), (8, 1009));
     let bytes = std::fs::read(&one).unwrap();
-    let sha256: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = clic_store::sha256(&bytes);
     assert_eq!((written.size, written.sha256), (bytes.len() as u64, sha256));
     FileTree::read(&one).unwrap().write(&two, 100).unwrap();
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());

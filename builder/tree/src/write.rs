@@ -134,7 +134,7 @@ impl FileTree {
         }
         write(&[0; 1024]).map_err(|error| io_error(error, to))?;
         written.size = size;
-        written.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        written.sha256 = clic_store::hex(&hash.finalize());
         out.flush().map_err(|error| io_error(error, to))?;
         Ok(written)
     }

@@ -10,6 +10,10 @@ use anyhow::Result;
 use clic_host::{Cmd, UserError, cancel};
 use serde::{Deserialize, Serialize};
 
+/// The oldest processor that Debian's amd64 runs on, without AMD's nested virtualisation which no Intel host has. The same
+/// with every accelerator, so that a program that needs a newer processor is found.
+pub const PC_CPU: &str = "qemu64,-svm";
+
 /// How QEMU runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -163,16 +167,7 @@ fn run(accel: &str, dir: &Path) -> Result<Result<(), String>> {
     let stderr = File::create(&log)?;
     let mut qemu = Cmd::new("qemu-system-x86_64")
         .current_dir(dir)
-        .args([
-            "-accel",
-            accel,
-            "-cpu",
-            crate::qemu::PC_CPU,
-            "-machine",
-            "pc",
-            "-m",
-            "64",
-        ])
+        .args(["-accel", accel, "-cpu", PC_CPU, "-machine", "pc", "-m", "64"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args([
             "-device",

@@ -9,11 +9,7 @@ use clic_recipe::plan::Machine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::accel::Accel;
-
-/// The oldest processor that Debian's amd64 runs on, without AMD's nested virtualisation which no Intel host has. The same
-/// with every accelerator, so that a program that needs a newer processor is found.
-pub const PC_CPU: &str = "qemu64,-svm";
+use crate::accel::{Accel, PC_CPU};
 
 /// A machine that an image is booted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

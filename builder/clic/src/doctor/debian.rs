@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clic_rootfs::Mirrors;
+use clic_archive::Mirrors;
 use clic_store::{Store, space};
 
 use super::{Finding, install};

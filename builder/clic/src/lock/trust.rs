@@ -3,15 +3,15 @@
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 use anyhow::Result;
+use clic_archive::{Key, Pins};
 use clic_debian::date;
+use clic_engine::resolution::{LockFile, open_sources};
 use clic_host::{UserError, cancel};
 use clic_recipe::{AbsentKey, MOST_KEY, Plan, Tree, public_key, resolve_without_keys};
-use clic_rootfs::{Key, Pins};
 use clic_store::space;
 
 use super::Args;
 use crate::context::Context;
-use crate::resolution::{LockFile, open_sources};
 
 /// A fingerprint as a person gives it: 40 hexadecimal digits, with or without blanks.
 pub fn fingerprint(text: &str) -> Result<String, String> {

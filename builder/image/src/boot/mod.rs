@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use clic_host::UserError;
 use clic_recipe::plan::{Boot, Content, Data, Filesystem, Partition, Plan, TreeFile, TreeFileKind};
 use clic_tree::{FileTree, Follow, Kind};
-use sha2::{Digest, Sha256};
 
 use crate::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use crate::ids::Ids;
@@ -170,7 +169,7 @@ fn file(path: &str, content: impl Into<Vec<u8>>) -> TreeFile {
         path: path.into(),
         from: FROM.into(),
         kind: TreeFileKind::File(Content {
-            sha256: hex(&Sha256::digest(&bytes)),
+            sha256: clic_store::sha256(&bytes),
             size: bytes.len() as u64,
             data: Data::Bytes(Arc::from(bytes)),
         }),
@@ -187,18 +186,6 @@ fn directory(path: &str) -> TreeFile {
         mode: 0o755,
         ..file(path, Vec::new())
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Where a regular file's bytes are; symbolic and hard links are followed. `from` says which package or step brings

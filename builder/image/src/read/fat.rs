@@ -291,7 +291,7 @@ impl Fat {
     pub fn sha256(&self, path: &str) -> Result<String> {
         let mut hash = Hashing(Sha256::new());
         self.copy(path, &mut hash)?;
-        Ok(super::hex(&hash.0.finalize()))
+        Ok(clic_store::hex(&hash.0.finalize()))
     }
 
     fn missing(&self, path: &str) -> anyhow::Error {

@@ -371,7 +371,7 @@ impl Root {
     pub fn sha256(&self, path: impl AsRef<[u8]>) -> Result<String> {
         let mut hash = Hashing(Sha256::new());
         self.copy(path, &mut hash)?;
-        Ok(super::hex(&hash.0.finalize()))
+        Ok(clic_store::hex(&hash.0.finalize()))
     }
 
     /// What the directory that `path` leads to holds, sorted by name. A [`UserError`] when there is none.

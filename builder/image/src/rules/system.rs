@@ -1,10 +1,10 @@
 //! What the kernel and systemd need: kernel files, modules, init, packages, units.
 
 use anyhow::Result;
+use clic_debian::status;
 use clic_recipe::plan::{Arch, UnitState};
 
 use super::{Context, Findings, elf};
-use clic_debian::status;
 
 use crate::read::{EntryKind, Root};
 

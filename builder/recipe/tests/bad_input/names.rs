@@ -181,3 +181,24 @@ fn what_the_command_line_names() {
         "recipes/minimal.toml:4:11: recipe `minimal` is not for board `pc`\n  help: its boards: `pi`;"
     ));
 }
+
+#[test]
+fn steps_of_one_name() {
+    let tree = TestTree::new();
+    let two = |one: &str, other: &str| {
+        let steps = [one, other].map(|name| format!("[[bake]]\nname = \"{name}\"\ncommand = \"true\"\n"));
+        tree.overlay("portal", &steps.concat());
+        tree.complaints()
+    };
+    let help = "\n  help: a step is known by its name: give one of them another (the other is at overlays/portal/overlay.toml:5:8)";
+    assert_eq!(
+        two("the wiki is set up", "the wiki is set up").trim_end(),
+        format!("overlays/portal/overlay.toml:8:8: step `the wiki is set up` is declared twice{help}")
+    );
+    // Names are templates: only a recipe tells what becomes of them.
+    tree.edit(RECIPE, "[\"base\"]", "[\"base\", \"portal\"]");
+    assert_eq!(
+        two("of {{ recipe.name }}", "of minimal").trim_end(),
+        format!("overlays/portal/overlay.toml:8:8: step `of minimal` is declared twice{help}")
+    );
+}

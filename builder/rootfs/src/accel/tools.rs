@@ -6,10 +6,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clic_recipe::plan::Arch;
+use clic_archive::tools::GROUPS;
+use clic_debian::arch::{Arch, names};
 
 use super::elf;
-use super::list::{GROUPS, names};
 
 /// Where native programs find their loader, in the tree.
 pub(super) const LOADER: &str = "/.clic/ld.so";
@@ -23,7 +23,7 @@ pub(super) const MODULE_DIRS: [&str; 2] = ["perl", "perl5"];
 /// Directories that are links into `/usr` in Debian since bookworm.
 const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// Makes `dir`, which holds the packages of [`super::packages`] extracted for the architecture `host`, into a
+/// Makes `dir`, which holds the packages of [`clic_archive::tools::packages`] extracted for the architecture `host`, into a
 /// tools tree for trees of `target`: `/usr` merged, listed programs and libraries only, no set-user-id bits,
 /// programs that start with the loader below `/.clic`, and a dpkg that knows what it works for.
 ///

@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_debian::control::{field, stanzas, value};
+use clic_debian::deb::Control;
 
 use super::root::{Root, plain};
 use super::unpack::{Unpacked, conffiles};
 use crate::files::numbers;
-use clic_debian::control::{field, stanzas, value};
-use clic_debian::deb::Control;
 
 use triggers::pending;
 

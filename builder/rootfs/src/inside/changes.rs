@@ -7,7 +7,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clic_store::space::io_error;
-
 use clic_tree::{Entry, FileTree, Kind};
 
 /// Attributes that belong to a tree. Others are the host's (labels of its security modules).

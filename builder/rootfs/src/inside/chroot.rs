@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::arch::host_arch;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
@@ -14,7 +15,6 @@ use super::job::Job;
 use super::root::Root;
 use super::say;
 use crate::accel::Entered;
-use clic_debian::arch::host_arch;
 
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 20;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::deb::Deb;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::admin::Admin;
@@ -14,7 +15,6 @@ use super::order::{self, Related, Round};
 use super::root::{Root, split};
 use super::say::{self, Said};
 use super::unpack::{Unit, Unpacked, conffiles, unpack};
-use clic_debian::deb::Deb;
 
 /// Where dpkg keeps the control part of a package whose preinst runs. debconf and others look there.
 const CONTROL: &str = "var/lib/dpkg/tmp.ci";

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use clic_store::space::io_error;
+use clic_tree::{Entry, FileTree, Kind};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
 
 use super::job::LayerTar;
 use super::root::{Root, times};
-use clic_tree::{Entry, FileTree, Kind};
 
 /// Reads layers, lowest first, as one tree. What is damaged is an error.
 pub fn read(layers: &[LayerTar]) -> Result<FileTree> {

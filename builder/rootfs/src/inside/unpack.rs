@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use clic_debian::deb::{self, Control, Deb};
 use md5::Md5;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -19,7 +20,6 @@ use tar::EntryType;
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
 use super::sums::{self, Summed, Sums};
-use clic_debian::deb::{self, Control, Deb};
 
 /// Ids that a sandbox has (see [`crate::sandbox::IDS`]).
 const IDS: u64 = crate::sandbox::IDS as u64;
@@ -56,12 +56,12 @@ pub struct Unpacked {
 /// A directory as a package wants it.
 struct Directory {
     path: Vec<u8>,
-    looks: Looks,
+    metadata: Metadata,
 }
 
 /// An entry's properties.
 #[derive(Clone, Copy)]
-struct Looks {
+struct Metadata {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -140,7 +140,7 @@ pub fn unpack(
     Ok(unpacked)
 }
 
-/// Gives a directory that was made now its looks, if nobody did before.
+/// Gives a directory that was made now its metadata, if nobody did before.
 fn settle(root: &Root, directory: &Directory, made: &mut HashSet<u64>) -> Result<()> {
     let failed = |error| root.failed(error, &directory.path);
     let fd = root
@@ -148,7 +148,7 @@ fn settle(root: &Root, directory: &Directory, made: &mut HashSet<u64>) -> Result
         .map_err(failed)?;
     let stat = rustix::fs::fstat(&fd).map_err(failed)?;
     if made.remove(&stat.st_ino) {
-        let Looks { mode, uid, gid, .. } = directory.looks;
+        let Metadata { mode, uid, gid, .. } = directory.metadata;
         rustix::fs::fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed)?;
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).map_err(failed)?;
     }
@@ -312,9 +312,9 @@ impl<'a> One<'a> {
     ) -> Result<()> {
         let header = entry.header();
         let kind = header.entry_type();
-        let looks = self.looks(path, header)?;
+        let metadata = self.metadata(path, header)?;
         if kind == EntryType::Directory {
-            return self.directory(path, looks);
+            return self.directory(path, metadata);
         }
         ensure!(!path.is_empty(), "it would replace the root directory");
         let place = self.place(path, conffiles);
@@ -353,7 +353,7 @@ impl<'a> One<'a> {
             EntryType::Regular | EntryType::Continuous => {
                 let flags =
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(looks.mode);
+                let mode = Mode::from_raw_mode(metadata.mode);
                 let fd = once_more(dir, name, || rustix::fs::openat(dir, name, flags, mode))?;
                 let hash = self.sums.as_ref().map(|_| Md5::default());
                 let mut file = Summed {
@@ -368,18 +368,18 @@ impl<'a> One<'a> {
                 }
                 let file = file.inner;
                 // chown takes set-id bits away, so that the mode comes after it.
-                if (looks.uid, looks.gid) != (0, 0) {
+                if (metadata.uid, metadata.gid) != (0, 0) {
                     rustix::fs::fchown(
                         &file,
-                        Some(Uid::from_raw(looks.uid)),
-                        Some(Gid::from_raw(looks.gid)),
+                        Some(Uid::from_raw(metadata.uid)),
+                        Some(Gid::from_raw(metadata.gid)),
                     )
                     .map_err(failed)?;
                 }
-                if looks.mode & 0o7022 != 0 {
+                if metadata.mode & 0o7022 != 0 {
                     rustix::fs::fchmod(&file, mode).map_err(failed)?;
                 }
-                rustix::fs::futimens(&file, &times(looks.mtime)).map_err(failed)?;
+                rustix::fs::futimens(&file, &times(metadata.mtime)).map_err(failed)?;
             }
             EntryType::Symlink => {
                 let target = link.context("a symlink without a target")?;
@@ -390,12 +390,12 @@ impl<'a> One<'a> {
                 once_more(dir, name, || {
                     rustix::fs::symlinkat(OsStr::from_bytes(&target), dir, name)
                 })?;
-                if (looks.uid, looks.gid) != (0, 0) {
-                    let (uid, gid) = (Uid::from_raw(looks.uid), Gid::from_raw(looks.gid));
+                if (metadata.uid, metadata.gid) != (0, 0) {
+                    let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
                     rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                         .map_err(failed)?;
                 }
-                rustix::fs::utimensat(dir, name, &times(looks.mtime), AtFlags::SYMLINK_NOFOLLOW)
+                rustix::fs::utimensat(dir, name, &times(metadata.mtime), AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(failed)?;
             }
             EntryType::Link => {
@@ -422,25 +422,25 @@ impl<'a> One<'a> {
         place
     }
 
-    fn looks(&self, path: &[u8], header: &tar::Header) -> Result<Looks> {
+    fn metadata(&self, path: &[u8], header: &tar::Header) -> Result<Metadata> {
         let (uid, gid) = (header.uid()?, header.gid()?);
         ensure!(
             uid < IDS && gid < IDS,
             "it belongs to {uid}:{gid}, which Debian does not use"
         );
-        let mut looks = Looks {
+        let mut metadata = Metadata {
             mode: header.mode()? & 0o7777,
             uid: u32::try_from(uid)?,
             gid: u32::try_from(gid)?,
             mtime: i64::try_from(header.mtime()?).unwrap_or(i64::MAX),
         };
         if let Some(Override { uid, gid, mode }) = self.admin.stat_override(path) {
-            (looks.uid, looks.gid, looks.mode) = (*uid, *gid, *mode);
+            (metadata.uid, metadata.gid, metadata.mode) = (*uid, *gid, *mode);
         }
-        Ok(looks)
+        Ok(metadata)
     }
 
-    fn directory(&mut self, path: &[u8], looks: Looks) -> Result<()> {
+    fn directory(&mut self, path: &[u8], metadata: Metadata) -> Result<()> {
         if !path.is_empty() {
             let (above, name) = split(path);
             let dir = self.above(above)?;
@@ -465,7 +465,7 @@ impl<'a> One<'a> {
         }
         self.directories.push(Directory {
             path: path.to_vec(),
-            looks,
+            metadata,
         });
         Ok(())
     }

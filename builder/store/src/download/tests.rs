@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use clic_host::Progress;
 
+use crate::Proxy;
+
 use super::*;
 use crate::testserver::{respond, serve};
 
@@ -14,7 +16,7 @@ fn body() -> Vec<u8> {
 fn download(url: &str, body: &[u8]) -> Download {
     Download {
         url: url.into(),
-        sha256: hex(&Sha256::digest(body)),
+        sha256: crate::sha256(body),
         size: body.len() as u64,
         name: "thing 1.0".into(),
     }
@@ -289,7 +291,7 @@ fn a_wrong_hash_is_retried_past_caches_and_then_said() {
     let wanted = download(&server.url, &body());
     let at = fixture();
     let error = at.fetch(&wanted).unwrap_err().to_string();
-    let got = hex(&Sha256::digest(vec![7; 300_000]));
+    let got = crate::sha256(&[7; 300_000]);
     assert!(error.contains(&format!(
         "thing 1.0 has the wrong content: expected sha256 {}, got {got}",
         wanted.sha256

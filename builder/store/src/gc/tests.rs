@@ -1,9 +1,7 @@
 use clic_host::Progress;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::download::hex;
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -17,7 +15,7 @@ fn fixture() -> Fixture {
 }
 
 fn hash(content: &str) -> String {
-    hex(&Sha256::digest(content))
+    crate::sha256(content.as_bytes())
 }
 
 /// Last used so many hours ago.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
+use clic_debian::control::field;
+use clic_debian::deb::Control;
 
 use super::{Admin, DIR};
 use crate::inside::unpack::Unpacked;
-use clic_debian::control::field;
-use clic_debian::deb::Control;
 
 /// What is no trigger's among the files that are named after triggers.
 const OF_DPKG: [&str; 3] = ["File", "Unincorp", "Lock"];

@@ -1,0 +1,413 @@
+//! Bakes: what is done in the running system, one layer for each overlay with steps, then one for each app of `YunoHost`.
+//!
+//! What a bake sees and what makes it again are the same: the tree, and the bakes before it. Not in it, so that another service never
+//! makes an earlier bake again:
+//!
+//! - services' files and the portal's pages ([`Image::late`]): they are for the device, nothing that is baked reads them;
+//! - what `clic-service` makes of these at a first start ([`OF_SERVICES`]): it is the device's to make;
+//! - the image's description, which lists all of those (it is there, as something must be started, but counts for nothing);
+//! - folders of apps that come later.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use clic_content::app;
+use clic_host::{Stage, UserError};
+use clic_image::assemble::assemble;
+use clic_recipe::Plan;
+use clic_recipe::plan::{Bake, PartitionSize, Service, TreeFile};
+use clic_rootfs::inside::job::Done;
+use clic_store::space::io_error;
+use clic_tree::{Entry, FileTree, Kind};
+use clic_vm::AccelChoice;
+use clic_vm::bake::{self as machine, seal};
+
+use super::{Found, Site, clean, look};
+use crate::apps::App;
+use crate::inputs::Inputs;
+use crate::pipeline::Layer;
+use crate::secrets::Secrets;
+
+/// Directories in which `clic-service` puts, at a device's first start, what follows from the services' files.
+const OF_SERVICES: [&str; 2] = ["etc/nginx/clic.d/services/", "var/lib/clic/services/"];
+
+/// What is done in the running system, in one machine.
+#[derive(Clone, Copy)]
+pub enum BakeLayer<'a> {
+    /// The steps of an overlay.
+    Overlay(&'a [Bake]),
+    /// The installation of an app, whose folder is there for it and for those after it.
+    App(&'a App<'a>),
+    /// The installation of an app whose archive the store does not have: what is done for it is not known.
+    Absent(&'a Service),
+}
+
+/// All bakes, in order: one for each overlay with steps, then one for each app.
+pub(crate) fn all<'a>(plan: &'a Plan, apps: &'a [App<'a>]) -> impl Iterator<Item = BakeLayer<'a>> {
+    let overlays = plan.bakes.chunk_by(|one, other| one.from == other.from);
+    let services = plan.services.iter().filter(|service| service.app().is_some());
+    let absent = services.skip(apps.len());
+    overlays
+        .map(BakeLayer::Overlay)
+        .chain(apps.iter().map(BakeLayer::App))
+        .chain(absent.map(BakeLayer::Absent))
+}
+
+impl<'a> BakeLayer<'a> {
+    /// The layer's name among those of the image.
+    pub(crate) fn id(&self) -> String {
+        match self {
+            Self::Overlay(steps) => format!("bake-{}", from(steps)),
+            Self::App(App { service, .. }) | Self::Absent(service) => format!("service-{}", service.name),
+        }
+    }
+
+    /// What is done, for people.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Overlay(steps) => format!("Bake {}", from(steps)),
+            Self::App(App { service, .. }) | Self::Absent(service) => format!("Service {}", service.name),
+        }
+    }
+
+    /// Notes the steps in their order, after the app's folder.
+    pub(crate) fn add_inputs(&self, inputs: &mut Inputs) -> Result<()> {
+        if let Self::App(app) = self {
+            inputs.add(format!("app of service {}", app.service.name), &app.identity);
+        }
+        for step in self.steps() {
+            inputs.add(
+                format!("step {} of {}", step.name, step.from),
+                serde_json::to_string(step)?,
+            );
+        }
+        Ok(())
+    }
+
+    /// In order.
+    pub(crate) fn steps(&self) -> &'a [Bake] {
+        match self {
+            Self::Overlay(steps) => steps,
+            Self::App(app) => &app.steps,
+            Self::Absent(_) => &[],
+        }
+    }
+
+    fn app(&self) -> Option<&'a App<'a>> {
+        match self {
+            Self::App(app) => Some(app),
+            Self::Overlay(_) | Self::Absent(_) => None,
+        }
+    }
+}
+
+fn from(steps: &[Bake]) -> &str {
+    steps.first().map_or("", |step| step.from.as_str())
+}
+
+/// What a bake has made of the tree.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// New and changed entries.
+    pub(crate) tree: FileTree,
+    /// Paths that are gone.
+    pub(crate) removed: Vec<Vec<u8>>,
+}
+
+impl<'a> Site<'a> {
+    /// Lays over the tree what a bake changes: the store's layer of it, or what its machine leaves.
+    pub(super) fn bake(&mut self, layer: &Layer<'a>, bake: &BakeLayer<'a>) -> Result<()> {
+        if self.unbaked.is_none() {
+            self.unbaked = Some(self.tree.clone());
+        }
+        if let Some(app) = bake.app() {
+            app::lay(&mut self.tree, &app.service.name, app.files.clone())?;
+        }
+        self.lay_kept(layer, |site, stage| site.in_machine(bake, stage))
+    }
+
+    /// Lays a layer of changes over the tree: the store's, or what `make` finds.
+    pub(crate) fn lay_kept(
+        &mut self,
+        layer: &Layer<'a>,
+        make: impl FnOnce(&Self, &Stage) -> Result<Changes>,
+    ) -> Result<()> {
+        let (progress, store) = (self.session.progress, self.session.store);
+        // Who bakes the same at the same time waits here, and then takes up what we made.
+        let _held = store.lock_saying(&format!("layer-{}", layer.key), || {
+            progress.note(format!(
+                "{}: another build is at it: waiting, to take up what it makes",
+                layer.title
+            ));
+        })?;
+        let kept = match look(layer, self.image, &self.kept, self.options.rebuild)? {
+            Found::Layer { layer: kept, why, .. } => {
+                progress.stage(&layer.id, &layer.title, &why).finish();
+                kept
+            }
+            Found::Nothing { why } => {
+                let stage = progress.stage(&layer.id, &layer.title, &why);
+                let changes = make(self, &stage)?;
+                let scratch = store.scratch("bake")?;
+                let tar = scratch.path().join("changes.tar");
+                let written = changes.tree.write(&tar, self.image.resolution.epoch)?;
+                let done = Done {
+                    removed: changes.removed,
+                    sha256: written.sha256,
+                    size: written.size,
+                    entries: written.entries,
+                    read: None,
+                };
+                let kept = self.kept.put(&layer.key, &layer.inputs, done, None, &tar)?;
+                stage.finish();
+                kept
+            }
+        };
+        self.kept.note(&layer.id, &layer.inputs)?;
+        self.tree.lay(FileTree::read(&kept.tar.tar)?, &kept.tar.removed);
+        Ok(())
+    }
+
+    /// Does a bake's steps in a machine of its own.
+    fn in_machine(&self, bake: &BakeLayer<'_>, stage: &Stage) -> Result<Changes> {
+        if let BakeLayer::Absent(service) = bake {
+            bail!("the archive of service `{}` has left the store", service.name);
+        }
+        let (image, session) = (self.image, self.session);
+        let steps: Vec<&Bake> = bake.steps().iter().collect();
+        may_run(&steps, session.store.is_offline())?;
+        let scratch = session.store.scratch("bake")?;
+        let path = scratch.path().join("image.img");
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| io_error(error, &path))?;
+        let mut tree = self.tree.clone();
+        // Without it nothing can be started.
+        clean::lay(&mut tree, &image.description)?;
+        tree.clamp(image.resolution.epoch);
+        let (free, memory) = bake.app().map_or((0, 0), |app| (app.free, app.memory));
+        assemble(
+            &roomy(image.plan, free),
+            &image.ids,
+            &tree,
+            image.epoch,
+            &file,
+            "to be started",
+            session.progress,
+        )?;
+        let options = machine::Options {
+            epoch: image.epoch,
+            accel: AccelChoice::Auto,
+            memory: u32::try_from(memory >> 20).unwrap_or(u32::MAX),
+            keep: self.options.keep.as_deref(),
+        };
+        let baked = machine::bake(&path, &steps, &options, session.store, session.log, stage)?;
+        let mut changes = changes(&self.tree, &baked.tar, &baked.paths)?;
+        leave_out_services(&mut changes);
+        Ok(changes)
+    }
+}
+
+/// Those of `files` that bakes have made something else of, or taken away: what a step has made of a file is the step's.
+pub(super) fn changed<'a>(
+    before: &FileTree,
+    after: &FileTree,
+    files: &'a [TreeFile],
+) -> Result<BTreeSet<&'a str>> {
+    let mut changed = BTreeSet::new();
+    for file in files {
+        if differs(before, after, &file.path)? {
+            changed.insert(file.path.as_str());
+        }
+    }
+    Ok(changed)
+}
+
+/// Refuses steps that need the internet where that is not to be asked. Results of theirs that the store has are taken up before that.
+fn may_run(steps: &[&Bake], offline: bool) -> Result<()> {
+    let Some(step) = steps.iter().find(|step| step.network && offline) else {
+        return Ok(());
+    };
+    Err(UserError::new(format!(
+        "`{}` of {} needs the internet, --offline keeps it away, and the store has no result of it",
+        step.name, step.from
+    ))
+    .help("build once without --offline: what did not change is not done again")
+    .into())
+}
+
+/// The plan with at least this much free space on the disk, which only the bake sees: as large as it needs to be, whatever the
+/// recipe allows the image.
+fn roomy(plan: &Plan, least: u64) -> Plan {
+    let mut plan = plan.clone();
+    if least > 0 {
+        plan.image_size = None;
+    }
+    for partition in &mut plan.disk.partitions {
+        if let PartitionSize::Fit { free } = &mut partition.size {
+            *free = least.max(*free);
+        }
+    }
+    plan
+}
+
+/// Takes out of a bake's changes what a device makes at its first start.
+fn leave_out_services(changes: &mut Changes) {
+    let theirs = |path: &[u8]| {
+        OF_SERVICES
+            .iter()
+            .any(|directory| path.starts_with(directory.as_bytes()))
+    };
+    let paths: Vec<Vec<u8>> = changes
+        .tree
+        .paths()
+        .filter(|path| theirs(path))
+        .map(<[u8]>::to_vec)
+        .collect();
+    for path in paths {
+        changes.tree.remove(&path);
+    }
+    changes.removed.retain(|path| !theirs(path));
+}
+
+/// Whether what is at `path` is something else in another tree.
+fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
+    let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
+        return Ok(one.get(path).is_some() != other.get(path).is_some());
+    };
+    let looks = |entry: &Entry| (entry.mode, entry.uid, entry.gid);
+    let same_kind = match (&before.kind, &after.kind) {
+        // Numbers of contents are each tree's own.
+        (Kind::File(_), Kind::File(_)) => one.content(path)? == other.content(path)?,
+        (before, after) => before == after,
+    };
+    Ok(!same_kind || looks(before) != looks(after))
+}
+
+/// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
+fn changes(before: &FileTree, tar: &Path, paths: &Path) -> Result<Changes> {
+    let mut tree = FileTree::read(tar).context("what the bake changed")?;
+    let secrets = Secrets::declared([before, &tree])?;
+    let stays = |path: &[u8]| {
+        let path = String::from_utf8_lossy(path);
+        seal::stays(&path) || secrets.has(&path)
+    };
+    let found: Vec<Vec<u8>> = tree.paths().map(<[u8]>::to_vec).collect();
+    for path in found {
+        if stays(&path) {
+            tree.remove(&path);
+        }
+    }
+    let there = std::fs::read(paths).map_err(|error| io_error(error, paths))?;
+    let there: BTreeSet<&[u8]> = there
+        .split(|byte| *byte == 0)
+        .map(|path| path.strip_prefix(b"./").unwrap_or(path))
+        .collect();
+    let gone = |path: &&[u8]| !there.contains(path) && !stays(path);
+    let removed = before.paths().filter(gone).map(<[u8]>::to_vec).collect();
+    Ok(Changes { tree, removed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_comes_out_and_what_a_run_leaves_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tar, paths) = (dir.path().join("tar"), dir.path().join("paths"));
+        let mut before = FileTree::default();
+        for path in ["/etc/kept", "/etc/gone", "/var/log/gone"] {
+            before.write_file(path, b"old".to_vec());
+        }
+        let step = b"title = 'pads'\nsecrets = ['/etc/pads/*.key']\n";
+        before.write_file("/usr/lib/clic/first-boot.d/50-pads.toml", step.to_vec());
+        // An empty one keeps its place.
+        before.write_file("/etc/pads/a.key", Vec::new());
+        let mut after = FileTree::default();
+        for path in [
+            "/etc/new",
+            "/var/log/new",
+            "/etc/machine-id",
+            "/etc/pads/a.key",
+            "/etc/pads/b.key",
+        ] {
+            after.write_file(path, b"new".to_vec());
+        }
+        after.write(&tar, 7).unwrap();
+        let gone = ["etc/gone", "var/log/gone", "etc/pads/a.key"].map(str::as_bytes);
+        let mut there = b".\0".to_vec();
+        for path in before.paths().filter(|path| !gone.contains(path)) {
+            there.extend([b"./", path, b"\0"].concat());
+        }
+        std::fs::write(&paths, there).unwrap();
+        let changes = changes(&before, &tar, &paths).unwrap();
+        let new: Vec<&[u8]> = changes.tree.paths().collect();
+        assert!(new.contains(&&b"etc/new"[..]), "{new:?}");
+        assert!(!new.iter().any(|path| path.starts_with(b"var/log/new")
+            || path.ends_with(b".key")
+            || *path == b"etc/machine-id"));
+        assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
+    }
+
+    #[test]
+    fn only_what_has_to_be_made_with_internet_is_refused_offline() {
+        let step = |network| Bake {
+            name: "app wiki is installed".to_owned(),
+            from: "service wiki".to_owned(),
+            command: "true".to_owned(),
+            timeout: 1,
+            network,
+        };
+        let (near, far) = (step(false), step(true));
+        may_run(&[&near], true).unwrap();
+        may_run(&[&near, &far], false).unwrap();
+        let said = may_run(&[&near, &far], true).unwrap_err().to_string();
+        assert!(
+            said.starts_with(
+                "`app wiki is installed` of service wiki needs the internet, --offline keeps it away"
+            ),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_clic_service_makes_of_services_does_not_come_out() {
+        let mut tree = FileTree::default();
+        for path in [
+            "/etc/nginx/clic.d/services/wiki.conf",
+            "/var/lib/clic/services/portal.json",
+            "/etc/wiki",
+        ] {
+            tree.write_file(path, b"x".to_vec());
+        }
+        let removed = vec![b"var/lib/clic/services/old.json".to_vec(), b"etc/old".to_vec()];
+        let mut changes = Changes { tree, removed };
+        leave_out_services(&mut changes);
+        assert_eq!(changes.tree.paths().collect::<Vec<_>>(), [b"etc/wiki"]);
+        assert_eq!(changes.removed, [b"etc/old".to_vec()]);
+    }
+
+    #[test]
+    fn a_file_that_is_another_now_is_told() {
+        let mut before = FileTree::default();
+        before.write_file("/etc/shift", b"x".to_vec());
+        before.write_file("/etc/same", b"same".to_vec());
+        before.write_file("/etc/other", b"old".to_vec());
+        before.write_file("/etc/gone", b"old".to_vec());
+        let mut after = before.clone();
+        after.remove(b"etc/gone");
+        after.write_file("/etc/other", b"new".to_vec());
+        after.write_file("/etc/same", b"same".to_vec());
+        after.write_symlink("/etc/shift", "same");
+        let told: Vec<&str> = ["/etc/same", "/etc/other", "/etc/gone", "/etc/shift", "/etc/never"]
+            .into_iter()
+            .filter(|path| differs(&before, &after, path).unwrap())
+            .collect();
+        assert_eq!(told, ["/etc/other", "/etc/gone", "/etc/shift"]);
+    }
+}

@@ -1,0 +1,100 @@
+//! Secrets that each device makes. While an image is baked, its first start makes throw-away ones, so that what needs them
+//! runs; they do not come out. What packages made of them when they were installed goes in the end.
+
+use anyhow::Result;
+use clic_image::first_start::{STEPS, Step, like};
+use clic_recipe::plan::TreeFile;
+use clic_tree::{FileTree, Kind};
+
+/// Where the secrets are.
+#[derive(Debug)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// As the steps of the first start say that are in any of `trees`. A step that can't be read says nothing here: the image
+    /// is refused for it in the end.
+    pub fn declared<'a>(trees: impl IntoIterator<Item = &'a FileTree>) -> Result<Self> {
+        let mut patterns = Vec::new();
+        for tree in trees {
+            for path in tree.below(STEPS) {
+                let path = String::from_utf8_lossy(&path).into_owned();
+                let text = tree.content(&path)?.unwrap_or_default();
+                if let Ok(step) = Step::parse(&String::from_utf8_lossy(&text)) {
+                    patterns.extend(step.secrets().map(str::to_owned));
+                }
+            }
+        }
+        Ok(Self(patterns))
+    }
+
+    /// Takes the declared ones out of `tree`, but for what is asked for in `files`: if that is no empty file, the image is refused
+    /// for it.
+    pub fn remove(tree: &mut FileTree, files: &[TreeFile]) -> Result<()> {
+        let secrets = Self::declared([&*tree])?;
+        let asked_for = |path: &str| files.iter().any(|file| file.path.trim_matches('/') == path);
+        let made = tree
+            .entries()
+            .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
+        let paths: Vec<String> = made
+            .map(|(path, _)| String::from_utf8_lossy(path).into_owned())
+            .collect();
+        for path in paths {
+            if secrets.has(&path) && !asked_for(&path) && tree.size(&path) != Some(0) {
+                tree.remove(path.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a path of a tree, without a slash at either end, is one of them.
+    pub fn has(&self, path: &str) -> bool {
+        let path = format!("/{path}");
+        self.0.iter().any(|pattern| like(pattern, &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clic_recipe::plan::TreeFileKind;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_those_that_steps_declare() {
+        let (mut before, mut baked) = (FileTree::default(), FileTree::default());
+        let step = |path: &str| format!("schema = 1\ntitle = \"x\"\nsecrets = [\"{path}\"]\n").into_bytes();
+        before.write_file(&format!("{STEPS}/40-yunohost.toml"), step("/etc/certs/*/key.pem"));
+        before.write_file(&format!("{STEPS}/41-wrong.toml"), b"no step".to_vec());
+        baked.write_file(&format!("{STEPS}/70-wiki.toml"), step("/etc/wiki.key"));
+        let secrets = Secrets::declared([&before, &baked]).unwrap();
+        assert!(secrets.has("etc/certs/clic.internal/key.pem"));
+        assert!(secrets.has("etc/wiki.key"));
+        assert!(!secrets.has("etc/certs/clic.internal/crt.pem"));
+        assert!(!secrets.has("etc/wiki.conf"));
+    }
+    #[test]
+    fn what_packages_made_goes_and_what_somebody_asks_for_stays() {
+        let mut tree = FileTree::default();
+        let step = "title = 'x'\nnever-in-image = ['/root/.rnd', '/etc/*.key', '/etc/asked']\n";
+        tree.write_file(&format!("{STEPS}/40-yunohost.toml"), step.into());
+        for (path, bytes) in [
+            ("/root/.rnd", "x"),
+            ("/etc/a.key", ""),
+            ("/etc/b", "x"),
+            ("/etc/asked", "x"),
+        ] {
+            tree.write_file(path, bytes.into());
+        }
+        let asked = TreeFile {
+            path: "/etc/asked".into(),
+            from: "wiki".into(),
+            kind: TreeFileKind::Directory,
+            mode: 0o644,
+            owner: "root".into(),
+            group: "root".into(),
+        };
+        Secrets::remove(&mut tree, &[asked]).unwrap();
+        let there = ["root/.rnd", "etc/a.key", "etc/b", "etc/asked"].map(|path| tree.get(path).is_some());
+        assert_eq!(there, [false, true, true, true]);
+    }
+}
