@@ -1,5 +1,7 @@
 //! Packages for tests, byte by byte: no tool and no library would write most of these.
 
+#![allow(clippy::missing_panics_doc, reason = "for tests only")]
+
 use std::io::Write as _;
 
 /// An entry of a tar archive as it is to be written, whether that makes sense or not.

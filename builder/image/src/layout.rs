@@ -72,7 +72,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The same before anything is built, so that a hopeless build does not begin: `installed` is the sum of the
+    /// The layout as estimated before anything is built, so that a hopeless build does not begin: `installed` is the sum of the
     /// packages' `Installed-Size` in bytes. The real size comes out somewhat larger (initramfs, file system
     /// structures), so what passes here may still be refused by [`Layout::new`], never the reverse by much.
     pub fn estimate(disk: &Disk, installed: u64, limit: Option<u64>) -> Result<Self, UserError> {
@@ -336,5 +336,57 @@ mod tests {
                 .collect();
         };
         assert!(message(&five).contains("an MBR holds 4"));
+    }
+    #[test]
+    fn disks_at_their_limits() {
+        // One partition of 1 MiB from `first` on, which ends at `first + 2048`.
+        let cut = |table, first: u64| {
+            let mut root = partition("root", Filesystem::Ext4, PartitionSize::Fixed(MIB));
+            root.first_sector = Some(first);
+            let partitions = vec![root];
+            Layout::new(&Disk { table, partitions }, 0, None)
+        };
+        assert_eq!(cut(Table::Gpt, 2048).unwrap().partitions[0].end(), 4096);
+        assert!(
+            cut(Table::Gpt, 2047)
+                .unwrap_err()
+                .to_string()
+                .contains("sectors below 2048 are taken")
+        );
+        let last = u64::from(u32::MAX);
+        assert_eq!(cut(Table::Mbr, last - 2048).unwrap().partitions[0].end(), last);
+        assert_eq!(
+            cut(Table::Mbr, last - 2047).unwrap_err().to_string(),
+            "partition \"root\" ends beyond the 2 TiB of an MBR"
+        );
+        assert!(cut(Table::Gpt, last - 2047).is_ok());
+        // Half of the bytes that 64 bits count, so that no later sum overflows.
+        let last = (1 << 54) - 1;
+        let layout = cut(Table::Gpt, last - 2048).unwrap();
+        assert_eq!(layout.partitions[0].end(), last);
+        assert_eq!(layout.bytes(), (1 << 63) + MIB);
+        assert_eq!(
+            cut(Table::Gpt, last - 2047).unwrap_err().to_string(),
+            "the partitions' sizes add up to more than a disk can have"
+        );
+    }
+
+    #[test]
+    fn tables_hold_so_many_partitions() {
+        let cut = |table, count: usize| {
+            let partitions = (0..count)
+                .map(|n| partition(&n.to_string(), Filesystem::Ext4, PartitionSize::Fixed(1)))
+                .collect();
+            Layout::new(&Disk { table, partitions }, 0, None)
+                .map(|layout| layout.partitions.len())
+                .map_err(|error| error.what)
+        };
+        assert_eq!(cut(Table::Mbr, 4), Ok(4));
+        assert_eq!(cut(Table::Gpt, 5), Ok(5));
+        assert_eq!(cut(Table::Gpt, 128), Ok(128));
+        assert_eq!(
+            cut(Table::Gpt, 129),
+            Err("the board's disk has more than the 128 partitions that a GPT holds".into())
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Links: paths and host names that are safe to put into one, and their encoded form.
 
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Longest path, in bytes. Linux takes 4096 (`PATH_MAX`), with room for what stands in front.
 const LONGEST_PATH: usize = 1024;
@@ -61,22 +61,42 @@ pub(crate) fn host(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
-/// Percent-encodes everything but the unreserved characters (RFC 3986 section 2.3) and what `keep` adds.
-fn encode(text: &str, keep: &[u8]) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
+/// Everything but the unreserved characters (RFC 3986 section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The same, in a path.
+const IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
+
+/// What an address that people wrote may have besides.
+const IN_ADDRESS: &AsciiSet = &IN_PATH
+    .remove(b'?')
+    .remove(b'#')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'%')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'*')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'\'');
 
 /// URL of a file of a bundle.
 pub(crate) fn content(bundle: &str, path: &str) -> String {
-    format!("/content/{}/{}", encode(bundle, b""), encode(path, b"/"))
+    format!(
+        "/content/{}/{}",
+        utf8_percent_encode(bundle, RESERVED),
+        utf8_percent_encode(path, IN_PATH)
+    )
 }
 
 /// Name under which kiwix-serve knows a ZIM file: the file's name without its extension, blanks as `_`, `+` as `plus`
@@ -89,12 +109,12 @@ pub(crate) fn zim_name(path: &str) -> String {
 
 /// URL of a ZIM archive's first page.
 pub(crate) fn zim(path: &str) -> String {
-    format!("/zim/{}/", encode(&zim_name(path), b""))
+    format!("/zim/{}/", utf8_percent_encode(&zim_name(path), RESERVED))
 }
 
 /// URL of a service. Its path is already one: only what no URL can have is encoded.
 pub(crate) fn service(https: bool, host: Option<&str>, path: &str) -> String {
-    let path = encode(path, b"/?#&=%+,;:@!$*()'");
+    let path = utf8_percent_encode(path, IN_ADDRESS).to_string();
     match host {
         Some(host) => format!("{}://{host}{path}", if https { "https" } else { "http" }),
         None => path,

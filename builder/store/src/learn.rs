@@ -1,13 +1,13 @@
 //! Files that nobody has hashed yet: fetched once, to be known by their hash from then on.
 
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Result;
 use clic_host::{Stage, Unit, UserError, cancel};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest, Sha256};
 
 use crate::Store;
@@ -16,18 +16,17 @@ use crate::request::{Download, FetchError};
 use crate::space::io_error;
 use crate::transfer::{local_path, why};
 
+/// What stays as it is in a `file:` address: the unreserved characters (RFC 3986 section 2.3) and slashes.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
 /// The `file:` address of a path, which must be absolute.
 pub fn file_url(path: &Path) -> String {
-    let mut url = "file:".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
-            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
-            // Writing to a String cannot fail.
-            byte => drop(write!(url, "%{byte:02X}")),
-        }
-    }
-    url
+    format!("file:{}", percent_encode(path.as_os_str().as_bytes(), PLAIN))
 }
 
 impl Store {
@@ -147,6 +146,8 @@ mod tests {
             assert_eq!(local_path(&url).as_deref(), Some(Path::new(path)), "{url}");
         }
         assert_eq!(file_url(Path::new("/a b")), "file:/a%20b");
+        // What is no number in two digits is itself.
+        assert_eq!(local_path("file:/a%+1%2").as_deref(), Some(Path::new("/a%+1%2")));
     }
 
     #[test]

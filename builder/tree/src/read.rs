@@ -340,12 +340,12 @@ impl Index {
 
 /// A path of the tar (`./etc/hostname`, `etc/`) as the tree has it. One that leads out of the tree is an error.
 fn inside(path: &[u8]) -> Result<Vec<u8>> {
-    let named = String::from_utf8_lossy(path);
+    let asked = String::from_utf8_lossy(path);
     ensure!(!path.is_empty(), "an empty path");
-    ensure!(!path.starts_with(b"/"), "the path `{named}` is absolute");
-    ensure!(!path.contains(&0), "the path `{named}` has a NUL byte in it");
+    ensure!(!path.starts_with(b"/"), "the path `{asked}` is absolute");
+    ensure!(!path.contains(&0), "the path `{asked}` has a NUL byte in it");
     let names: Vec<&[u8]> = components(path).collect();
-    ensure!(!names.contains(&&b".."[..]), "the path `{named}` has `..` in it");
+    ensure!(!names.contains(&&b".."[..]), "the path `{asked}` has `..` in it");
     let clean = names.join(&b'/');
     ensure!(
         clean.len() < PATH_MAX,

@@ -71,7 +71,7 @@ fn one_form_whatever_the_order() {
     assert_eq!(tree.get("z").unwrap().mtime, 50);
     assert_eq!(tree.get("a"), tree.get("z"), "still one inode");
     assert_eq!(tree.content("z").unwrap().unwrap(), b"one inode");
-    let long = tree.get(&format!("usr/{}", "x".repeat(150))).unwrap();
+    let long = tree.get(format!("usr/{}", "x".repeat(150))).unwrap();
     assert_eq!(long.kind, Kind::Symlink(vec![b'y'; 150]));
 }
 

@@ -333,11 +333,11 @@ impl Guest {
     }
 
     /// How long a boot may print nothing. An initramfs that waits for its root prints nothing for 30 s by itself; GRUB
-    /// loads an initramfs for 20 s on a busy host.
+    /// loads an initramfs for 20 s on a busy host, and a firmware that got a tenth of a processor was silent for over 60 s.
     fn patience(&self) -> Duration {
         Duration::from_secs(match (self.target, self.accel, self.console.phase()) {
             (Target::Raspi3b, ..) => 90,
-            (_, Accel::Tcg, Phase::Loader) => 60,
+            (_, Accel::Tcg, Phase::Loader) => 120,
             (_, Accel::Tcg, _) => 90,
             (_, Accel::Kvm, _) => 45,
         })

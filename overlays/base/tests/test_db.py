@@ -23,7 +23,8 @@ SECOND = "CREATE TABLE mark (entry INTEGER NOT NULL REFERENCES entry (id)); INSE
 
 class Case(unittest.TestCase):
     def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
+        # In memory: a killed program leaves to the kernel what it wrote, and thousands of syncs of a busy disk take minutes.
+        directory = tempfile.TemporaryDirectory(dir="/dev/shm")
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
         self.migrations = self.directory / "migrations"

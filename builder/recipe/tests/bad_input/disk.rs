@@ -177,6 +177,162 @@ fn sizes_and_disks() {
     ]);
 }
 
+/// The longest name, the smallest and the largest partitions that are accepted, and one step beyond each.
+#[test]
+fn disks_at_their_limits() {
+    const SIZE: &str = "size = \"16T\"";
+    const ESP: &str = "{ name = \"esp\", fs = \"fat32\", size = \"64M\" }";
+    const FIRMWARE: &str = "size = \"256M\", first-sector = 8192";
+    const ROOT: &str = "    { name = \"root\", fs = \"ext4\", size = \"fit\", free = \"64M\" },";
+    let esp = |name: &str, size: &str| format!("{{ name = \"{name}\", fs = \"fat32\", size = \"{size}\" }}");
+    let more = |count: usize| {
+        let data = |n| format!("    {{ name = \"d{n}\", fs = \"ext4\", size = \"16M\" }},\n");
+        (0..count).map(data).collect::<String>() + ROOT
+    };
+    let firmware = |size: &str, first: u64| format!("size = \"{size}\", first-sector = {first}");
+    let long = "n".repeat(37);
+    for (file, from, to, said) in [
+        (PC, ESP, esp(&long[1..], "64M"), String::new()),
+        (
+            PC,
+            ESP,
+            esp(&long, "64M"),
+            format!("`{long}` can't be a partition's name"),
+        ),
+        (PC, ESP, esp("esp", "33M"), String::new()),
+        (
+            PC,
+            ESP,
+            esp("esp", "32M"),
+            "32M is too small for a FAT32 file system".into(),
+        ),
+        (PI, ROOT, more(2), String::new()),
+        (PI, ROOT, more(3), "an MBR holds at most 4 partitions".into()),
+        (PI, FIRMWARE, firmware("256M", 2048), String::new()),
+        (
+            PI,
+            FIRMWARE,
+            firmware("256M", 0),
+            "sector 0 is not at a whole mebibyte".into(),
+        ),
+        (
+            PI,
+            FIRMWARE,
+            firmware("255M", 8192),
+            "255M is too small for two kernels".into(),
+        ),
+        (PI, ROOT, ROOT.replace("64M", "16M"), String::new()),
+        (
+            PI,
+            ROOT,
+            ROOT.replace("64M", "15M"),
+            "15M free is too little".into(),
+        ),
+        (
+            PI,
+            ROOT,
+            more(1).replace("\"16M", "\"15M"),
+            "15M is too small for an ext4".into(),
+        ),
+        (
+            PI,
+            ROOT,
+            ROOT.replace("free", "first-sector = 532480, free"),
+            String::new(),
+        ),
+        (
+            PI,
+            ROOT,
+            ROOT.replace("free", "first-sector = 530432, free"),
+            "partition `root` overlaps the one before it, which ends at sector 532480".into(),
+        ),
+        // 2 TiB are 2097152 MiB: 4 before the firmware, 64 of free space, and an MBR can't name the last sector.
+        (PI, FIRMWARE, firmware("2097083M", 8192), String::new()),
+        (
+            PI,
+            FIRMWARE,
+            firmware("2097084M", 8192),
+            "an MBR can't hold more than 2T".into(),
+        ),
+        (RECIPE, SIZE, "size = \"579M\"".into(), String::new()),
+        (
+            RECIPE,
+            SIZE,
+            "size = \"578M\"".into(),
+            "an image of 578M can't hold the fixed partitions".into(),
+        ),
+        (
+            RECIPE,
+            SIZE,
+            "size = \"17M\"".into(),
+            "an image of 17M can't hold the fixed partitions".into(),
+        ),
+        (
+            RECIPE,
+            SIZE,
+            "size = \"16M\"".into(),
+            "no system fits into 16M".into(),
+        ),
+        (RECIPE, SIZE, "inodes = 4000000000".into(), String::new()),
+        (
+            RECIPE,
+            SIZE,
+            "inodes = 4000000001".into(),
+            "ext4 can't have that many inodes".into(),
+        ),
+    ] {
+        let tree = TestTree::new();
+        // So large an image that only the board's own limits count.
+        tree.edit(RECIPE, "size = \"4G\"", SIZE);
+        tree.edit(file, from, &to);
+        let found = tree.said();
+        assert!(
+            found.contains(&said) && found.is_empty() == said.is_empty(),
+            "{to}: {found}"
+        );
+    }
+}
+
+#[test]
+fn boards_at_their_limits() {
+    let emulate = |more: &str| format!("machine = \"pc\"\n{more}");
+    let power = |idle: &str, load: &str| {
+        emulate(&format!(
+            "\n[power]\nidle-watts = {idle}\nload-watts = {load}\nsource = \"us\"\n"
+        ))
+    };
+    for (to, said) in [
+        (emulate("timeout-seconds = 10\n"), ""),
+        (emulate("timeout-seconds = 9\n"), "9 seconds is no sensible time"),
+        (emulate("timeout-seconds = 7200\n"), ""),
+        (
+            emulate("timeout-seconds = 7201\n"),
+            "7201 seconds is no sensible time",
+        ),
+        (emulate("memory = \"128M\"\n"), ""),
+        (emulate("memory = \"127M\"\n"), "127M is no sensible memory"),
+        (emulate("memory = \"64G\"\n"), ""),
+        (emulate("memory = \"65537M\"\n"), "65537M is no sensible memory"),
+        (power("0.1", "9999.9"), ""),
+        (power("5.0", "5.0"), ""),
+        (power("0.0", "5.0"), "more than 0 and less than 10000 watts"),
+        (power("5.0", "10000.0"), "more than 0 and less than 10000 watts"),
+        (power("5.0", "inf"), "more than 0 and less than 10000 watts"),
+        (
+            power("5.1", "5.0"),
+            "a busy board can't draw less than an idle one",
+        ),
+    ] {
+        let tree = TestTree::new();
+        tree.edit(PC, "machine = \"pc\"\n", &to);
+        let found = tree.said();
+        assert!(
+            found.contains(said) && found.is_empty() == said.is_empty(),
+            "{to}: {found}"
+        );
+    }
+}
+
 #[test]
 fn the_board_fits_together() {
     let tree = TestTree::new();

@@ -116,6 +116,51 @@ fn parameters() {
     ]);
 }
 
+/// Values at the very ends of what a parameter takes, and one beyond each.
+#[test]
+fn limits_belong_to_the_range() {
+    let with = |declared: &str, value: i64| {
+        let tree = TestTree::new();
+        tree.edit(OVERLAY, "default = 8\nmin = 1\nmax = 50\n", declared);
+        tree.edit(
+            RECIPE,
+            "hostname = \"box\"",
+            &format!("hostname = \"box\"\nclients = {value}"),
+        );
+        tree.said()
+    };
+    for (declared, value, said) in [
+        (
+            "default = 8\nmin = 1\nmax = 50\n",
+            0,
+            "from 1 to 50, and 0 is not",
+        ),
+        ("default = 8\nmin = 1\nmax = 50\n", 1, ""),
+        ("default = 8\nmin = 1\nmax = 50\n", 50, ""),
+        (
+            "default = 8\nmin = 1\nmax = 50\n",
+            51,
+            "from 1 to 50, and 51 is not",
+        ),
+        // One value is a range, too.
+        ("default = 7\nmin = 7\nmax = 7\n", 7, ""),
+        ("default = 7\nmin = 7\nmax = 7\n", 8, "from 7 to 7, and 8 is not"),
+        ("min = 8\nmax = 7\n", 7, "`max` is less than `min`, 8"),
+        ("default = 8\nmin = 1\n", i64::MAX, ""),
+        ("default = 8\nmin = 1\n", 0, "1 or more, and 0 is not"),
+        ("default = 8\nmax = 50\n", i64::MIN, ""),
+        ("default = 8\nmax = 50\n", 51, "50 or less, and 51 is not"),
+        ("default = 1\nmin = 1\nmax = 50\n", 8, ""),
+        ("default = 50\nmin = 1\nmax = 50\n", 8, ""),
+    ] {
+        let found = with(declared, value);
+        assert!(
+            found.contains(said) && found.is_empty() == said.is_empty(),
+            "{declared}{value}: {found}"
+        );
+    }
+}
+
 /// What the type of one parameter can't say.
 #[test]
 fn rules_between_parameters() {

@@ -173,6 +173,14 @@ impl TestTree {
         }
     }
 
+    /// Everything that `check` says about a tree that may be valid: nothing then.
+    pub fn said(&self) -> String {
+        check(&self.tree(), None)
+            .err()
+            .map(|report| report.to_string())
+            .unwrap_or_default()
+    }
+
     pub fn root(&self) -> &Path {
         self.directory.path()
     }

@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
+use clic_host::parallel;
 use clic_store::space::io_error;
 use clic_tree::{Entry, FileTree, Kind};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, XattrFlags};
@@ -70,19 +70,8 @@ pub fn restore(root: &Root, tree: &FileTree, threads: usize) -> Result<()> {
             }
         }
     }
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        while let Some((path, entry, number)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            file(&place(path), entry, tree, *number)?;
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    parallel::each(&files, threads, |(path, entry, number)| {
+        file(&place(path), entry, tree, *number)
     })?;
     for (from, to) in links {
         let to = place(to);

@@ -7,11 +7,11 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use clic_debian::deb::{self, Control, Deb};
+use clic_host::parallel;
 use md5::Md5;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -83,46 +83,22 @@ pub fn unpack(
     let mut order: Vec<usize> = (0..units.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(units[*at].installed_size));
     let made = Mutex::new(HashSet::new());
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, Unpacked, Vec<Directory>)>> {
-        let mut done = Vec::new();
-        while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let unit = &units[*at];
-            let mut one = One::new(root, admin, unit, &made);
-            let unpacked = one
-                .run(None)
-                .with_context(|| format!("cannot unpack {}", unit.name));
-            match unpacked {
-                Ok(unpacked) => done.push((*at, unpacked, one.directories)),
-                Err(error) => {
-                    // The others need not go on.
-                    next.store(order.len(), Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-            each(unit.name);
-        }
-        Ok(done)
-    };
-    let mut all = Vec::new();
-    std::thread::scope(|scope| -> Result<()> {
-        let threads: Vec<_> = (0..threads.clamp(1, units.len().max(1)))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let mut first = Ok(());
-        for thread in threads {
-            match thread.join() {
-                Ok(Ok(done)) => all.extend(done),
-                Ok(Err(error)) => first = first.and(Err(error)),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        first
+    let all = Mutex::new(Vec::new());
+    parallel::each(&order, threads, |at| {
+        let unit = &units[*at];
+        let mut one = One::new(root, admin, unit, &made);
+        let unpacked = one
+            .run(None)
+            .with_context(|| format!("cannot unpack {}", unit.name))?;
+        all.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((*at, unpacked, one.directories));
+        each(unit.name);
+        Ok(())
     })?;
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     all.sort_by_key(|(at, ..)| *at);
-    let mut made = made
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut unpacked = Vec::new();
     for (_, one, directories) in all {
         for directory in directories {

@@ -291,7 +291,7 @@ fn a_wrong_hash_is_retried_past_caches_and_then_said() {
     let wanted = download(&server.url, &body());
     let at = fixture();
     let error = at.fetch(&wanted).unwrap_err().to_string();
-    let got = crate::sha256(&[7; 300_000]);
+    let got = crate::sha256(&vec![7; 300_000]);
     assert!(error.contains(&format!(
         "thing 1.0 has the wrong content: expected sha256 {}, got {got}",
         wanted.sha256
