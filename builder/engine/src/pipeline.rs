@@ -10,8 +10,8 @@ use crate::finished::{self, Earlier, Finished};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::Kept;
-use crate::layer::{Layer, Make, bakes};
-use crate::make::{Found, Site, look};
+use crate::layer::{BakeLayer, Layer, Make, bakes};
+use crate::make::{ABSENT, Found, Site, look};
 use crate::outputs::Written;
 
 /// What a build would do for a layer.
@@ -64,6 +64,11 @@ impl<'a> Pipeline<'a> {
         Ok(&image.context("a way without an image")?.inputs)
     }
 
+    fn lacks_archive(&self) -> bool {
+        let absent = |layer: &Layer<'_>| matches!(layer.make, Make::Bake(BakeLayer::Absent(_)));
+        self.0.iter().any(absent)
+    }
+
     /// Puts a layer over the others; a part of the packages that has none is left out.
     pub fn lay(&mut self, id: &str, title: &str, make: Make<'a>, image: &Image<'_>) -> Result<()> {
         if let Make::Packages(part) = make
@@ -92,6 +97,8 @@ impl<'a> Pipeline<'a> {
         let mut found = Vec::new();
         for layer in &self.0 {
             let (cached, why) = match &layer.make {
+                // What an app's archive makes of the image is not known before it is there.
+                Make::Assemble if self.lacks_archive() => (false, ABSENT.to_owned()),
                 Make::Assemble => match finished.look(&layer.inputs, &[]) {
                     Earlier::Same(_) => (true, finished::SAME.to_owned()),
                     Earlier::Different(why) => (false, why),

@@ -31,6 +31,9 @@ use crate::outputs::Written;
 use crate::session::Session;
 use crate::timings::Timings;
 
+/// Why an app's layer is not there, and nothing that it shapes.
+pub(crate) const ABSENT: &str = "an app's archive is not in the store";
+
 /// How an image is to be built: nothing here decides any of its bytes.
 #[derive(Default)]
 pub struct Options {
@@ -224,7 +227,7 @@ pub(crate) fn look<'a>(
 ) -> Result<Found<'a>> {
     let nothing = |why: &str| Ok(Found::Nothing { why: why.to_owned() });
     if let Make::Bake(BakeLayer::Absent(_)) = layer.make {
-        return nothing("an app's archive is not in the store");
+        return nothing(ABSENT);
     }
     if rebuild {
         return nothing("--rebuild");

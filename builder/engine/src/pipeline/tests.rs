@@ -126,6 +126,35 @@ fn forecast_and_run_walk_one_list() {
     assert_eq!(made, [""; 0]);
 }
 
+/// The image is not said to be there while nobody knows what an app makes of it.
+#[test]
+fn an_app_whose_archive_is_not_there_is_told_of_the_image_too() {
+    let kitchen = Kitchen::new();
+    let plan = kitchen.plan(&["dough"]);
+    let resolution = resolution(&[]);
+    let image = Image::new(&plan, &resolution).unwrap();
+    let service = service(&plan, "wiki");
+    let mut way = Pipeline::default();
+    let absent = Make::Bake(BakeLayer::Absent(&service));
+    way.lay("service-wiki", "Service wiki", absent, &image).unwrap();
+    way.lay("image", "Write the image", Make::Assemble, &image)
+        .unwrap();
+    let store = kitchen.session().store;
+    let kept = Kept::of(store, &image.name()).unwrap();
+    let finished = Finished::of(store, &image.name(), kitchen.dir.path()).unwrap();
+    let told: Vec<(String, bool, String)> = way
+        .forecast(&image, &kept, &finished)
+        .unwrap()
+        .into_iter()
+        .map(|layer| (layer.stage, layer.cached, layer.why))
+        .collect();
+    let why = "an app's archive is not in the store";
+    assert_eq!(
+        told,
+        ["service-wiki", "image"].map(|stage| (stage.to_owned(), false, why.to_owned()))
+    );
+}
+
 /// What only the device reads makes neither the tree nor a bake again.
 #[test]
 fn another_description_changes_no_key_below_it() {
