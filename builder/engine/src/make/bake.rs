@@ -16,10 +16,10 @@ use clic_content::app;
 use clic_host::{Stage, UserError};
 use clic_image::assemble::assemble;
 use clic_recipe::Plan;
-use clic_recipe::plan::{Bake, PartitionSize, TreeFile};
+use clic_recipe::plan::{Bake, PartitionSize};
 use clic_rootfs::inside::job::Done;
 use clic_store::space::io_error;
-use clic_tree::{Entry, FileTree, Kind};
+use clic_tree::FileTree;
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
@@ -137,21 +137,6 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Those of `files` that bakes have made something else of, or taken away: what a step has made of a file is the step's.
-pub(super) fn changed<'a>(
-    before: &FileTree,
-    after: &FileTree,
-    files: &'a [TreeFile],
-) -> Result<BTreeSet<&'a str>> {
-    let mut changed = BTreeSet::new();
-    for file in files {
-        if differs(before, after, &file.path)? {
-            changed.insert(file.path.as_str());
-        }
-    }
-    Ok(changed)
-}
-
 /// Refuses steps that need the internet where that is not to be asked. Results of theirs that the store has are taken up before that.
 fn may_run(steps: &[&Bake], offline: bool) -> Result<()> {
     let Some(step) = steps.iter().find(|step| step.network && offline) else {
@@ -197,20 +182,6 @@ fn leave_out_services(changes: &mut Changes) {
         changes.tree.remove(&path);
     }
     changes.removed.retain(|path| !theirs(path));
-}
-
-/// Whether what is at `path` is something else in another tree.
-fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
-    let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
-        return Ok(one.get(path).is_some() != other.get(path).is_some());
-    };
-    let looks = |entry: &Entry| (entry.mode, entry.uid, entry.gid);
-    let same_kind = match (&before.kind, &after.kind) {
-        // Numbers of contents are each tree's own.
-        (Kind::File(_), Kind::File(_)) => one.content(path)? == other.content(path)?,
-        (before, after) => before == after,
-    };
-    Ok(!same_kind || looks(before) != looks(after))
 }
 
 /// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
@@ -317,24 +288,5 @@ mod tests {
         leave_out_services(&mut changes);
         assert_eq!(changes.tree.paths().collect::<Vec<_>>(), [b"etc/wiki"]);
         assert_eq!(changes.removed, [b"etc/old".to_vec()]);
-    }
-
-    #[test]
-    fn a_file_that_is_another_now_is_told() {
-        let mut before = FileTree::default();
-        before.write_file("/etc/shift", b"x".to_vec());
-        before.write_file("/etc/same", b"same".to_vec());
-        before.write_file("/etc/other", b"old".to_vec());
-        before.write_file("/etc/gone", b"old".to_vec());
-        let mut after = before.clone();
-        after.remove(b"etc/gone");
-        after.write_file("/etc/other", b"new".to_vec());
-        after.write_file("/etc/same", b"same".to_vec());
-        after.write_symlink("/etc/shift", "same");
-        let told: Vec<&str> = ["/etc/same", "/etc/other", "/etc/gone", "/etc/shift", "/etc/never"]
-            .into_iter()
-            .filter(|path| differs(&before, &after, path).unwrap())
-            .collect();
-        assert_eq!(told, ["/etc/other", "/etc/gone", "/etc/shift"]);
     }
 }

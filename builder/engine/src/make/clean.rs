@@ -10,7 +10,7 @@ use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_rootfs::{clean, files};
 use clic_store::space;
-use clic_tree::{FileTree, Follow, shown};
+use clic_tree::{Entry, FileTree, Follow, Kind, shown};
 
 use super::{Site, makers};
 use crate::image::Image;
@@ -36,7 +36,7 @@ impl Site<'_> {
     pub(super) fn late(&mut self) -> Result<()> {
         let image = self.image;
         if let Some(unbaked) = self.unbaked.take() {
-            let changed = super::bake::changed(&unbaked, &self.tree, &image.files)?;
+            let changed = changed(&unbaked, &self.tree, &image.files)?;
             Secrets::remove(&mut self.tree, &image.files)?;
             self.files.retain(|file| !changed.contains(file.path.as_str()));
             finish(&mut self.tree, image);
@@ -225,4 +225,53 @@ fn compare(resolution: &Resolution, installed: &[Installed]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Those of `files` that bakes have made something else of, or taken away: what a step has made of a file is the step's.
+fn changed<'a>(before: &FileTree, after: &FileTree, files: &'a [TreeFile]) -> Result<BTreeSet<&'a str>> {
+    let mut changed = BTreeSet::new();
+    for file in files {
+        if differs(before, after, &file.path)? {
+            changed.insert(file.path.as_str());
+        }
+    }
+    Ok(changed)
+}
+
+/// Whether what is at `path` is something else in another tree.
+fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
+    let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
+        return Ok(one.get(path).is_some() != other.get(path).is_some());
+    };
+    let looks = |entry: &Entry| (entry.mode, entry.uid, entry.gid);
+    let same_kind = match (&before.kind, &after.kind) {
+        // Numbers of contents are each tree's own.
+        (Kind::File(_), Kind::File(_)) => one.content(path)? == other.content(path)?,
+        (before, after) => before == after,
+    };
+    Ok(!same_kind || looks(before) != looks(after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_another_now_is_told() {
+        let mut before = FileTree::default();
+        before.write_file("/etc/shift", b"x".to_vec());
+        before.write_file("/etc/same", b"same".to_vec());
+        before.write_file("/etc/other", b"old".to_vec());
+        before.write_file("/etc/gone", b"old".to_vec());
+        let mut after = before.clone();
+        after.remove(b"etc/gone");
+        after.write_file("/etc/other", b"new".to_vec());
+        after.write_file("/etc/same", b"same".to_vec());
+        after.write_symlink("/etc/shift", "same");
+        let told: Vec<&str> = ["/etc/same", "/etc/other", "/etc/gone", "/etc/shift", "/etc/never"]
+            .into_iter()
+            .filter(|path| differs(&before, &after, path).unwrap())
+            .collect();
+        assert_eq!(told, ["/etc/other", "/etc/gone", "/etc/shift"]);
+    }
 }
