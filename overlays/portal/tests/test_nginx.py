@@ -65,12 +65,14 @@ class Server:
         self.process = subprocess.Popen(
             [program, "-c", main], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+        assert self.process.stderr
+        self.said = self.process.stderr
         while True:
             with socket.socket() as tried:
                 if not tried.connect_ex(("127.0.0.1", self.port)):
                     return
             if self.process.poll() is not None:
-                raise AssertionError(self.process.stderr.read())
+                raise AssertionError(self.said.read())
             time.sleep(0.05)
 
     def copy(self, files: str) -> None:
@@ -116,7 +118,7 @@ class Server:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
-        self.process.stderr.close()
+        self.said.close()
         os.rmdir(f"{self.at}/srv/clic/content/book/closed")
 
 
