@@ -6,7 +6,7 @@
 //!                               ids      keys
 //! ```
 //!
-//! [`pipeline`] has the whole way of a build on one screen; [`make`] what each layer does.
+//! [`pipeline`] has the whole way of a build on one screen; [`make`] does what a [`layer`] says.
 
 #![allow(
     clippy::format_collect,
@@ -21,6 +21,7 @@ pub mod fits;
 pub mod image;
 pub mod inputs;
 mod kept;
+pub mod layer;
 pub mod make;
 mod outputs;
 pub mod pipeline;

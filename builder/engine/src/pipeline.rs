@@ -10,50 +10,9 @@ use crate::finished::{self, Earlier, Finished};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::Kept;
-use crate::make::bake::{self, BakeLayer};
+use crate::layer::{Layer, Make, bakes};
 use crate::make::{Found, Site, look};
 use crate::outputs::Written;
-
-/// What is done for a layer.
-pub enum Make<'a> {
-    /// Has the exact packages in the store.
-    Resolve,
-    /// Installs the packages of one part.
-    Packages(Part),
-    /// Puts files into the tree, switches units, runs the boot loader's commands.
-    Customize,
-    /// Takes away what a build leaves in a tree, and writes what only we know.
-    Clean,
-    /// Does steps in the running system.
-    Bake(BakeLayer<'a>),
-    /// Lays over the tree what only the device reads.
-    Late,
-    /// Lays content bundles over the tree.
-    Content,
-    /// Writes the image.
-    Assemble,
-    /// Reads it back and holds it against the rules.
-    Verify,
-    /// Gives it its name, and those of the files beside it.
-    Publish,
-    /// Leaves nothing but its name where it is told to.
-    #[cfg(test)]
-    Probe(&'static str, &'a std::sync::Mutex<Vec<&'static str>>),
-}
-
-/// One layer of an image.
-pub struct Layer<'a> {
-    /// Short name among those of the image: `base`, `bake-yunohost`.
-    pub id: String,
-    /// What is done, for people.
-    pub title: String,
-    /// Hash of the key of the layer below and everything that shapes this one.
-    pub key: String,
-    /// All of that, by name.
-    pub inputs: Inputs,
-    /// What is done.
-    pub make: Make<'a>,
-}
 
 /// What a build would do for a layer.
 #[derive(Clone, Debug, Serialize)]
@@ -83,7 +42,7 @@ impl<'a> Pipeline<'a> {
         way.lay("board", "Packages of the board", Packages(Part::Board), image)?;
         way.lay("customize", "Files, units, initramfs", Make::Customize, image)?;
         way.lay("clean", "Clean the tree", Make::Clean, image)?;
-        for bake in bake::all(image.plan, apps) {
+        for bake in bakes(image.plan, apps) {
             way.lay(&bake.id(), &bake.title(), Make::Bake(bake), image)?;
         }
         way.lay("late", "What only the device reads", Make::Late, image)?;

@@ -16,7 +16,7 @@ use clic_content::app;
 use clic_host::{Stage, UserError};
 use clic_image::assemble::assemble;
 use clic_recipe::Plan;
-use clic_recipe::plan::{Bake, PartitionSize, Service, TreeFile};
+use clic_recipe::plan::{Bake, PartitionSize, TreeFile};
 use clic_rootfs::inside::job::Done;
 use clic_store::space::io_error;
 use clic_tree::{Entry, FileTree, Kind};
@@ -24,87 +24,11 @@ use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
 use super::{Found, Site, clean, look};
-use crate::apps::App;
-use crate::inputs::Inputs;
-use crate::pipeline::Layer;
+use crate::layer::{BakeLayer, Layer};
 use crate::secrets::Secrets;
 
 /// Directories in which `clic-service` puts, at a device's first start, what follows from the services' files.
 const OF_SERVICES: [&str; 2] = ["etc/nginx/clic.d/services/", "var/lib/clic/services/"];
-
-/// What is done in the running system, in one machine.
-#[derive(Clone, Copy)]
-pub enum BakeLayer<'a> {
-    /// The steps of an overlay.
-    Overlay(&'a [Bake]),
-    /// The installation of an app, whose folder is there for it and for those after it.
-    App(&'a App<'a>),
-    /// The installation of an app whose archive the store does not have: what is done for it is not known.
-    Absent(&'a Service),
-}
-
-/// All bakes, in order: one for each overlay with steps, then one for each app.
-pub(crate) fn all<'a>(plan: &'a Plan, apps: &'a [App<'a>]) -> impl Iterator<Item = BakeLayer<'a>> {
-    let overlays = plan.bakes.chunk_by(|one, other| one.from == other.from);
-    let services = plan.services.iter().filter(|service| service.app().is_some());
-    let absent = services.skip(apps.len());
-    overlays
-        .map(BakeLayer::Overlay)
-        .chain(apps.iter().map(BakeLayer::App))
-        .chain(absent.map(BakeLayer::Absent))
-}
-
-impl<'a> BakeLayer<'a> {
-    /// The layer's name among those of the image.
-    pub(crate) fn id(&self) -> String {
-        match self {
-            Self::Overlay(steps) => format!("bake-{}", from(steps)),
-            Self::App(App { service, .. }) | Self::Absent(service) => format!("service-{}", service.name),
-        }
-    }
-
-    /// What is done, for people.
-    pub(crate) fn title(&self) -> String {
-        match self {
-            Self::Overlay(steps) => format!("Bake {}", from(steps)),
-            Self::App(App { service, .. }) | Self::Absent(service) => format!("Service {}", service.name),
-        }
-    }
-
-    /// Notes the steps in their order, after the app's folder.
-    pub(crate) fn add_inputs(&self, inputs: &mut Inputs) -> Result<()> {
-        if let Self::App(app) = self {
-            inputs.add(format!("app of service {}", app.service.name), &app.identity);
-        }
-        for step in self.steps() {
-            inputs.add(
-                format!("step {} of {}", step.name, step.from),
-                serde_json::to_string(step)?,
-            );
-        }
-        Ok(())
-    }
-
-    /// In order.
-    pub(crate) fn steps(&self) -> &'a [Bake] {
-        match self {
-            Self::Overlay(steps) => steps,
-            Self::App(app) => &app.steps,
-            Self::Absent(_) => &[],
-        }
-    }
-
-    fn app(&self) -> Option<&'a App<'a>> {
-        match self {
-            Self::App(app) => Some(app),
-            Self::Overlay(_) | Self::Absent(_) => None,
-        }
-    }
-}
-
-fn from(steps: &[Bake]) -> &str {
-    steps.first().map_or("", |step| step.from.as_str())
-}
 
 /// What a bake has made of the tree.
 #[derive(Debug, Default)]

@@ -15,8 +15,8 @@ use clic_store::{NoSpace, Publishing, sha256, space};
 use super::Site;
 use crate::finished::{self, Earlier, Finished};
 use crate::inputs::Inputs;
+use crate::layer::Layer;
 use crate::outputs::{Outputs, Written};
-use crate::pipeline::Layer;
 use crate::tools;
 
 /// An image on its way.

@@ -24,11 +24,10 @@ use crate::finished::{self, Finished};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::{Kept, KeptLayer};
-use crate::make::bake::BakeLayer;
+use crate::layer::{BakeLayer, Layer, Make};
 use crate::make::disk::Disk;
 use crate::make::tree::Stages;
 use crate::outputs::Written;
-use crate::pipeline::{Layer, Make};
 use crate::session::Session;
 use crate::timings::Timings;
 

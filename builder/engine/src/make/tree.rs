@@ -27,7 +27,7 @@ use super::{Found, Site, look};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::{Kept, KeptLayer, Trace};
-use crate::pipeline::{Layer, Make};
+use crate::layer::{Layer, Make};
 
 /// The tree's layers so far, and where those are made that the store does not have.
 #[derive(Default)]
