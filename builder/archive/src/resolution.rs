@@ -115,12 +115,12 @@ impl Resolution {
         self.packages.iter().map(Package::download).collect()
     }
 
-    /// The same for `tools`.
+    /// What to download of `tools`.
     pub fn tool_downloads(&self) -> Vec<Download> {
         self.tools.iter().map(Package::download).collect()
     }
 
-    /// The same for `content`.
+    /// What to download of `content`.
     pub fn content_downloads(&self) -> Vec<Download> {
         self.content.iter().map(Package::download).collect()
     }
@@ -175,12 +175,12 @@ impl Resolution {
         find(&self.packages, name)
     }
 
-    /// The same of `tools`.
+    /// The package of this name among `tools`.
     pub fn tool(&self, name: &str) -> Option<&Package> {
         find(&self.tools, name)
     }
 
-    /// The same of `content`.
+    /// The package of this name among `content`.
     pub fn content_package(&self, name: &str) -> Option<&Package> {
         find(&self.content, name)
     }

@@ -49,7 +49,7 @@ pub fn resolve(
     Ok(resolution)
 }
 
-/// The same, as a lock: with the tools for every kind of build host, so that the lock is the same whoever makes it.
+/// Resolves as [`resolve`] does, into a lock: with the tools for every kind of build host, so that all hosts make the same lock.
 pub fn lock(
     plan: &Plan,
     mirrors: &Mirrors,
@@ -118,7 +118,7 @@ fn resolve_for(
     Ok((resolution, tools))
 }
 
-/// The same without some of the optional lines, in all ways, the most lines first.
+/// All ways to leave out some of the optional lines, the most lines first.
 fn without_optional(lines: &[Line]) -> Vec<Vec<Line>> {
     let optional: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].optional).collect();
     let mut ways: Vec<Vec<Line>> = (1..1_usize << optional.len().min(8))
@@ -340,7 +340,7 @@ impl Resolver<'_> {
         Ok(tools)
     }
 
-    /// The same as [`choose`], with the versions in `keep`, of which those that are in the way are given up. `index` is
+    /// Chooses as [`choose`] does, but keeps the versions in `keep`, except those that are in the way. `index` is
     /// what apt has with all of them.
     fn choose_keeping(
         &self,

@@ -75,7 +75,7 @@ enum Kind {
     Removed,
     Upgraded,
     Downgraded,
-    /// The same version with another content, or from another source.
+    /// Same version, but other content or another source.
     Rebuilt,
 }
 

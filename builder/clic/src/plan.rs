@@ -125,8 +125,8 @@ fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Re
     Exact::of(plan, resolution, &store, &args.out)
 }
 
-/// The same by a lock that fits, which takes no socket. What a build would need besides may be missing: that is no
-/// error here, and said in place of the stages.
+/// The exact plan by a lock that fits, which uses no network. What else a build would need may be missing: that is no
+/// error here, and is shown in place of the stages.
 fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact, String>> {
     let Some(lock) = packages.lock() else {
         return Ok(Err(

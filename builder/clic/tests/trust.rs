@@ -113,7 +113,7 @@ impl Place {
         assert!(!self.path("recipes/shelf-x86-pc.lock").exists());
     }
 
-    /// The same with somebody at a terminal, who types `answer`: the exit code, and what is on the screen.
+    /// Runs `clic lock --trust-key` at a terminal where somebody types `answer`: the exit code, and what is on the screen.
     fn asks(&self, more: &str, answer: &str) -> (Option<i32>, String) {
         let line = format!(
             "{} lock shelf --board x86-pc --trust-key {more}",

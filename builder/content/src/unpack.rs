@@ -50,7 +50,7 @@ impl Files {
         }
     }
 
-    /// The same, of an archive with programs: what its owner can run, everybody can.
+    /// Unpacks an archive that has programs: what its owner can run, everybody can.
     pub fn with_programs(scratch: PathBuf, most: u64) -> Self {
         Self {
             programs: true,
@@ -69,7 +69,7 @@ impl Files {
         self.take_with(path, 0o644, content)
     }
 
-    /// The same, with the mode that the archive has.
+    /// Takes a file, with the mode that the archive has.
     fn take_with(&mut self, path: &[u8], mode: u32, content: &mut dyn Read) -> Result<()> {
         cancel::check()?;
         let path = plain(path)?;

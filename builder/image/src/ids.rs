@@ -58,7 +58,7 @@ impl Ids {
         self.short(&format!("fat {name}"))
     }
 
-    /// The same as Linux shows it and as `UUID=` in fstab takes it: `1A2B-3C4D`.
+    /// A FAT volume's id as Linux shows it and as `UUID=` in fstab takes it: `1A2B-3C4D`.
     pub fn fat_uuid(&self, name: &str) -> String {
         let id = self.fat_volume_id(name);
         format!("{:04X}-{:04X}", id >> 16, id & 0xffff)

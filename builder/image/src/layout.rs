@@ -72,7 +72,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The same before anything is built, so that a hopeless build does not begin: `installed` is the sum of the
+    /// The layout as estimated before anything is built, so that a hopeless build does not begin: `installed` is the sum of the
     /// packages' `Installed-Size` in bytes. The real size comes out somewhat larger (initramfs, file system
     /// structures), so what passes here may still be refused by [`Layout::new`], never the reverse by much.
     pub fn estimate(disk: &Disk, installed: u64, limit: Option<u64>) -> Result<Self, UserError> {

@@ -295,7 +295,6 @@ fn units(
     list
 }
 
-/// Exactly one probe, with only the keys that belong to it.
 /// A timeout, or what stands for none.
 fn seconds(
     raw: Option<&At<u64>>,
@@ -319,6 +318,7 @@ fn seconds(
     raw.value
 }
 
+/// Exactly one probe, with only the keys that belong to it.
 fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<CheckTemplate> {
     let before = problems.count();
     let name = raw.name.sited(file);

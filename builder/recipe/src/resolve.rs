@@ -44,7 +44,7 @@ pub fn resolve(tree: &Tree, recipe: &str, board: &str, options: &ResolveOptions)
     finish(loader, plan)
 }
 
-/// The same where the keys of repositories may not be there yet, for who fetches them: those keys, and the plan without the
+/// Resolves where keys of repositories may not be there yet, for who downloads them: those keys, and the plan without the
 /// sources that need them.
 pub fn resolve_without_keys(
     tree: &Tree,

@@ -37,7 +37,7 @@ impl Store {
         })
     }
 
-    /// The same, but a damaged file stays, for whoever is to say so and get it again.
+    /// A stored file, verified; a damaged one stays, for the caller to report and replace.
     pub fn whole(&self, sha256: &str) -> Result<Option<PathBuf>> {
         let path = self.path_of(sha256);
         if !self.uses(&path)? {
@@ -101,7 +101,7 @@ impl Store {
         })
     }
 
-    /// The same, but of what is there only the size is looked at, so that it costs nothing: whoever opens a file calls
+    /// Has all files in the store, but only compares the size of those that are there, which costs nothing: whoever opens a file calls
     /// [`Store::verified`] or [`Store::fetch`] at that moment. What is fetched is verified as it comes.
     pub fn have_all(&self, downloads: &[Download], stage: &Stage) -> Result<Vec<PathBuf>> {
         self.get_all(downloads, stage, |jobs, meter| {

@@ -167,7 +167,7 @@ impl Store {
         self.lock_saying(name, || {})
     }
 
-    /// Likewise; `waits` is called once if another run has it, for a word about whom we wait for.
+    /// Takes the lock `name`; `waits` is called once if another run has it, to say whom we wait for.
     pub fn lock_saying(&self, name: &str, waits: impl FnOnce()) -> Result<Lock> {
         let mut waits = Some(waits);
         loop {

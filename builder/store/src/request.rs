@@ -59,7 +59,7 @@ pub enum FetchError {
         url: String,
         /// `sha256 <hash>` or `<n> bytes`.
         expected: String,
-        /// Likewise.
+        /// Lower-case hex SHA-256 of what came.
         got: String,
         /// How often it was tried.
         tries: u32,

@@ -33,7 +33,7 @@ pub fn command(top: &Path, tree: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The same, word by word.
+/// The command line of a program in the jail, word by word.
 pub fn words(top: &Path, tree: &Path) -> Result<Vec<OsString>> {
     let own = std::env::current_exe().context("cannot tell which program this is")?;
     let mut words: Vec<OsString> = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
