@@ -119,7 +119,7 @@ fn addresses_of_files() {
         ("file:/a/b", Some("/a/b")),
         ("file:///a/b", Some("/a/b")),
         ("file:/a%20b%2fc%25", Some("/a b/c%")),
-        // What is no escape stays as it is.
+        // What is not an escape stays as it is.
         ("file:/100%", Some("/100%")),
         ("file:/1%2", Some("/1%2")),
         ("file:/%zz%\u{e9}", Some("/%zz%\u{e9}")),
