@@ -269,12 +269,12 @@ fn builds_at_once_share_their_work_and_what_is_damaged_is_made_again() {
     // It cannot end this stage before the other one has come to it.
     first.signal(Signal::STOP);
     let mut second = Running::start(build("second"));
-    let waits = "Base system: another build is at it: waiting, to take up what it makes";
+    let waits = "Base system: another build is making it: waiting to use its result";
     let waiting = second.until(|event| event["text"] == waits);
     first.signal(Signal::CONT);
     assert!(waiting, "it did not say that it waits: {:#?}", second.events);
     let (first, second) = (first.done(), second.done());
-    let taken = "in the store: nothing that shapes it changed";
+    let taken = "in the store: no input changed";
     assert_eq!(why(&first, "base"), "not built before");
     assert_eq!(why(&second, "base"), taken);
     for stage in ["recipe", "board", "customize"] {
@@ -305,11 +305,11 @@ fn builds_at_once_share_their_work_and_what_is_damaged_is_made_again() {
     let said = notes(&third);
     let has = |text: &str| said.iter().any(|note| note.contains(text));
     assert!(
-        has("plain 1 in the store is damaged: getting it again"),
+        has("plain 1 in the store is damaged: downloading it again"),
         "{said:?}"
     );
     assert!(
-        has("_Packages in the store is damaged: getting it again"),
+        has("_Packages in the store is damaged: downloading it again"),
         "{said:?}"
     );
     let damaged = ["base", "recipe", "board", "customize"]

@@ -97,7 +97,7 @@ fn a_key_is_confirmed_once_and_pinned() {
             "the key of source `theirs` is not in this tree",
         ],
     );
-    lock("x86-pc", &["--trust-key"]).fails(2, &[&first.fingerprint, "nobody is here to confirm it"]);
+    lock("x86-pc", &["--trust-key"]).fails(2, &[&first.fingerprint, "there is no terminal to confirm it on"]);
     lock("x86-pc", &["--trust-key", &second.fingerprint])
         .fails(2, &[&first.fingerprint, &second.fingerprint]);
     assert!(!key.exists() && !locked.exists());

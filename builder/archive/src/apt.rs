@@ -131,7 +131,7 @@ impl Apt {
         let key = clic_store::hex(&key.finalize()[..8]);
         let name = format!("apt/{key}");
         let lock = store.lock_saying(&name, || {
-            progress.note("another build is at the package indexes: waiting for it");
+            progress.note("another build is using the package indexes: waiting");
         })?;
         let dir = store.room(&name)?;
         takeable(&dir)?;
@@ -202,7 +202,7 @@ impl Apt {
                 if tries == TRIES {
                     let names: Vec<String> = damaged.into_iter().map(|(name, _)| name).collect();
                     return Err(UserError::new(format!(
-                        "package indexes are damaged in the store as often as they are fetched: {}",
+                        "package indexes in the store are damaged each time they are downloaded: {}",
                         names.join(", ")
                     ))
                     .help("look at the store's disk: it does not keep what is written to it")
@@ -210,7 +210,7 @@ impl Apt {
                 }
                 for (name, _) in damaged {
                     progress.note(format!(
-                        "the package index {name} in the store is damaged: getting it again"
+                        "the package index {name} in the store is damaged: downloading it again"
                     ));
                 }
                 continue;

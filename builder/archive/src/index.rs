@@ -89,7 +89,7 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
     let number = |field: &str| -> Result<u64> {
         get(field)?
             .parse()
-            .with_context(|| format!("{field} of {} is no number", printed.name))
+            .with_context(|| format!("{field} of {} is not a number", printed.name))
     };
     // Suites of one mirror share its address, and its first name is the mirror's own.
     let line = lines

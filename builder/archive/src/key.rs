@@ -178,7 +178,7 @@ impl Pins {
         Some((&pin.fingerprint, &pin.by))
     }
 
-    /// Whether the plan's key files hold the keys that were confirmed, as far as there are some. Opens no socket.
+    /// Whether the plan's key files hold the keys that were confirmed, as far as there are some. Uses no network.
     ///
     /// Errors: [`UserError`] for a key that is another one.
     pub fn check(&self, plan: &Plan) -> Result<()> {

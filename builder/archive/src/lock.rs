@@ -66,9 +66,9 @@ impl Lock {
         read::parse(text).map_err(|wrong| {
             let line = wrong.line.map_or_else(String::new, |line| format!("{line}:"));
             let help = if wrong.newer {
-                "use the version of clic that wrote it, or make the lock anew: "
+                "use the version of clic that wrote it, or make the lock again: "
             } else {
-                "take it back from version control, or make it anew: "
+                "restore it from version control, or make it again: "
             };
             UserError::new(format!("{}:{line} {}", shown.display(), wrong.what))
                 .help(format!("{help}{remedy}"))
@@ -203,7 +203,8 @@ fn address(source: &str, plan: &Plan, mirrors: &Mirrors) -> Result<String> {
         });
     }
     let found = plan.sources.iter().find(|known| known.name == source);
-    let found = found.with_context(|| format!("the lock has packages of {source:?}, which is no source"))?;
+    let found =
+        found.with_context(|| format!("the lock has packages of {source:?}, which is not a source"))?;
     Ok(match &found.place {
         SourcePlace::Suite { .. } => mirrors.main.clone(),
         SourcePlace::Repository { url, .. } => url.clone(),

@@ -90,7 +90,7 @@ fn checked(url: &str, from: &str) -> Result<String> {
         return wrong("has a character that no address has");
     }
     let Some((scheme, rest)) = url.split_once(':') else {
-        return wrong("is no address");
+        return wrong("is not an address");
     };
     match scheme {
         "http" | "https" => {
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn addresses_that_are_none() {
         for (url, why) in [
-            ("mirror.example/debian", "is no address"),
+            ("mirror.example/debian", "is not an address"),
             (
                 "ftp://mirror.example/debian",
                 "is of a kind that is not supported",

@@ -65,7 +65,7 @@ impl ResolveOptions {
         let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
             Ok(text) if !text.is_empty() => Some(text.parse().map_err(|_| {
                 UserError::new(format!(
-                    "SOURCE_DATE_EPOCH is {text:?}, which is no number of seconds since 1970"
+                    "SOURCE_DATE_EPOCH is {text:?}, which is not a number of seconds since 1970"
                 ))
             })?),
             _ => None,

@@ -15,7 +15,7 @@ use crate::mirror::Mirrors;
 /// The line of a source.
 ///
 /// Errors: [`clic_host::UserError`] for a key that is not the one of the fingerprint, that nobody confirmed, or that is expired or revoked,
-/// for a file that is no Debian package, and for preferences that apt could not keep apart from the mirror's.
+/// for a file that is not a Debian package, and for preferences that apt could not keep apart from the mirror's.
 pub fn line(source: &PackageSource, mirrors: &Mirrors, pins: &Pins) -> Result<Line> {
     let (url, suite, components, trust) = match &source.place {
         SourcePlace::Suite { suite, components } => (
@@ -94,7 +94,7 @@ fn index(source: &PackageSource, files: &[DebFile], dir: &Path) -> Result<String
     let mut index = String::new();
     for file in files {
         index += &entry(&dir.join(&file.name), file)?.map_err(|said| {
-            wrong(source, &format!("{} is no Debian package: {said}", file.name))
+            wrong(source, &format!("{} is not a Debian package: {said}", file.name))
                 .help("remove it from the directory, or build it again")
         })?;
     }

@@ -9,7 +9,7 @@ const AFTER_HELP: &str = "\
 Examples:
   clic doctor                               is this machine ready?
   clic build minimal --board x86-pc         out/minimal-x86-pc.img
-  clic test out/minimal-x86-pc.img          boot it in QEMU and judge it
+  clic test out/minimal-x86-pc.img          boot it in QEMU and test it
   clic inspect out/minimal-x86-pc.img /etc/os-release
 
 Sizes are decimal: 1 MB is 1000000 bytes. Partition offsets are in sectors of 512 bytes.
@@ -25,7 +25,7 @@ Environment:
   CLIC_CACHE                  where the store is (else $XDG_CACHE_HOME/clic, else ~/.cache/clic)
   CLIC_DEBIAN_MIRROR          Debian mirror (else --mirror, else this machine's own apt sources)
   CLIC_LOG                    what to trace on standard error, e.g. clic_rootfs=debug
-  SOURCE_DATE_EPOCH           seconds since 1970 that clamp all times (else the archive's date)
+  SOURCE_DATE_EPOCH           latest time of any file, in seconds since 1970 (else the archive's date)
   NO_COLOR                    no colours";
 
 /// Builds bootable images of community servers from recipes, tests them in QEMU, and never needs root.
@@ -45,10 +45,10 @@ pub struct Global {
     /// that has them]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub root: Option<PathBuf>,
-    /// Print JSON on standard output: one object, or one object a line for long work
+    /// Print JSON on standard output: one object, or one object per line for long work
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
-    /// Say nothing but results and errors
+    /// Print only results and errors
     #[arg(
         short,
         long,
@@ -57,7 +57,7 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub quiet: bool,
-    /// Say more (-vv: even more)
+    /// Print more (-vv: even more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
     /// When to use colours
@@ -100,9 +100,9 @@ pub enum Command {
     Recipes,
     Content(crate::content::Args),
     Cache(crate::cache::Args),
-    /// Say whether this machine is ready to build and test, and how to make it so
+    /// Check whether this machine is ready to build and test, and how to make it ready
     ///
-    /// Every line that fails carries the command that mends it. Exits 1 when something needed is missing.
+    /// Each problem is shown with the command that fixes it. Exits 1 if something needed is missing.
     Doctor,
     Completions(crate::completions::Args),
     Man(crate::man::Args),

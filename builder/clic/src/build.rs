@@ -23,8 +23,8 @@ use crate::progress::{Both, Logged};
 
 /// Build the image of a recipe for a board
 ///
-/// Writes DIR/RECIPE-BOARD.img with its .manifest.json, .bmap and .sha256. Each file appears under its name
-/// only when it is whole; what an earlier build left there is replaced then.
+/// Writes DIR/RECIPE-BOARD.img with its .manifest.json, .bmap and .sha256. A file gets its name
+/// only when it is complete, and then replaces the file of an earlier build.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ Examples:
   clic build minimal --board x86-pc --mirror http://mirror.example/debian
 
 The Debian mirror is --mirror, else CLIC_DEBIAN_MIRROR, else this machine's own apt sources.
-An image is written to a disk or card with e.g. `bmaptool copy IMAGE /dev/sdX`, or with dd.")]
+Write an image to a disk or card with e.g. `bmaptool copy IMAGE /dev/sdX`, or with dd.")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
@@ -46,7 +46,7 @@ pub struct Args {
     out: PathBuf,
     #[command(flatten)]
     from: MirrorArgs,
-    /// Build only what recipes/RECIPE-BOARD.lock says; refuse if there is none or it does not fit (see `clic lock`)
+    /// Build exactly what recipes/RECIPE-BOARD.lock says; fail if there is none or it does not fit (see `clic lock`)
     #[arg(long)]
     locked: bool,
     /// Let the owners of these SSH public keys log in as root. Recorded in the image and the manifest
@@ -58,16 +58,16 @@ pub struct Args {
     /// Also write the image compressed with xz (.img.xz)
     #[arg(long)]
     xz: bool,
-    /// Threads for work that can be shared out [default: as many as there are processors]
+    /// Number of threads [default: one for each processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Build everything again, whatever the store holds of earlier builds
+    /// Build everything again, even if the store has results of earlier builds
     #[arg(long)]
     rebuild: bool,
-    /// When a step in the running system fails, keep the copy in which it did, as DIR/RECIPE-BOARD.failed.img
+    /// If a bake fails, keep the copy of the system in which it failed, as DIR/RECIPE-BOARD.failed.img
     #[arg(long)]
     keep: bool,
-    /// Emulate every program of a board of another architecture: slow, for the same bytes
+    /// Emulate all programs of a board of another architecture: slower, with the same result
     #[arg(long)]
     no_accelerate: bool,
 }

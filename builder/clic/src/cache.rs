@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::context::Context;
 use crate::output;
 
-/// Look at the store, or clean it: downloads, layers and other things kept between builds
+/// Show or clean the store: downloads, layers and other things kept between builds
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The store is $CLIC_CACHE, else $XDG_CACHE_HOME/clic, else ~/.cache/clic. It may be deleted when no build runs.
+The store is $CLIC_CACHE, else $XDG_CACHE_HOME/clic, else ~/.cache/clic. You can delete it while no build is running.
 
 Examples:
   clic cache ls
@@ -27,22 +27,22 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say what the store holds and how large it is (the default)
+    /// Show what is in the store and how large it is (the default)
     Ls,
-    /// Remove what was not used for longest, and what killed builds left
+    /// Remove what was not used for the longest time, and leftovers of killed builds
     ///
-    /// Never what a running build uses. What is removed is downloaded or built again when it is needed.
+    /// Never removes what a running build uses. What is removed is downloaded or built again when needed.
     Gc(GcArgs),
-    /// Read everything and remove what is damaged; exits 1 if something was
+    /// Read everything and remove what is damaged; exits 1 if anything was damaged
     Verify,
 }
 
 #[derive(Debug, clap::Args)]
 struct GcArgs {
-    /// What the store may hold: bytes, or with K, M, G, T (powers of 1000)
+    /// Maximum size of the store: bytes, or with K, M, G, T (powers of 1000)
     #[arg(long, value_name = "SIZE", default_value = "20G", value_parser = parse_size)]
     max: u64,
-    /// Only say what would be removed
+    /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
 }
@@ -156,7 +156,7 @@ fn told(done: &Collected, args: &GcArgs) -> String {
     };
     let over = if done.left > args.max {
         format!(
-            "\nThat is more than {}: the rest can't go now.",
+            "\nThat is more than {}: the rest is in use.",
             output::size(args.max)
         )
     } else {
@@ -196,12 +196,12 @@ fn verify(context: &Context) -> Result<Outcome> {
             .collect();
         let verdict = match found.damaged.len() {
             0 => "all sound".to_owned(),
-            1 => "1 was damaged; the next build gets it anew".to_owned(),
-            n => format!("{n} were damaged; the next build gets them anew"),
+            1 => "1 was damaged; the next build replaces it".to_owned(),
+            n => format!("{n} were damaged; the next build replaces them"),
         };
         let bytes = output::size(found.bytes);
         lines.push(format!(
-            "{} files and layers read, {bytes}: {verdict}",
+            "files and layers: {} read, {bytes}: {verdict}",
             found.checked
         ));
         output::text(&lines.join("\n"))?;
@@ -239,7 +239,7 @@ mod tests {
         };
         let mut done = Collected {
             removed: vec![
-                removed(Kind::Scratch, "tmp/a", "left by a dead run"),
+                removed(Kind::Scratch, "tmp/a", "left by a killed run"),
                 removed(Kind::Downloads, "a", "not used for longest"),
                 removed(Kind::Downloads, "b", "not used for longest"),
             ],
@@ -253,9 +253,9 @@ mod tests {
         };
         assert_eq!(
             told(&done, &args),
-            "removed 2 of downloads, 2.0 kB (not used for longest)\nremoved 1 of scratch, 1.0 kB (left by a dead run)\n\
+            "removed 2 of downloads, 2.0 kB (not used for longest)\nremoved 1 of scratch, 1.0 kB (left by a killed run)\n\
              removed 3.0 kB in all: 5.0 kB left, of which running builds use 4.0 kB\n\
-             That is more than 4.0 kB: the rest can't go now."
+             That is more than 4.0 kB: the rest is in use."
         );
         args.dry_run = true;
         args.max = 5000;

@@ -9,8 +9,8 @@ use crate::output;
 
 /// Check the TOML files of the tree, without building anything
 ///
-/// Every recipe with each of its boards, every overlay and every content bundle; or one recipe with each of its boards. Opens no
-/// socket. Exits 2 when something is wrong, and says all of it.
+/// Every recipe with each of its boards, every overlay and every content bundle; or one recipe with each of its boards. Uses no
+/// network. Exits 2 if anything is wrong, and reports all of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

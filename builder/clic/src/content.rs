@@ -17,15 +17,15 @@ use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
 
-/// Look at content bundles, fetch them, or make one of your own
+/// List, check and download content bundles, or add your own content
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A bundle is a directory of content-bundles/ with a bundle.toml: what it is, in which language, under which licence, and
-where it comes from. A recipe names bundles in `bundles`; `clic plan` says what they take.
+A bundle is a directory in content-bundles/ with a bundle.toml, which says what it is, its language, its licence and where
+it comes from. A recipe lists bundles in `bundles`; `clic plan` shows how much space they take.
 
 Examples:
   clic content ls
-  clic content fetch manuel-debian
+  clic content fetch cahier-debian
   clic content add ~/Books/candide.epub --to candide
   clic content add https://example.org/film.webm --to films --licence CC-BY-4.0 --credit \"Jeanne Dupont\"
   clic content update films")]
@@ -38,13 +38,13 @@ pub struct Args {
 enum Action {
     /// List the bundles of the tree, with their licences and sizes (the default)
     Ls,
-    /// Check bundles without fetching anything, and say what the store has of them
+    /// Check bundles without downloading anything, and show what the store has of them
     Check(Names),
-    /// Have the files of bundles in the store, so that a build needs no network for them
+    /// Download the files of bundles into the store, so that a build needs no network for them
     Fetch(Fetch),
-    /// Put a file or an address into a bundle: hash and size are worked out, the rest is asked for
+    /// Add a file or an address to a bundle: hash and size are computed, you are asked for the rest
     Add(Box<add::Args>),
-    /// Fetch again what comes from addresses, and write down what has changed
+    /// Download again what comes from addresses, and update bundle.toml where it changed
     Update(Fetch),
 }
 
@@ -145,7 +145,7 @@ fn check(names: &Names, context: &Context) -> Result<Outcome> {
         let state = match (missing.is_empty(), downloads.is_empty()) {
             (false, _) => format!("{} to fetch", output::size(bytes)),
             (true, false) => "all in the store".to_owned(),
-            (true, true) if packages => "from Debian packages, fetched with the build".to_owned(),
+            (true, true) if packages => "from Debian packages, downloaded by the build".to_owned(),
             (true, true) => "all in the tree".to_owned(),
         };
         rows.push(vec![context.out.good("ok"), bundle.name.clone(), state]);
@@ -173,10 +173,10 @@ fn fetch(args: &Fetch, context: &Context) -> Result<Outcome> {
         output::json_line(&json!({ "event": "result", "files": fetched, "with-the-build": packages }))?;
         return Ok(Outcome::Done);
     }
-    output::text(&format!("{fetched} files are in the store\n"))?;
+    output::text(&format!("files in the store: {fetched}\n"))?;
     if !packages.is_empty() {
         context.say(&format!(
-            "what comes out of Debian packages is fetched with the build, which knows their versions: {}",
+            "files from Debian packages are downloaded by the build, which knows their versions: {}",
             packages.join(", ")
         ));
     }
@@ -219,7 +219,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
             }
             if unpack.is_some() {
                 stage.note(format!(
-                    "{}: {} is an archive: look at `unpacked` as well",
+                    "{}: {} is an archive: check `unpacked`, too",
                     bundle.name, item.path
                 ));
             }

@@ -24,8 +24,8 @@ struct Finding {
     state: State,
     /// What was seen.
     detail: String,
-    /// The command that mends it.
-    mend: Option<String>,
+    /// The command that fixes it.
+    fix: Option<String>,
 }
 
 /// How a thing is.
@@ -47,7 +47,7 @@ impl Finding {
             title: title.into(),
             state,
             detail: detail.into(),
-            mend: None,
+            fix: None,
         }
     }
 
@@ -59,20 +59,20 @@ impl Finding {
         Self::new(id, title, State::Fair, detail)
     }
 
-    /// What a room says it lacks: its help is the command that mends it.
+    /// What a room says it lacks: its help is the command that fixes it.
     fn of_error(id: &str, title: &str, error: &anyhow::Error) -> Self {
         match error.chain().find_map(|cause| cause.downcast_ref::<UserError>()) {
             Some(UserError { what, help }) => Self {
-                mend: help.clone(),
+                fix: help.clone(),
                 ..Self::new(id, title, State::Missing, what.clone())
             },
             None => Self::new(id, title, State::Missing, format!("{error:#}")),
         }
     }
 
-    fn missing(id: &str, title: &str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+    fn missing(id: &str, title: &str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
-            mend: Some(mend.into()),
+            fix: Some(fix.into()),
             ..Self::new(id, title, State::Missing, detail)
         }
     }
@@ -115,11 +115,11 @@ fn show(findings: &[Finding], context: &Context) -> Result<()> {
             finding.title.clone(),
             finding.detail.clone(),
         ]);
-        if let Some(mend) = &finding.mend {
+        if let Some(fix) = &finding.fix {
             rows.push(vec![
                 String::new(),
                 String::new(),
-                format!("mend: {}", style.bold(mend)),
+                format!("fix: {}", style.bold(fix)),
             ]);
         }
     }

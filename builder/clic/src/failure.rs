@@ -103,9 +103,9 @@ impl Failure {
                 if above.is_empty() {
                     let count = report.problems().len();
                     let what = if count == 1 {
-                        "the request is wrong"
+                        "1 mistake".to_owned()
                     } else {
-                        "several things are wrong"
+                        format!("{count} mistakes")
                     };
                     format!("{error} {what}\n{}", rendered.trim_end())
                 } else {

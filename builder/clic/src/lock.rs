@@ -18,9 +18,9 @@ use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
 
-/// Write down exactly which packages an image is made of
+/// Record the exact packages of an image in a lock
 ///
-/// Writes recipes/RECIPE-BOARD.lock. A build uses a lock that fits its recipe, and then needs no mirror for anything that
+/// Writes recipes/RECIPE-BOARD.lock. A build uses a lock that fits its recipe, and then downloads nothing that
 /// the store has. A lock that fits is left as it is; one that does not is changed as little as possible.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -45,11 +45,11 @@ pub struct Args {
     /// Take what the mirror has now, and show what changed
     #[arg(long)]
     update: bool,
-    /// Only say whether the lock fits; exit 1 if not. Opens no socket
+    /// Only check whether the lock fits; exit 1 if not. Uses no network
     #[arg(long, conflicts_with = "update")]
     check: bool,
-    /// Confirm the keys of repositories whose fingerprints the recipe leaves open: fetch those that are not in the tree, show
-    /// whose they are, and ask. With a fingerprint, nobody is asked: exactly that key is taken
+    /// Confirm the keys of repositories that have no fingerprint in the recipe: download those that are not in the tree, show
+    /// whose they are, and ask. With a fingerprint, you are not asked: exactly that key is accepted
     #[arg(long, value_name = "FINGERPRINT", num_args = 0..=1, value_parser = trust::fingerprint, conflicts_with = "check")]
     trust_key: Option<Vec<String>>,
     #[command(flatten)]
@@ -95,7 +95,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     if args.check {
         return check(&file, &plan, context);
     }
-    // A damaged lock is what this command mends.
+    // A damaged lock is what this command fixes.
     let before = file.read().unwrap_or_else(|error| {
         context.say(&format!("the old lock is not used: {error:#}"));
         None
@@ -248,7 +248,7 @@ fn line(change: &Change) -> String {
         Kind::Removed => format!("- {name} {from}"),
         Kind::Upgraded => format!("~ {name} {from} -> {to}"),
         Kind::Downgraded => format!("~ {name} {from} -> {to} (downgrade)"),
-        Kind::Rebuilt => format!("~ {name} {to} (the same version, another content)"),
+        Kind::Rebuilt => format!("~ {name} {to} (same version, different content)"),
     }
 }
 
@@ -297,7 +297,7 @@ fn report(
         (None, _) => format!("is up to date: {packages} packages"),
         (Some(true), _) => format!("written: {packages} packages"),
         (Some(false), true) => {
-            format!("written: {packages} packages, as before; only inputs or the archive's date are others")
+            format!("written: {packages} packages, as before; only inputs or the archive's date changed")
         }
         (Some(false), false) => format!("written: {packages} packages ({})", counts.join(", ")),
     };
@@ -351,7 +351,7 @@ mod tests {
                 "- a 1.0",
                 "~ b 1:1.0 -> 2.0 (downgrade)",
                 "~ c 1.0~rc1 -> 1.0",
-                "~ d 1 (the same version, another content)",
+                "~ d 1 (same version, different content)",
                 "+ e 1",
             ]
         );

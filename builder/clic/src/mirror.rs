@@ -14,7 +14,7 @@ pub struct MirrorArgs {
     /// Mirror of Debian's security updates, or `none` [default: found like the mirror]
     #[arg(long, value_name = "URL")]
     pub security_mirror: Option<String>,
-    /// Open no socket: everything must be in the store already
+    /// Use no network: everything must be in the store already
     #[arg(long)]
     pub offline: bool,
 }

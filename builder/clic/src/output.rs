@@ -18,7 +18,7 @@ impl std::fmt::Display for ReaderGone {
 
 impl std::error::Error for ReaderGone {}
 
-/// Writes bytes to standard output. Unlike `print!`, a closed pipe is no panic.
+/// Writes bytes to standard output. Unlike `print!`, a closed pipe is not a panic.
 pub fn bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

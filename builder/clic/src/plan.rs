@@ -21,10 +21,10 @@ use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
 
-/// Show what a build would put together, without doing it
+/// Show what a build would contain and do, without doing it
 ///
-/// Says for each stage whether its result is in the store or why it is not, if a lock or --packages tells which packages
-/// exactly there will be. Opens no socket, unless --packages has to ask the mirror.
+/// Shows for each stage whether its result is in the store, or why not, if a lock or --packages says which packages
+/// there will be. Uses no network, unless --packages has to ask the mirror.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -130,7 +130,7 @@ fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Re
 fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact, String>> {
     let Some(lock) = packages.lock() else {
         return Ok(Err(
-            "known when packages are: with a lock, or with --packages".to_owned()
+            "known once the packages are: with a lock or --packages".to_owned()
         ));
     };
     let (mirrors, store) = match (args.from.find(), args.from.store()) {
@@ -301,12 +301,11 @@ fn content(plan: &Plan) -> Vec<String> {
         .iter()
         .map(|bundle| {
             let size = output::size(bundle.size());
-            format!(
-                "{}: {size}, {} files, {}",
-                bundle.name,
-                bundle.items.len(),
-                bundle.licence
-            )
+            let files = match bundle.items.len() {
+                1 => "1 file".to_owned(),
+                count => format!("{count} files"),
+            };
+            format!("{}: {size}, {files}, {}", bundle.name, bundle.licence)
         })
         .collect();
     if lines.len() > 1 {
@@ -335,7 +334,7 @@ fn services(plan: &Plan, unread: &[&str]) -> Vec<String> {
             ServiceState::Dormant => "dormant",
         };
         let note = if unread.contains(&service.name.as_str()) {
-            "; not in the store yet: looked at when it is built"
+            "; not in the store yet: checked when it is built"
         } else {
             ""
         };

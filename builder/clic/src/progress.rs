@@ -283,7 +283,7 @@ impl Sink for Bars {
     }
 }
 
-/// The templates are ours, so that they parse is a matter of the test below; a default style is no disaster.
+/// The templates are ours, so that they parse is a matter of the test below; a default style is not a disaster.
 fn template(text: &str) -> ProgressStyle {
     ProgressStyle::with_template(text)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::output;
 
-/// Boot an image in QEMU and say whether it is good
+/// Boot an image in QEMU and test it
 ///
-/// Reads the image back and holds it against the rules that every image must keep, then boots a throwaway copy on
-/// each machine of its board, waits for the system's own verdict, and runs the checks that its overlays declare.
-/// The image itself is never changed. Exits 1 when anything does not pass.
+/// Reads the image back and checks the rules for all images, then boots a temporary copy on each machine of its board,
+/// waits until the system is up, and runs the checks of its overlays. The image itself is never changed. Exits 1 if
+/// anything fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,29 +30,29 @@ Examples:
 pub struct Args {
     /// The image
     image: PathBuf,
-    /// Only this machine: bios, uefi-x64, uefi-ia32 or raspi3b. May be given again [default: all of the board's]
+    /// Only this machine: bios, uefi-x64, uefi-ia32 or raspi3b. Can be given several times [default: all machines of the board]
     #[arg(short, long, value_name = "NAME", value_parser = machine)]
     machine: Vec<Target>,
     #[allow(clippy::doc_markdown, reason = "what people read in --help")]
     /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Where serial logs, journals and pictures of the screen go [default: beside the image]
+    /// Where serial logs, journals and screenshots go [default: beside the image]
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
-    /// Keep the logs, the screen and the copy of machines that passed too
+    /// Also keep the logs, the screenshot and the copy of machines that passed
     #[arg(long)]
     keep: bool,
-    /// Boot the image even when it breaks a rule: that alone makes it no good
+    /// Boot the image even if it breaks a rule, which fails the test all the same
     #[arg(long)]
     boot_anyway: bool,
     /// Seconds from power-on after which a boot counts as hung [default: what the image says]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
-    /// Before that, pull the plug this many times while the machine starts, at moments all over its start
+    /// First cut the power this many times, at moments spread over the machine's start
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     power_cuts: u32,
-    /// What runs the guest's instructions: auto (KVM where it works), kvm, tcg
+    /// Accelerator: auto (KVM if it works), kvm, or tcg
     #[arg(
         long,
         value_enum,
@@ -128,7 +128,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     })
 }
 
-/// The rules that `clic build` holds its images against, as cases of the report, and whether all are kept.
+/// The rules that `clic build` checks its images against, as cases of the report, and whether all are kept.
 fn rules(path: &Path, progress: &Progress) -> Result<(Vec<Case>, bool)> {
     let image = DiskImage::open(path)?;
     let expected = Expected::of(&image)?;

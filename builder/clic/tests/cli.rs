@@ -211,7 +211,7 @@ fn doctor_tells_a_mending_command_for_all_that_is_missing() {
         .collect();
     for finding in &missing {
         assert!(
-            finding["mend"].as_str().is_some_and(|mend| !mend.is_empty()),
+            finding["fix"].as_str().is_some_and(|fix| !fix.is_empty()),
             "{finding:#}"
         );
     }
@@ -426,7 +426,7 @@ fn a_lock_fits_or_says_why_not() {
         "error: --locked: recipes/minimal-x86-pc.lock does not fit\n    packages asked for: + nano\n  help: clic lock minimal --board x86-pc\n"
     );
 
-    // No lock, and one that is no lock.
+    // No lock, and one that is not a lock.
     std::fs::remove_file(&lock).unwrap();
     let (_, stderr) = said(&mut clic(&build), 2);
     assert!(
@@ -438,8 +438,8 @@ fn a_lock_fits_or_says_why_not() {
     for args in [&build[..], &check, &["plan", "minimal", "--board", "x86-pc"]] {
         let (_, stderr) = said(&mut clic(args), 2);
         assert!(
-            stderr.starts_with("error: recipes/minimal-x86-pc.lock:2: this is no lock: ")
-                && stderr.contains("or make it anew: clic lock minimal --board x86-pc"),
+            stderr.starts_with("error: recipes/minimal-x86-pc.lock:2: this is not a lock: ")
+                && stderr.contains("or make it again: clic lock minimal --board x86-pc"),
             "{args:?}: {stderr}"
         );
     }
@@ -493,7 +493,7 @@ fn the_store_is_looked_at_cleaned_and_verified() {
     assert!(stdout.contains("downloads  1  10 B"), "{stdout}");
 
     let (stdout, _) = cache(&["verify"], 0);
-    assert_eq!(stdout, "1 files and layers read, 10 B: all sound\n");
+    assert_eq!(stdout, "files and layers: 1 read, 10 B: all sound\n");
     std::fs::write(&file, "0123456780").unwrap();
     let (stdout, _) = cache(&["verify"], 1);
     assert!(
@@ -504,7 +504,7 @@ fn the_store_is_looked_at_cleaned_and_verified() {
         "{stdout}"
     );
     assert!(
-        stdout.ends_with("1 was damaged; the next build gets it anew\n"),
+        stdout.ends_with("1 was damaged; the next build replaces it\n"),
         "{stdout}"
     );
     assert!(!file.exists());

@@ -105,6 +105,30 @@ const ABOUT: [&str; 18] = [
 ];
 
 #[test]
+fn a_folder_and_a_file_that_is_not_there_are_told_apart() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("films")).unwrap();
+    let add = |what: &str| {
+        let (_, said) = place.clic(
+            &[&["content", "add", what, "--to", "songs"][..], &ABOUT].concat(),
+            2,
+        );
+        said
+    };
+    let said = add("films");
+    assert!(
+        said.contains("films is a folder\n  help: folders can't be added this way yet"),
+        "{said}"
+    );
+    let said = add("none.ogg");
+    assert!(said.contains("there is no file /"), "{said}");
+    assert!(
+        said.contains("none.ogg\n  help: give the path of a file"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_file_becomes_a_bundle_that_a_recipe_has() {
     let place = Place::new();
     std::fs::write(place.path("l'été.ogg"), "la la la").unwrap();
@@ -121,7 +145,7 @@ fn a_file_becomes_a_bundle_that_a_recipe_has() {
     let (_, said) = place.clic(&add, 2);
     assert!(
         said.contains(
-            "bundle `songs` is new, and nothing says what it is: --kind, --theme, --language, --licence"
+            "bundle `songs` is new and needs a description: --kind, --theme, --language, --licence"
         ),
         "{said}"
     );
@@ -129,7 +153,7 @@ fn a_file_becomes_a_bundle_that_a_recipe_has() {
     assert!(said.contains("there is no recipe `shelves`"), "{said}");
     let unfree = ABOUT.map(|word| if word == "CC0-1.0" { "mine" } else { word });
     let (_, said) = place.clic(&[&add[..], &unfree, &["--recipe", "shelf"]].concat(), 2);
-    assert!(said.contains("`mine` is no licence"), "{said}");
+    assert!(said.contains("unknown licence `mine`"), "{said}");
     assert!(
         !place.path("content-bundles/songs").exists(),
         "what is not valid stays out"
@@ -151,7 +175,7 @@ fn a_file_becomes_a_bundle_that_a_recipe_has() {
             .ends_with("\nbundles = [\"songs\"]\n")
     );
     let (plan, _) = place.clic(&["plan", "shelf", "--board", "x86-pc"], 0);
-    assert!(plan.contains("content   songs: 8 B, 1 files, CC0-1.0"), "{plan}");
+    assert!(plan.contains("content   songs: 8 B, 1 file, CC0-1.0"), "{plan}");
     let (list, _) = place.clic(&["content", "ls"], 0);
     assert_eq!(list, "songs  audio  fr  8 B  CC0-1.0  Songs\n");
 
@@ -196,7 +220,7 @@ fn what_is_at_an_address_is_fetched_from_the_first_place_that_has_it() {
         "{said}"
     );
     let (said, notes) = place.clic(&["content", "fetch", "songs"], 0);
-    assert_eq!(said, "1 files are in the store\n");
+    assert_eq!(said, "files in the store: 1\n");
     assert!(notes.contains("cannot download song.ogg"), "{notes}");
     assert!(notes.contains("trying the next place"), "{notes}");
 

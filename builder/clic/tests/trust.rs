@@ -220,7 +220,7 @@ fn without_a_terminal_only_the_fingerprint_is_a_word() {
         place.url
     );
     let nobody = format!(
-        "{is}, and nobody is here to confirm it\n  help: compare it with somebody who knows it, and give it: {CONFIRM} FINGERPRINT"
+        "{is}, and there is no terminal to confirm it on\n  help: compare it with somebody who knows it, and give it: {CONFIRM} FINGERPRINT"
     );
     place.refuses(&[], &[&nobody]);
     place.refuses(&["--json"], &[&nobody]);
@@ -263,7 +263,10 @@ fn without_a_terminal_only_the_fingerprint_is_a_word() {
     );
     place.refuses(
         &[],
-        &["source theirs: keys/theirs.asc is the key", "nobody is here"],
+        &[
+            "source theirs: keys/theirs.asc is the key",
+            "there is no terminal to confirm it on",
+        ],
     );
     assert_eq!(place.asked.lock().unwrap().len(), 0);
 }
@@ -276,7 +279,7 @@ fn what_is_served_and_no_good_key_is_refused_by_name() {
     let old = Signer::new(place.dir.path(), "old", Some("20190101T000000!"), "1d");
     let both = [signer.public(true), other.public(true)].concat();
     let cases: [(&[u8], String); 5] = [
-        (b"<html>moved</html>", "is no OpenPGP key".to_owned()),
+        (b"<html>moved</html>", "is not an OpenPGP key".to_owned()),
         (
             b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
             "holds a PRIVATE key".to_owned(),
@@ -431,7 +434,12 @@ fn a_key_is_confirmed_once_for_all_boards_and_not_changed_behind_peoples_backs()
         assert!(stderr.contains(&confirm), "{args:?}: {stderr}");
     }
     // Somebody who knows of it says so.
-    place.refuses(&[], &[&format!("is the key {next}, and nobody is here")]);
+    place.refuses(
+        &[],
+        &[&format!(
+            "is the key {next}, and there is no terminal to confirm it on"
+        )],
+    );
     let (_, screen) = place.asks("", "n\n");
     assert!(screen.contains("  so far  ") && screen.contains(by), "{screen}");
     let (_, stderr) = place.clic(&[&lock[..], &["--trust-key", next]].concat(), 1);

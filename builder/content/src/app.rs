@@ -103,7 +103,7 @@ mod tests {
     use clic_recipe::plan::{Content, Data};
     use tar::{EntryType, Header};
 
-    /// An archive as forges make them: path, mode, link's target.
+    /// An archive as code forges offer it: path, mode, link's target.
     fn archive(dir: &Path, entries: &[(&str, u32, Option<&str>)]) -> std::path::PathBuf {
         let path = dir.join("app.tar.gz");
         let out =

@@ -398,14 +398,14 @@ impl Maker<'_> {
     }
 }
 
-/// An archive that is not what it should be is for whoever wrote the bundle to mend.
+/// An archive that is not what it should be is for whoever wrote the bundle to fix.
 fn blame(error: anyhow::Error) -> anyhow::Error {
     let disk = |cause: &(dyn std::error::Error + 'static)| cause.is::<std::io::Error>();
     if error.is::<clic_host::Cancelled>() || error.chain().any(disk) {
         return error;
     }
     UserError::new(format!("{error:#}"))
-        .help("mend the bundle, or take another source; nothing was put into an image")
+        .help("fix the bundle, or use another source; nothing was put into an image")
         .into()
 }
 

@@ -78,17 +78,14 @@ impl Files {
         }
         self.parents(&path)?;
         if self.seen.insert(path.to_lowercase(), true).is_some() {
-            bail!("two files in it want to be {path:?}");
+            bail!("two files in it have the path {path:?}");
         }
         let to = self.scratch.join(self.count.to_string());
         self.count += 1;
         let mut file = File::create_new(&to).map_err(|error| io_error(error, &to))?;
         let size = io::copy(&mut content.take(self.left.saturating_add(1)), &mut file)
             .with_context(|| format!("{path:?} cannot be unpacked"))?;
-        ensure!(
-            size <= self.left,
-            "its files are larger together than they may be"
-        );
+        ensure!(size <= self.left, "its files together are larger than allowed");
         self.left -= size;
         let number = self.tree.add_host_file(to, size);
         let mode = if self.programs && mode & 0o100 != 0 {
@@ -113,7 +110,7 @@ impl Files {
     fn link(&mut self, path: &str, number: usize) -> Result<()> {
         self.parents(path)?;
         if self.seen.insert(path.to_lowercase(), true).is_some() {
-            bail!("two files in it want to be {path:?}");
+            bail!("two files in it have the path {path:?}");
         }
         self.tree
             .insert(path.as_bytes().to_vec(), Entry::new(Kind::File(number), 0o644));
@@ -144,7 +141,7 @@ fn plain(path: &[u8]) -> Result<String> {
     let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= MOST_NAME;
     ensure!(
         !text.starts_with('/') && text.split('/').all(part) && text.len() <= MOST_PATH,
-        "{shown:?} leads out of it, or is no path at all"
+        "{shown:?} leads out of it, or is not a path at all"
     );
     ensure!(
         !text.chars().any(|c| c.is_control() || c == '\\'),
@@ -169,15 +166,12 @@ fn tar(path: &Path, files: &mut Files) -> Result<()> {
         let kind = found.header().entry_type();
         if kind.is_file() {
             let size = found.size();
-            ensure!(
-                size <= files.left,
-                "its files are larger together than they may be"
-            );
+            ensure!(size <= files.left, "its files together are larger than allowed");
             let mode = found.header().mode()?;
             files.take_with(&name, mode, &mut found)?;
         } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
             bail!(
-                "{:?} is neither a file nor a directory, which is all that is taken",
+                "{:?} is neither a file nor a directory; nothing else is accepted",
                 String::from_utf8_lossy(&name)
             );
         }
@@ -205,7 +199,8 @@ fn decompressed(path: &Path) -> Result<Box<dyn Read>> {
 
 fn zip(path: &Path, files: &mut Files) -> Result<()> {
     let file = File::open(path).map_err(|error| io_error(error, path))?;
-    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).context("this is no whole zip file")?;
+    let mut archive =
+        zip::ZipArchive::new(io::BufReader::new(file)).context("this is not a complete zip file")?;
     for number in 0..archive.len() {
         let mut found = archive.by_index(number).context("the archive is damaged")?;
         let name = found.name_raw().to_vec();
@@ -218,7 +213,7 @@ fn zip(path: &Path, files: &mut Files) -> Result<()> {
             .is_some_and(|mode| mode & 0o170_000 != 0o100_000 && mode & 0o170_000 != 0)
         {
             bail!(
-                "{:?} is neither a file nor a directory, which is all that is taken",
+                "{:?} is neither a file nor a directory; nothing else is accepted",
                 String::from_utf8_lossy(&name)
             );
         }
@@ -236,7 +231,7 @@ pub fn package_files(deb: &Path, installed_size: u64, paths: &[&str], files: &mu
         };
         ensure!(
             found.header().entry_type().is_file(),
-            "{} is no regular file in the package",
+            "{} is not a regular file in the package",
             paths[number]
         );
         files.take(number.to_string().as_bytes(), found)
@@ -341,7 +336,7 @@ pub fn package_directory(
     });
     if let (Some((target, names)), false) = (wanted.first_key_value(), leave_out_links) {
         bail!(
-            "{path}/{} is a link to /{target}, which is no file of the package",
+            "{path}/{} is a link to /{target}, which is not a file of the package",
             names.first().copied().unwrap_or_default()
         );
     }

@@ -14,7 +14,7 @@ impl Stanza<'_> {
     }
 }
 
-/// Reads one stanza. Comments (`#` in the first column) and lines that are no fields are passed over.
+/// Reads one stanza. Comments (`#` in the first column) and lines that are not fields are passed over.
 pub fn stanza(text: &str) -> Stanza<'_> {
     let mut fields: Vec<(&str, String)> = Vec::new();
     for line in text.lines() {

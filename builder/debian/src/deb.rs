@@ -77,7 +77,7 @@ impl Deb {
     /// Opens a package file and reads its control part.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| io_error(error, path))?;
-        Self::read(file).with_context(|| format!("{} is no usable Debian package", path.display()))
+        Self::read(file).with_context(|| format!("{} is not a usable Debian package", path.display()))
     }
 
     fn read(mut file: File) -> Result<Self> {
@@ -225,7 +225,7 @@ fn member(file: &mut File, at: u64, end: u64) -> Result<(String, Member, u64)> {
     };
     ensure!(header[58..] == *b"`\n", "a member's header is garbage");
     let name = text(0, 16)?.trim_end_matches('/').to_owned();
-    let size: u64 = text(48, 58)?.parse().context("a member's size is no number")?;
+    let size: u64 = text(48, 58)?.parse().context("a member's size is not a number")?;
     let offset = at + AR_HEADER as u64;
     let past = offset.checked_add(size).filter(|past| *past <= end);
     let past = past.with_context(|| format!("it ends early: {name} should have {size} bytes"))?;

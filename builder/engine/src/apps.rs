@@ -122,13 +122,13 @@ fn download(service: &Service) -> Option<Download> {
 fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<FileTree> {
     let path = store
         .verified(sha256)?
-        .context("the archive has left the store")?;
+        .context("the archive is no longer in the store")?;
     app::unpacked(&path, store).map_err(|error| {
         if error.is::<clic_host::Cancelled>() || error.is::<NoSpace>() {
             return error;
         }
         UserError::new(format!(
-            "{}: the archive of service `{}` can't be taken: {error:#}",
+            "{}: the archive of service `{}` can't be used: {error:#}",
             service.origin, service.name
         ))
         .help("take another archive; nothing of it was put into an image")

@@ -51,7 +51,7 @@ pub fn build(
     pipeline.run(Site::new(&image, options, session, &finished)?)
 }
 
-/// What a build of exactly these packages would do, and what it would take up; `out` is where the image would go. Opens no socket.
+/// What a build of exactly these packages would do, and what it would take up; `out` is where the image would go. Uses no network.
 ///
 /// Errors: an app that does not suit, and files that get into each other's way.
 pub fn forecast(plan: &Plan, resolution: &Resolution, store: &Store, out: &Path) -> Result<Vec<Forecast>> {

@@ -1,4 +1,4 @@
-//! What an earlier build left in a directory: it is taken as it is while nothing that shapes it changed, and nobody
+//! What an earlier build left in a directory: it is taken as it is while no input changed, and nobody
 //! touched it.
 //!
 //! ```text
@@ -55,7 +55,7 @@ fn add_releases(inputs: &mut Inputs, resolution: &Resolution) {
 }
 
 /// Why an image is taken as it is.
-pub const SAME: &str = "it is there: nothing that shapes it changed";
+pub const SAME: &str = "it is there: no input changed";
 
 /// What a look at an earlier build's files found.
 pub enum Earlier {

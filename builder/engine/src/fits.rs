@@ -31,12 +31,12 @@ pub fn check(plan: &Plan, system: Option<u64>) -> Result<()> {
         .max()
         .unwrap_or(0);
     let mut what = error.what;
-    what += "\nWhat is to be in it:";
+    what += "\nIt would contain:";
     for (name, size) in rows {
         // Writing to a String cannot fail.
         let _ = write!(what, "\n  {name:width$}  {}", figures::size(size));
     }
-    let more = error.help.unwrap_or_else(|| "take a larger disk".to_owned());
+    let more = error.help.unwrap_or_else(|| "use a larger disk".to_owned());
     Err(UserError::new(what)
         .help(format!("leave out a bundle or a service, or {more}"))
         .into())

@@ -31,7 +31,7 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
     let unshown = plan.bundles.iter().find(|bundle| bundle.kind == BundleKind::Zim);
     if let (Some(bundle), None) = (unshown, find(plan, KIWIX)) {
         let what = format!(
-            "bundle `{}` has ZIM archives, which nothing in this recipe shows",
+            "bundle `{}` has ZIM archives, and nothing in this recipe can show them",
             bundle.name
         );
         return Err(UserError::new(what)
@@ -111,7 +111,7 @@ fn hotspot_of(hotspot: &PlannedOverlay, overlay: &PlannedOverlay) -> Result<port
         domain: text(hotspot, "domain").to_owned(),
         address: address
             .parse()
-            .with_context(|| format!("{address:?} is no address"))?,
+            .with_context(|| format!("{address:?} is not an address"))?,
     })
 }
 

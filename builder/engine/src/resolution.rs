@@ -142,7 +142,7 @@ pub struct Packages {
 
 impl Packages {
     /// Looks at the lock file, and at the keys that it confirms. With `locked`, anything but a lock that fits is the request's
-    /// fault. Opens no socket.
+    /// fault. Uses no network.
     pub fn find(file: LockFile, plan: &Plan, locked: bool) -> Result<Self> {
         let lock = file.read()?;
         let pins = file.pins(lock.as_ref(), &open_sources(plan));
@@ -195,7 +195,7 @@ impl Packages {
                 let shown = self.file.shown.display();
                 options.why = Some(format!("{shown} does not fit: {}", misfits.join("; ")));
                 progress.note(format!(
-                    "{shown} does not fit and is left as it is; `{}` brings it up to date",
+                    "{shown} does not fit and is not changed; `{}` updates it",
                     self.file.command
                 ));
             }

@@ -27,7 +27,7 @@ impl Secrets {
         Ok(Self(patterns))
     }
 
-    /// Takes the declared ones out of `tree`, but for what is asked for in `files`: if that is no empty file, the image is refused
+    /// Takes the declared ones out of `tree`, but for what is asked for in `files`: if that is not an empty file, the image is refused
     /// for it.
     pub fn remove(tree: &mut FileTree, files: &[TreeFile]) -> Result<()> {
         let secrets = Self::declared([&*tree])?;

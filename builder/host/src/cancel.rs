@@ -16,7 +16,7 @@ pub struct Cancelled;
 
 impl std::fmt::Display for Cancelled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped on request; nothing under a final name was touched")
+        f.write_str("stopped on request; no finished file was changed")
     }
 }
 

@@ -77,7 +77,7 @@ pub enum Event {
         /// How long it took, in seconds.
         seconds: f64,
     },
-    /// Something worth a person's eye that is no error.
+    /// Something worth a person's eye that is not an error.
     Note {
         /// What a person reads.
         text: String,
@@ -127,7 +127,7 @@ impl Progress {
         }
     }
 
-    /// Says something worth a person's eye that is no error.
+    /// Says something worth a person's eye that is not an error.
     pub fn note(&self, text: impl Into<String>) {
         self.0.event(&Event::Note { text: text.into() });
     }
@@ -143,7 +143,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Says something worth a person's eye that is no error.
+    /// Says something worth a person's eye that is not an error.
     pub fn note(&self, text: impl Into<String>) {
         self.progress.note(text);
     }

@@ -34,7 +34,7 @@ pub struct Assembled {
 ///
 /// # Errors
 /// A [`UserError`] when the image would be larger than the recipe allows, or a partition is too small for
-/// what belongs into it; an error that names what is missing in the tree for the board to start.
+/// what belongs in it; an error that names what is missing in the tree for the board to start.
 pub fn assemble(
     plan: &Plan,
     ids: &Ids,

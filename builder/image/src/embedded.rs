@@ -147,7 +147,7 @@ impl ImageDescription {
         Ok(json)
     }
 
-    /// Reads it back. A [`UserError`] when it is no description or one of a newer schema.
+    /// Reads it back. A [`UserError`] when it is not a description or one of a newer schema.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -212,7 +212,7 @@ mod octal {
         match u32::from_str_radix(&text, 8) {
             Ok(mode) if mode <= 0o7777 => Ok(mode),
             _ => Err(D::Error::custom(format!(
-                "{text:?} are no permission bits, e.g. \"0644\""
+                "{text:?} are not permission bits, e.g. \"0644\""
             ))),
         }
     }
@@ -303,6 +303,6 @@ mod tests {
         let error = ImageDescription::from_json(json.as_bytes())
             .unwrap_err()
             .to_string();
-        assert!(error.contains("\"9\" are no permission bits"), "{error}");
+        assert!(error.contains("\"9\" are not permission bits"), "{error}");
     }
 }

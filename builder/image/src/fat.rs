@@ -392,7 +392,7 @@ fn short_entry(
 fn padded_label(label: &str) -> Result<[u8; 11]> {
     let fine = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_ ".contains(&byte);
     if label.is_empty() || label.len() > 11 || !label.bytes().all(fine) {
-        bail!("{label:?} is no FAT label: 1 to 11 capital letters and digits");
+        bail!("{label:?} is not a FAT label: 1 to 11 capital letters and digits");
     }
     let mut padded = [b' '; 11];
     padded[..label.len()].copy_from_slice(label.as_bytes());
@@ -458,7 +458,7 @@ fn stamp(epoch: i64) -> (u16, u16) {
     let epoch = epoch.clamp(315_532_800, 4_354_819_198);
     let (mut days, seconds) = (epoch / 86_400 - 3652, epoch % 86_400);
     let mut year = 1980;
-    // 2100 is the only year divisible by four of these that is no leap year.
+    // 2100 is the only year divisible by four of these that is not a leap year.
     let leap = |year: i64| year % 4 == 0 && year != 2100;
     while days >= 365 + i64::from(leap(year)) {
         days -= 365 + i64::from(leap(year));

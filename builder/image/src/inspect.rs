@@ -48,7 +48,7 @@ pub struct BootPiece {
     pub what: String,
     /// Where it is: `sector 0`, `esp:/EFI/BOOT/BOOTX64.EFI`, `/boot/vmlinuz-6.1`.
     pub place: String,
-    /// Bytes, where it is a file; `None` when it is no file or missing.
+    /// Bytes, where it is a file; `None` when it is not a file or missing.
     pub size: Option<u64>,
     /// What more there is to say.
     pub note: String,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const SECTOR: u64 = 512;
 
 /// Partitions begin at multiples of this many sectors (1 MiB), which suits every erase block and physical sector, and
-/// the image is a multiple of it, because writers refuse images that are no multiple of their block size.
+/// the image is a multiple of it, because writers refuse images that are not multiple of their block size.
 pub const ALIGN: u64 = 2048;
 
 /// Sectors of the backup GPT at the end of the disk: 32 of entries and a header (UEFI 2.10, section 5.3).

@@ -234,14 +234,14 @@ impl Manifest {
         Ok(serde_json::to_string_pretty(self).context("writing the manifest")? + "\n")
     }
 
-    /// Reads it back. A [`UserError`] when it is no manifest or one of another schema.
+    /// Reads it back. A [`UserError`] when it is not a manifest or one of another schema.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
             schema: u32,
         }
         let broken =
-            |error: serde_json::Error| UserError::new(format!("this is no manifest of an image: {error}"));
+            |error: serde_json::Error| UserError::new(format!("this is not a manifest of an image: {error}"));
         let Version { schema } = serde_json::from_slice(json).map_err(broken)?;
         if schema != SCHEMA {
             return Err(UserError::new(format!(
@@ -397,7 +397,7 @@ mod tests {
             why(b"{\"schema\": 9}"),
             "the manifest has schema 9, this clic reads 2"
         );
-        assert!(why(b"\xff\x00").starts_with("this is no manifest of an image"));
-        assert!(why(b"{\"schema\": 2}").starts_with("this is no manifest of an image: missing field"));
+        assert!(why(b"\xff\x00").starts_with("this is not a manifest of an image"));
+        assert!(why(b"{\"schema\": 2}").starts_with("this is not a manifest of an image: missing field"));
     }
 }

@@ -110,7 +110,7 @@ impl Check<'_> {
             (_, None) => {}
         }
         if !link::host(&hotspot.domain) {
-            self.say(format_args!("`{}` is no host name", shown(&hotspot.domain)));
+            self.say(format_args!("`{}` is not a host name", shown(&hotspot.domain)));
         }
     }
 
@@ -124,7 +124,7 @@ impl Check<'_> {
             self.say(format_args!("path `{}`: {why}", shown(&service.path)));
         }
         match &service.host {
-            Some(host) if !link::host(host) => self.say(format_args!("`{}` is no host name", shown(host))),
+            Some(host) if !link::host(host) => self.say(format_args!("`{}` is not a host name", shown(host))),
             None if service.https => self.say("`https` needs a `host`: the portal itself speaks HTTP"),
             _ => {}
         }
@@ -141,7 +141,7 @@ impl Check<'_> {
         }
         for language in bundle.languages.iter().filter(|tag| !is_language(tag)) {
             self.say(format_args!(
-                "`{}` is no language tag, such as `fr`",
+                "`{}` is not a language tag, such as `fr`",
                 shown(language)
             ));
         }
@@ -149,7 +149,7 @@ impl Check<'_> {
         let licensed = |byte: u8| byte.is_ascii_alphanumeric() || b".-+() :".contains(&byte);
         if spdx.trim().is_empty() || spdx.len() > MAX_TITLE || !spdx.bytes().all(licensed) {
             self.say(format_args!(
-                "`{}` is no SPDX licence, such as `CC-BY-SA-4.0`",
+                "`{}` is not an SPDX licence, such as `CC-BY-SA-4.0`",
                 shown(spdx)
             ));
         }
@@ -198,7 +198,7 @@ impl Check<'_> {
             .filter(|text| !media::is_media_type(text))
         {
             self.say(format_args!(
-                "entry `{name}`: `{}` is no media type, such as `video/webm`",
+                "entry `{name}`: `{}` is not a media type, such as `video/webm`",
                 shown(media_type)
             ));
         }
@@ -270,7 +270,7 @@ impl Check<'_> {
         for (language, text) in &texts.0 {
             if !is_language(language) {
                 self.say(format_args!(
-                    "{what}: `{}` is no language tag, such as `fr`",
+                    "{what}: `{}` is not a language tag, such as `fr`",
                     shown(language)
                 ));
             }

@@ -314,7 +314,7 @@ impl Viewer<'_> {
                 .collect(),
             read,
             zim,
-            // A page of a book is no book: saved by itself it lacks its pictures and its neighbours.
+            // A page of a book is not a book: saved by itself it lacks its pictures and its neighbours.
             downloads: forms
                 .iter()
                 .filter(|form| bundle.kind == Kind::Files || form.media_type != "text/html")

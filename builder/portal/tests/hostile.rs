@@ -119,7 +119,7 @@ fn paths_that_lead_elsewhere_are_refused() {
     assert_eq!(
         problems,
         [
-            "service `pads`: `evil.example/x` is no host name",
+            "service `pads`: `evil.example/x` is not a host name",
             "service `chat`: path `//evil.example/`: the path must begin with one slash, and have no backslash",
         ]
     );
@@ -190,9 +190,9 @@ fn what_is_unknown_is_named_with_what_is_known() {
     );
     assert!(problems[0].contains(", park,"));
     assert!(problems[1].starts_with("bundle `wiki-plantes`: unknown icon `rose`; known: arrow,"));
-    assert!(problems[2].contains("`french` is no language tag"));
-    assert!(problems[3].contains("is no SPDX licence"));
-    assert!(problems[4].contains("`video` is no media type"));
+    assert!(problems[2].contains("`french` is not a language tag"));
+    assert!(problems[3].contains("is not an SPDX licence"));
+    assert!(problems[4].contains("`video` is not a media type"));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn wifi_that_nobody_can_join_is_refused() {
         [
             "hotspot: the SSID has 34 bytes, and can have 1 to 32",
             "hotspot: an open wifi has no passphrase",
-            "hotspot: `clic_box.internal` is no host name",
+            "hotspot: `clic_box.internal` is not a host name",
         ]
     );
 }

@@ -51,7 +51,7 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
         problems.push(
             Problem::at(
                 &domain.origin(file),
-                format!("`{}` is no domain", domain.value.escape_debug()),
+                format!("`{}` is not a domain", domain.value.escape_debug()),
             )
             .help("write one like `pads.clic.internal`"),
         );
@@ -72,7 +72,10 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
     let groups = words(&raw.groups, &["visitors", "all_users"], "group");
     let timeout = raw.install_seconds.as_ref().map_or(INSTALL, |seconds| {
         if !(1..=MOST_INSTALL).contains(&seconds.value) {
-            let what = format!("{} seconds is no sensible time to install an app", seconds.value);
+            let what = format!(
+                "{} seconds is not a sensible time to install an app",
+                seconds.value
+            );
             problems.push(Problem::at(&seconds.origin(file), what).help(format!("from 1 to {MOST_INSTALL}")));
         }
         seconds.value
@@ -125,7 +128,7 @@ pub(crate) fn not_with(raw: &RawService, kind: &str, file: &Arc<SourceFile>, pro
     for (key, origin) in given {
         if let Some(origin) = origin {
             let what = format!("`{key}` has no meaning for a service of kind `{kind}`");
-            problems.push(Problem::at(&origin, what).help("remove it, or take kind `yunohost-app`"));
+            problems.push(Problem::at(&origin, what).help("remove it, or use kind `yunohost-app`"));
         }
     }
 }
@@ -168,7 +171,7 @@ fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> 
         });
     }
     if !is_address(&url.value) {
-        let what = format!("`{}` is no address of an archive", url.value.escape_debug());
+        let what = format!("`{}` is not the address of an archive", url.value.escape_debug());
         let help = "write it like `https://example.org/my_webapp_ynh/archive/COMMIT.tar.gz`";
         return wrong(url.origin(file), &what, help, problems);
     }
@@ -183,7 +186,7 @@ fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> 
     };
     if !is_sha256(&sha256.value) {
         let help = "64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them";
-        return wrong(sha256.origin(file), "this is no SHA-256", help, problems);
+        return wrong(sha256.origin(file), "this is not a SHA-256", help, problems);
     }
     let Some(size) = &raw.size else {
         let help = "add it, in bytes";
@@ -206,9 +209,9 @@ fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> 
     // The plan counts them before the archive is there.
     for (key, there) in [("ram", raw.ram.is_some()), ("disk", raw.disk.is_some())] {
         if !there {
-            let what = format!("an app in an archive says here what `{key}` it takes");
+            let what = format!("an app in an archive needs its `{key}` here");
             problems.push(Problem::at(&url.origin(file), what).help(format!(
-                "add `{key} = \"...\"`, from its manifest.toml: `clic plan` reads no archive that is not there yet"
+                "add `{key} = \"...\"`, from its manifest.toml: `clic plan` can't read an archive that is not downloaded yet"
             )));
         }
     }
@@ -495,14 +498,14 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
                     .filter(|(_, kind)| **kind != Question::Text);
                 let names = names.map(|(name, _)| name.as_str());
                 (
-                    format!("app `{}` asks no `{question}`", manifest.id),
+                    format!("app `{}` does not ask `{question}`", manifest.id),
                     advice(question, "what it asks", names),
                 )
             }
             // One for all devices, which everybody who has the recipe knows.
             Some(Question::Password | Question::NoPassword) => (
-                format!("`{question}` is a password, and none may be in an image"),
-                "leave it out: where one has to be, the app gets one that nobody knows".to_owned(),
+                format!("`{question}` is a password, which must not be in an image"),
+                "leave it out: if the app needs a password, it gets one that nobody knows".to_owned(),
             ),
             Some(_) => continue,
         };
@@ -512,7 +515,7 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
     for (question, kind) in &manifest.questions {
         if *kind == Question::Open && !answered.iter().any(|(name, _)| name == question) {
             let what = format!(
-                "service `{name}`: app `{}` asks `{question}`, and nobody answers",
+                "service `{name}`: app `{}` asks `{question}`, which has no answer here",
                 manifest.id
             );
             problems.push(

@@ -257,7 +257,7 @@ fn emulate(
         problems.push(
             Problem::at(
                 &raw.machine.origin(file),
-                format!("machine `{name}` can't stand in for this board"),
+                format!("machine `{name}` can't emulate this board"),
             )
             .help("`pc` is for amd64 with grub, `raspi3b` for arm64 with raspi-firmware"),
         );
@@ -271,7 +271,7 @@ fn emulate(
             problems.push(
                 Problem::at(
                     &timeout.origin(file),
-                    format!("{} seconds is no sensible time for a boot", timeout.value),
+                    format!("{} seconds is not a sensible time for a boot", timeout.value),
                 )
                 .help("from 10 to 7200"),
             );
@@ -296,7 +296,7 @@ fn check_memory(text: &str, machine: Machine, origin: &Origin, problems: &mut Pr
         }
         Ok(bytes) if !(128 * MIB..=64 * 1024 * MIB).contains(&bytes) => {
             problems.push(
-                Problem::at(origin, format!("{text} is no sensible memory for a test"))
+                Problem::at(origin, format!("{text} is not a sensible memory for a test"))
                     .help("from 128M to 64G"),
             );
         }

@@ -33,7 +33,7 @@ pub(crate) fn check(
         problems.push(
             Problem::at(
                 &raw.language.origin(file),
-                format!("`{}` is no language code", raw.language.value),
+                format!("`{}` is not a language code", raw.language.value),
             )
             .help("write it as in HTML: `fr`, `en`, `oc`; `mul` for several languages"),
         );
@@ -81,7 +81,7 @@ fn licence(raw: &At<String>, file: &Arc<SourceFile>, problems: &mut Problems) {
         problems.push(
             Problem::at(
                 &raw.origin(file),
-                format!("`{}` is no licence: {}", raw.value, error.reason),
+                format!("unknown licence `{}`: {}", raw.value, error.reason),
             )
             .help("write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` (spdx.org/licenses)"),
         );
@@ -98,13 +98,9 @@ pub(crate) fn texts(
     for language in READERS {
         if !texts.contains_key(language) {
             problems.push(
-                Problem::at(
-                    &raw.origin(file),
-                    format!("this text is not there in `{language}`"),
-                )
-                .help(format!(
-                    "add `{language} = \"...\"`: the portal speaks French and English"
-                )),
+                Problem::at(&raw.origin(file), format!("this text is missing in `{language}`")).help(
+                    format!("add `{language} = \"...\"`: the portal speaks French and English"),
+                ),
             );
         }
     }
@@ -121,7 +117,7 @@ fn some_texts(
             problems.push(
                 Problem::at(
                     &language.origin(file),
-                    format!("`{}` is no language code", language.value),
+                    format!("`{}` is not a language code", language.value),
                 )
                 .help("`fr`, `en`, ..."),
             );
@@ -215,7 +211,7 @@ fn zim(item: &BundleItem, raw: &RawItem, file: &Arc<SourceFile>, problems: &mut 
     };
     if !item.has_files() {
         problems.push(
-            Problem::at(&said.origin(file), "one file makes no ZIM file")
+            Problem::at(&said.origin(file), "a single file can't become a ZIM file")
                 .help("a `directory` does, or an archive; a file that is a ZIM already needs no `zim`"),
         );
     }
@@ -226,7 +222,10 @@ fn zim(item: &BundleItem, raw: &RawItem, file: &Arc<SourceFile>, problems: &mut 
         problems.push(
             Problem::at(
                 &item.origin,
-                format!("`{}` becomes a ZIM file without being called one", item.path),
+                format!(
+                    "`{}` becomes a ZIM file, but its name does not end in `.zim`",
+                    item.path
+                ),
             )
             .help(format!("call it `{}.zim`", item.path)),
         );
@@ -269,7 +268,7 @@ fn in_package(raw: &RawItem, file: &Arc<SourceFile>, problems: &mut Problems) ->
     let Some(package) = &raw.package else {
         if let Some(place) = raw.file.as_ref().or(raw.directory.as_ref()) {
             let help = "add `package = \"...\"`; a file beside bundle.toml is named with `local`";
-            return wrong(&place.origin(file), "this is in no package", help, problems);
+            return wrong(&place.origin(file), "this needs a `package`", help, problems);
         }
         return None;
     };
@@ -351,7 +350,7 @@ fn one_file(
     let origin = raw.path.origin(file);
     if raw.url.is_empty() && raw.package.is_none() && raw.local.is_none() {
         problems.push(
-            Problem::at(&origin, format!("`{}` comes from nowhere", raw.path.value))
+            Problem::at(&origin, format!("`{}` has no source", raw.path.value))
                 .help("add `url = [\"https://...\"]`, `package` with `file`, or `local`"),
         );
         return None;
@@ -399,13 +398,13 @@ fn addresses(raw: &[At<String>], file: &Arc<SourceFile>, problems: &mut Problems
             problems.push(
                 Problem::at(
                     &url.origin(file),
-                    format!("`{}` is no address of a file", url.value),
+                    format!("`{}` is not the address of a file", url.value),
                 )
                 .help("write it like `https://example.org/books/candide.epub`, without a login"),
             );
         }
         if urls.contains(&url.value) {
-            problems.push(Problem::at(&url.origin(file), "this address is there twice").help("remove one"));
+            problems.push(Problem::at(&url.origin(file), "this address is listed twice").help("remove one"));
         }
         urls.push(url.value.clone());
     }
@@ -441,7 +440,7 @@ fn sha256(raw: &RawItem, file: &Arc<SourceFile>, problems: &mut Problems) -> Opt
     };
     if !is_sha256(&sha256.value) {
         problems.push(
-            Problem::at(&sha256.origin(file), "this is no SHA-256")
+            Problem::at(&sha256.origin(file), "this is not a SHA-256")
                 .help("64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them"),
         );
         return None;
@@ -455,9 +454,9 @@ fn same(path: &Path, sha256: &str, size: u64, origin: &Origin, problems: &mut Pr
         Ok((found, bytes)) if found != sha256 || bytes != size => problems.push(
             Problem::at(
                 origin,
-                format!("the file is another one: {bytes} bytes with SHA-256 {found}"),
+                format!("this is a different file: it has {bytes} bytes and SHA-256 {found}"),
             )
-            .help("if it is the right one, write these; else bring the right one"),
+            .help("if the new file is right, write this size and hash here; if not, put the old file back"),
         ),
         Ok(_) => {}
         Err(error) => problems.push(Problem::at(origin, format!("the file can't be read: {error}"))),

@@ -19,7 +19,7 @@ pub(crate) fn is_directory(tree: &Tree, bundle: &str, local: &str) -> bool {
     plain_path(local).is_ok() && tree.root().join(home(bundle)).join(local).is_dir()
 }
 
-/// A regular file of a bundle's own directory: where it is. `None` if it is not there, which is no error as long as it
+/// A regular file of a bundle's own directory: where it is. `None` if it is not there, which is not an error as long as it
 /// can come from somewhere else; or if the path is wrong, which is.
 pub(crate) fn file(
     tree: &Tree,
@@ -47,7 +47,7 @@ pub(crate) fn file(
     if !path.is_file() {
         problems.push(Problem::at(
             origin,
-            format!("{} is no regular file", relative.display()),
+            format!("{} is not a regular file", relative.display()),
         ));
         return None;
     }

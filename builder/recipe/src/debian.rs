@@ -178,4 +178,45 @@ mod tests {
             assert!(our_name(name).is_err(), "{name}");
         }
     }
+
+    #[test]
+    fn names_are_so_long_and_no_longer() {
+        let long = |len: usize| "a".repeat(len);
+        for name in ["aa", "0a", &long(300)] {
+            package_name(name).unwrap();
+        }
+        unit_name(&format!("{}.timer", long(249))).unwrap();
+        assert!(unit_name(&format!("{}.timer", long(250))).is_err());
+        for name in ["a", "_", "_apt", "www-data", "u_1", &long(32)] {
+            user_name(name).unwrap();
+        }
+        for name in ["", "0a", "-a", "A", "a.b", "a$", &long(33)] {
+            assert!(
+                user_name(name)
+                    .unwrap_err()
+                    .contains("can't be the name of a user or group"),
+                "{name}"
+            );
+        }
+        for name in ["a", "0", "a-", &long(64)] {
+            our_name(name).unwrap();
+        }
+        assert!(our_name(&long(65)).unwrap_err().contains("can't be a name"));
+        for name in [
+            "tty123",
+            "ttyS0,1",
+            "ttyS0,9600e7",
+            "ttyS0,9600o7",
+            "ttyS0,9600n8r",
+        ] {
+            console(name).unwrap();
+        }
+        for name in ["tty1234", "ttyS0,n8", "ttyS0,9600n7", "ttyS"] {
+            assert!(console(name).is_err(), "{name}");
+        }
+        assert_eq!((mode("000"), mode("7777")), (Ok(0), Ok(0o7777)));
+        for text in ["77", "77777", "8000"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
 }

@@ -93,7 +93,7 @@ pub(crate) fn check(
                 .checked_mul(SECTOR)
                 .filter(|start| *start < size::MOST)
             {
-                None => problems.push(Problem::at(&origin, "this sector is on no disk")),
+                None => problems.push(Problem::at(&origin, "no disk has this sector")),
                 Some(start) if start % MIB != 0 || start == 0 => problems.push(
                     Problem::at(
                         &origin,

@@ -142,7 +142,7 @@ impl Files {
         self.0.insert(file.path.clone(), (file, place));
     }
 
-    /// Sorted by path, and nothing below something that is no directory.
+    /// Sorted by path, and nothing below something that is not a directory.
     pub(crate) fn finish(self, problems: &mut Problems) -> Vec<TreeFile> {
         for (path, (file, place)) in &self.0 {
             let above = path
@@ -171,12 +171,12 @@ fn clash(file: &TreeFile, place: &EntryPlace, other: &TreeFile, first: &EntryPla
         ),
         (false, true) => {
             format!(
-                "overlay `{}` brings {} below {}, which is no directory",
+                "overlay `{}` brings {} below {}, which is not a directory",
                 file.from, file.path, other.path
             )
         }
         (false, false) => format!(
-            "overlay `{}` brings {} below {}, which overlay `{}` brings and which is no directory",
+            "overlay `{}` brings {} below {}, which overlay `{}` brings and which is not a directory",
             file.from, file.path, other.path, other.from
         ),
     };

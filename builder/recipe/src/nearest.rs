@@ -10,7 +10,7 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>, most:
         .into_iter()
         .filter_map(|name| {
             let distance = strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase());
-            // Names that share no letter at all are no suggestion, however short.
+            // Names that share no letter at all are not a suggestion, however short.
             (distance <= limit && distance < wanted.chars().count().max(1)).then_some((distance, name))
         })
         .collect();

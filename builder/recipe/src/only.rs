@@ -27,7 +27,7 @@ impl Only {
         let mut empty = |is_empty: bool, origin| {
             if is_empty {
                 problems.push(
-                    Problem::at(&origin, "an overlay for nothing is of no use")
+                    Problem::at(&origin, "this list is empty, so the overlay could never be used")
                         .help("leave this out if the overlay is for all of them"),
                 );
             }

@@ -209,7 +209,10 @@ pub(crate) fn check(
                 problems.push(
                     Problem::at(
                         origin,
-                        format!("a rule about `{}`, which is no parameter", rule.parameter),
+                        format!(
+                            "a rule about `{}`, but there is no such parameter",
+                            rule.parameter
+                        ),
                     )
                     .help(advice(&rule.parameter, "parameters", names.iter().copied())),
                 );
@@ -318,7 +321,7 @@ fn seconds(
         problems.push(
             Problem::at(
                 &raw.origin(file),
-                format!("{} seconds is no sensible timeout", raw.value),
+                format!("{} seconds is not a sensible timeout", raw.value),
             )
             .help(format!("from 1 to {most}")),
         );

@@ -107,7 +107,7 @@ pub(crate) fn collect(
         }
         if !refined.insert(path.clone()) {
             problems
-                .push(Problem::at(&origin, format!("{path} has two [[file]] entries")).help("make them one"));
+                .push(Problem::at(&origin, format!("{path} has two [[file]] entries")).help("merge them"));
             continue;
         }
         let Some(source) = source_of(tree, &overlay, declared, &found, file, problems) else {
@@ -202,7 +202,7 @@ pub(crate) fn walk(
         return problems.push(Problem::file(directory, "must be a directory, not a file"));
     }
     if depth > DEEPEST {
-        return problems.push(Problem::file(directory, "is too deep to be meant"));
+        return problems.push(Problem::file(directory, "is in too many nested directories"));
     }
     let entries = match std::fs::read_dir(full).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
         Ok(entries) => entries,

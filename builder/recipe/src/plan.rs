@@ -58,7 +58,7 @@ pub struct Plan {
     pub services: Vec<Service>,
     /// Kernel consoles, most important last, e.g. `["tty1", "ttyS0,115200"]`.
     pub consoles: Vec<String>,
-    /// How the disk is cut.
+    /// How the disk is divided.
     pub disk: Disk,
     /// How the board starts.
     pub boot: Boot,
@@ -396,7 +396,7 @@ pub enum Probe {
     },
 }
 
-/// How the disk is cut.
+/// How the disk is divided.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Disk {
     /// Kind of partition table.

@@ -80,7 +80,7 @@ pub(crate) fn check(
             Ok(value) if value > FREE_LEAST => return Some(Sited { value, origin }),
             Ok(_) => problems.push(Problem::at(
                 &origin,
-                format!("no system fits into {}", size.value),
+                format!("{} is too small for a system", size.value),
             )),
             Err(why) => problems.push(Problem::at(&origin, why)),
         }

@@ -318,7 +318,7 @@ fn overlays(
             loader.problems.push(
                 Problem::at(
                     &settings.origin,
-                    format!("parameters for `{name}`, which is no overlay of this recipe"),
+                    format!("parameters for `{name}`, but this recipe has no such overlay"),
                 )
                 .help(advice(name, "overlays of this recipe", names())),
             );

@@ -38,8 +38,11 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
     let origin = raw.name.origin(file);
     if !is_name(&raw.name.value) {
         problems.push(
-            Problem::at(&origin, format!("`{}` is no name of a service", raw.name.value))
-                .help("lower case letters, digits and hyphens, such as `pads`"),
+            Problem::at(
+                &origin,
+                format!("`{}` is not a valid service name", raw.name.value),
+            )
+            .help("lower case letters, digits and hyphens, such as `pads`"),
         );
     }
     let title = texts(&raw.title, file, problems);
@@ -68,7 +71,7 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
     let disk = raw.disk.as_ref().map_or(0, bytes);
     let start_seconds = raw.start_seconds.map_or(START, |seconds| {
         if !(1..=3600).contains(&seconds.value) {
-            let what = format!("{} seconds is no sensible time to start", seconds.value);
+            let what = format!("{} seconds is not a sensible time to start", seconds.value);
             problems.push(Problem::at(&seconds.origin(file), what).help("from 1 to 3600"));
         }
         seconds.value
@@ -133,8 +136,11 @@ fn path(raw: &At<String>, kind: ServiceKind, file: &Arc<SourceFile>, problems: &
         .is_some_and(|rest| rest.split('/').all(part));
     if !fits {
         problems.push(
-            Problem::at(&raw.origin(file), format!("`{}` is no path on {of}", raw.value))
-                .help("write it like `/pads`: it begins with a slash and does not end with one"),
+            Problem::at(
+                &raw.origin(file),
+                format!("`{}` is not a path on {of}", raw.value),
+            )
+            .help("write it like `/pads`: it begins with a slash and does not end with one"),
         );
     } else if let Some(taken) = taken.iter().find(|taken| within(&raw.value, taken)) {
         problems.push(
@@ -193,12 +199,12 @@ fn place(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> O
         (ServiceKind::Debian, _, Some(root)) => wrong(
             root.origin(file),
             "`root` has no meaning for a service of kind `debian`",
-            "give the `port` on which its unit answers, or take kind `static`",
+            "give the `port` on which its unit answers, or use kind `static`",
         ),
         (ServiceKind::Static, Some(port), _) => wrong(
             port.origin(file),
             "`port` has no meaning for a service of kind `static`",
-            "give the `root` directory, or take kind `debian`",
+            "give the `root` directory, or use kind `debian`",
         ),
         (ServiceKind::Debian, None, None) => wrong(
             at.origin(file),
@@ -227,7 +233,7 @@ pub(crate) fn check_all(
             problems.push(
                 Problem::at(
                     &service.name.origin(file),
-                    format!("service `{}` is there twice", service.name.value),
+                    format!("service `{}` is declared twice", service.name.value),
                 )
                 .help("give one of them another name"),
             );
@@ -261,7 +267,7 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                     Problem::at(
                         &service.origin,
                         format!(
-                            "service `{}` names `{name}`, which is no other service here",
+                            "service `{}` names `{name}`, which is not another service of this recipe",
                             service.name
                         ),
                     )
@@ -281,7 +287,7 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                 Problem::at(
                     &service.origin,
                     format!(
-                        "services `{}` ({}) and `{}` ({}) want one path",
+                        "services `{}` ({}) and `{}` ({}) want the same path",
                         other.name,
                         address(other),
                         service.name,

@@ -54,6 +54,8 @@ mod tests {
     fn sizes() {
         assert_eq!(parse("512M"), Ok(512 << 20));
         assert_eq!(parse("4G"), Ok(4 << 30));
+        assert_eq!(parse("3K"), Ok(3 << 10));
+        assert_eq!(parse("16T"), Ok(MOST));
         assert_eq!(parse_mib("1024K"), Ok(MIB));
         for wrong in [
             "", "M", "512", "512m", "512MB", "1.5G", "-1G", "0x1G", " 1G", "١M",
@@ -75,6 +77,8 @@ mod tests {
             assert!(parse_mib(odd).unwrap_err().contains("multiple of 1 MiB"), "{odd}");
         }
         assert_eq!(in_words(512 << 20), "512M");
+        assert_eq!(in_words((1 << 30) - 1), "1G");
+        assert_eq!(in_words(1 << 30), "1G");
         assert_eq!(in_words((1 << 30) + 1), "1025M");
         assert_eq!(in_words(2 << 30), "2G");
     }

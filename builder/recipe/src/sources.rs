@@ -55,7 +55,7 @@ pub(crate) fn check(raw: Vec<RawSource>, file: &Arc<SourceFile>, problems: &mut 
         let name = &source.name;
         if let Some(earlier) = sources.iter().find(|earlier| earlier.name.value == name.value) {
             problems.push(
-                Problem::at(&name.origin, format!("source `{}` is there twice", name.value))
+                Problem::at(&name.origin, format!("source `{}` is declared twice", name.value))
                     .help(format!("the other one is at {}", earlier.name.origin)),
             );
         }
@@ -273,7 +273,7 @@ fn address(url: Sited<String>, of: &str, like: &str, problems: &mut Problems) ->
         .find_map(|scheme| url.value.strip_prefix(scheme));
     let Some(rest) = rest else {
         return wrong(
-            &format!("is no address of a {of}"),
+            &format!("is not the address of a {of}"),
             "it begins with https:// or http://",
         );
     };

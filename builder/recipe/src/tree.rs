@@ -115,7 +115,7 @@ impl Tree {
                     "neither {} nor a directory above it has recipes/ and boards/",
                     start.display()
                 ))
-                .help("go into the tree, or name it with `--root DIR`")
+                .help("change to the tree's directory, or name it with `--root DIR`")
             })
     }
 

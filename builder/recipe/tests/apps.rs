@@ -208,14 +208,14 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "\"https://example.org",
         "\"git@example.org",
-        "is no address of an archive",
+        "is not the address of an archive",
         "https://",
     ),
     (
         FILE,
         "sha256 = \"0123456789abcdef",
         "sha256 = \"X",
-        "this is no SHA-256",
+        "this is not a SHA-256",
         "64 hexadecimal",
     ),
     (
@@ -236,7 +236,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "disk = \"5M\"\n",
         "",
-        "an app in an archive says here what `disk` it takes",
+        "an app in an archive needs its `disk` here",
         "add `disk",
     ),
     (
@@ -257,7 +257,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "\"site.clic.internal\"",
         "\"site\"",
-        "`site` is no domain",
+        "`site` is not a domain",
         "pads.clic.internal",
     ),
     (
@@ -278,7 +278,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "domain = \"site.clic.internal\"\n",
         "",
-        "services `notes` (clic.internal/notes) and `site` (clic.internal/) want one path",
+        "services `notes` (clic.internal/notes) and `site` (clic.internal/) want the same path",
         "the other one is at",
     ),
     (
@@ -292,7 +292,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "units = [\"notes.service\"]",
         "install-seconds = 0",
-        "0 seconds is no sensible time",
+        "0 seconds is not a sensible time",
         "from 1 to",
     ),
     (
@@ -306,7 +306,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "most = 7",
         "mots = 7",
-        "app `my_notes` asks no `mots`",
+        "app `my_notes` does not ask `mots`",
         "did you mean `most`?",
     ),
     (
@@ -327,7 +327,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "most = 7",
         "password = \"secret\"",
-        "`password` is a password, and none may be in an image",
+        "`password` is a password, which must not be in an image",
         "nobody knows",
     ),
     (

@@ -138,13 +138,13 @@ fn slips_are_told_with_their_place() {
         (
             "CC-BY-SA-4.0 OR",
             "CC-BY-ND OR",
-            ":7:11: `CC-BY-ND OR GPL-2.0-or-later` is no licence",
+            ":7:11: unknown licence `CC-BY-ND OR GPL-2.0-or-later`",
             "SPDX",
         ),
         (
             "licence = \"CC-BY-SA-4.0 OR GPL-2.0-or-later\"",
             "licence = \"\"",
-            ":7:11: `` is no licence",
+            ":7:11: unknown licence ``",
             "SPDX",
         ),
         (
@@ -163,7 +163,7 @@ fn slips_are_told_with_their_place() {
         (
             "language = \"fr\"",
             "language = \"French\"",
-            ":4:12: `French` is no language code",
+            ":4:12: `French` is not a language code",
             "`fr`",
         ),
         (
@@ -205,19 +205,19 @@ fn slips_are_told_with_their_place() {
         (
             "\"https://example.org/a%20book.epub\"",
             "\"ftp://example.org/a\"",
-            ":13:8: `ftp://example.org/a` is no address of a file",
+            ":13:8: `ftp://example.org/a` is not the address of a file",
             "",
         ),
         (
             "\"https://example.org/a%20book.epub\"",
             "\"https://me:secret@example.org/a\"",
-            ":13:8: `https://me:secret@example.org/a` is no address",
+            ":13:8: `https://me:secret@example.org/a` is not an address",
             "without a login",
         ),
         (
             "url = [\"https://example.org/a%20book.epub\", \"http://mirror.example/book.epub\"]\n",
             "",
-            ":11:8: `book.epub` comes from nowhere",
+            ":11:8: `book.epub` has no source",
             "add `url",
         ),
         (
@@ -247,7 +247,7 @@ fn slips_are_told_with_their_place() {
         (
             "package = \"book-doc\"\nfile",
             "file",
-            ":19:8: this is in no package",
+            ":19:8: this needs a `package`",
             "add `package",
         ),
         (
@@ -289,7 +289,7 @@ fn slips_are_told_with_their_place() {
         (
             "size = 3000\n",
             "size = 3000\nzim = true\n",
-            ":25:8: `html` becomes a ZIM file without being called one",
+            ":25:8: `html` becomes a ZIM file, but its name does not end in `.zim`",
             "call it `html.zim`",
         ),
         (
@@ -301,14 +301,14 @@ fn slips_are_told_with_their_place() {
         (
             "size = 1000\n",
             "size = 1000\nzim = true\n",
-            ":16:7: one file makes no ZIM file",
+            ":16:7: a single file can't become a ZIM file",
             "a `directory` does",
         ),
         (
             "size = 4\n",
             "size = 5\n",
             ":41:9: the file is another one: 4 bytes with SHA-256",
-            "if it is the right one",
+            "if the new file is right",
         ),
         (
             "local = \"files/course\"\nstart = \"1.html\"",
@@ -354,7 +354,7 @@ fn hashes_links_and_names_are_looked_at() {
     let text = std::fs::read_to_string(tree.path(FILE)).unwrap();
     tree.write(FILE, &text.replacen(&"ab".repeat(32), "AB", 1));
     let said = tree.complaints();
-    assert!(said.contains(":14:10: this is no SHA-256"), "{said}");
+    assert!(said.contains(":14:10: this is not a SHA-256"), "{said}");
 
     let tree = with_bundle();
     let own = tree.path("content-bundles/book/files/own.txt");

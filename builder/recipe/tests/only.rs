@@ -74,10 +74,13 @@ fn slips_of_the_overlay_are_told_there() {
             "suites = [\"bookwrm\"]\n",
             "4:11: unknown suite `bookwrm`\n  help: did you mean `bookworm`?",
         ),
-        ("suites = []\n", "4:10: an overlay for nothing is of no use"),
+        (
+            "suites = []\n",
+            "4:10: this list is empty, so the overlay could never be used",
+        ),
         (
             "architectures = []\n",
-            "4:17: an overlay for nothing is of no use",
+            "4:17: this list is empty, so the overlay could never be used",
         ),
         (
             "suites = [\"bookworm\", \"bookworm\"]\n",

@@ -19,7 +19,7 @@ fn file<'p>(plan: &'p Plan, path: &str) -> &'p TreeFile {
 
 fn text(plan: &Plan, path: &str) -> String {
     let TreeFileKind::File(content) = &file(plan, path).kind else {
-        panic!("{path} is no file")
+        panic!("{path} is not a file")
     };
     let bytes = content.data.read().unwrap();
     assert_eq!(content.size, bytes.len() as u64);

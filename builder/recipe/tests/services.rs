@@ -94,7 +94,7 @@ fn slips_are_told_with_their_place() {
         (
             "name = \"pads\"",
             "name = \"Pads\"",
-            "`Pads` is no name of a service",
+            "`Pads` is not a valid service name",
             "lower case",
         ),
         (
@@ -106,13 +106,13 @@ fn slips_are_told_with_their_place() {
         (
             "path = \"/pads\"",
             "path = \"pads/\"",
-            "`pads/` is no path on the portal",
+            "`pads/` is not a path on the portal",
             "like `/pads`",
         ),
         (
             "path = \"/pads\"",
             "path = \"/a;b\"",
-            "`/a;b` is no path on the portal",
+            "`/a;b` is not a path on the portal",
             "like `/pads`",
         ),
         (
@@ -124,7 +124,7 @@ fn slips_are_told_with_their_place() {
         (
             "path = \"/wiki\"",
             "path = \"/pads/wiki\"",
-            "services `pads` (/pads) and `wiki` (/pads/wiki) want one path",
+            "services `pads` (/pads) and `wiki` (/pads/wiki) want the same path",
             "the other one is at",
         ),
         (
@@ -162,7 +162,7 @@ fn slips_are_told_with_their_place() {
         (
             "needs = [\"pads\"]",
             "needs = [\"pad\"]",
-            "service `wiki` names `pad`, which is no other service here",
+            "service `wiki` names `pad`, which is not another service of this recipe",
             "did you mean `pads`?",
         ),
         (

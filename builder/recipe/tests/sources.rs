@@ -128,7 +128,7 @@ fn slips_are_told_with_their_place() {
         (
             "url = \"https:",
             "url = \"ftp:",
-            "16:7: `ftp://packages.example/debian/` is no address",
+            "16:7: `ftp://packages.example/debian/` is not an address",
             "https://",
         ),
         (
@@ -191,11 +191,11 @@ fn slips_are_told_with_their_place() {
             "19:7: key file `keys/none.asc` is not there",
             "gpg --export",
         ),
-        ("keys/them.asc", "keys", "19:7: key file `keys` is no file", ""),
+        ("keys/them.asc", "keys", "19:7: key file `keys` is not a file", ""),
         (
             "keys/them.asc",
             "debs/README",
-            "19:7: key file `debs/README` is no OpenPGP key",
+            "19:7: key file `debs/README` is not an OpenPGP key",
             "",
         ),
         (
@@ -231,7 +231,7 @@ fn slips_are_told_with_their_place() {
         (
             "key = \"keys/them.asc\"",
             "key-url = \"file:///them.asc\"",
-            "19:11: `file:///them.asc` is no address of a key",
+            "19:11: `file:///them.asc` is not the address of a key",
             "https://",
         ),
         (
@@ -307,7 +307,7 @@ fn directories_are_looked_at_too() {
             std::fs::remove_file(tree.path("debs/ours_1_all.deb")).unwrap();
         }),
         (
-            "15:13: directory `debs` has `evil.deb`, which is no regular file",
+            "15:13: directory `debs` has `evil.deb`, which is not a regular file",
             &|tree| {
                 std::os::unix::fs::symlink("/etc/passwd", tree.path("debs/evil.deb")).unwrap();
             },

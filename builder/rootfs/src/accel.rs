@@ -240,7 +240,7 @@ impl Entered<'_> {
             self.tree.join("usr/lib"),
         ] {
             if !is_dir(&dir) {
-                bail!("{} is no directory", dir.display());
+                bail!("{} is not a directory", dir.display());
             }
         }
         let points = self.points();
@@ -293,7 +293,7 @@ impl Entered<'_> {
                 continue;
             }
             // With everything that is mounted in it. A mount point is never another file system's root here, so
-            // what is no mount point was made by us and is empty, or was there and stays.
+            // what is not a mount point was made by us and is empty, or was there and stays.
             match rustix::mount::unmount(&point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
                 Ok(()) | Err(rustix::io::Errno::INVAL) => {}
                 Err(error) => return Err(error).with_context(|| point.display().to_string()),

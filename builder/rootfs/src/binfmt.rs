@@ -93,7 +93,7 @@ const LONGEST: usize = 1920;
 pub(crate) fn line(arch: Arch, interpreter: &Path, flags: &str) -> Result<String> {
     let wrong = |why| {
         UserError::new(format!(
-            "binfmt_misc cannot be told of {}: {why}",
+            "cannot register {} with binfmt_misc: {why}",
             interpreter.display()
         ))
         .help("let CLIC_CACHE name a directory with a plain path")
@@ -176,7 +176,7 @@ mod tests {
         assert!(colon.starts_with(r"|clic-aarch64|M||\x7f"), "{colon}");
         assert!(colon.ends_with(r"\xff|/a:b/handler|OPF"), "{colon}");
         let long = line(&"/long".repeat(500)).unwrap_err();
-        assert!(long.starts_with("binfmt_misc cannot be told of /long"), "{long}");
+        assert!(long.starts_with("cannot register /long"), "{long}");
         assert!(long.contains("long: it is too long\n  help: "), "{long}");
         let special = line("/a\nb").unwrap_err();
         assert!(

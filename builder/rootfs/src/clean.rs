@@ -1,4 +1,4 @@
-//! What a build leaves in a tree that does not belong into an image, each with its reason.
+//! What a build leaves in a tree that does not belong in an image, each with its reason.
 
 use std::collections::BTreeSet;
 
@@ -79,9 +79,21 @@ pub const RULES: &[Rule] = &[
         Do::Truncate,
         "logins of the build; the file must exist for logins to be noted",
     ),
-    rule("/var/log/btmp", Do::Truncate, "likewise"),
-    rule("/var/log/lastlog", Do::Truncate, "likewise"),
-    rule("/var/log/faillog", Do::Truncate, "likewise"),
+    rule(
+        "/var/log/btmp",
+        Do::Truncate,
+        "failed logins of the build; the file must exist",
+    ),
+    rule(
+        "/var/log/lastlog",
+        Do::Truncate,
+        "last logins of the build; the file must exist",
+    ),
+    rule(
+        "/var/log/faillog",
+        Do::Truncate,
+        "failed logins of the build; the file must exist",
+    ),
     rule("/var/log", Do::ClearFiles, "logs of the build, with its times"),
     rule(
         "/var/cache/debconf",

@@ -42,7 +42,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Tries the namespaces. Errors: [`UserError`] that names what the host lacks and the command that mends it.
+    /// Tries the namespaces. Errors: [`UserError`] that names what the host lacks and the command that fixes it.
     pub fn new() -> Result<Self> {
         let sandbox = Self {
             root: effective_root(),
@@ -169,21 +169,16 @@ pub struct Obstacle {
     pub title: &'static str,
     /// What is wrong.
     pub what: String,
-    /// The command that mends it.
-    pub mend: String,
+    /// The command that fixes it.
+    pub fix: String,
 }
 
 /// Everything known that may be in the way, most basic first. Nothing is tried, and some hosts make up for what is named
 /// here (an `AppArmor` profile): ask when [`Sandbox::new`] has failed.
 pub fn obstacles() -> Vec<Obstacle> {
     let mut found = Vec::new();
-    let mut add = |id, title, what: String, mend: String| {
-        found.push(Obstacle {
-            id,
-            title,
-            what,
-            mend,
-        });
+    let mut add = |id, title, what: String, fix: String| {
+        found.push(Obstacle { id, title, what, fix });
     };
     let switches = [
         (
@@ -209,9 +204,9 @@ pub fn obstacles() -> Vec<Obstacle> {
         let value = std::fs::read_to_string(Path::new("/proc/sys").join(key));
         if value.is_ok_and(|value| value.trim().parse() == Ok(bad)) {
             let key = key.replace('/', ".");
-            let mend =
+            let fix =
                 format!("echo {key}={good} | sudo tee /etc/sysctl.d/60-clic.conf && sudo sysctl --system");
-            add("user-namespaces", "User namespaces", what.to_owned(), mend);
+            add("user-namespaces", "User namespaces", what.to_owned(), fix);
         }
     }
     let absent: Vec<&str> = ["unshare", "newuidmap", "newgidmap"]
@@ -220,8 +215,8 @@ pub fn obstacles() -> Vec<Obstacle> {
         .collect();
     if !absent.is_empty() {
         let what = format!("{} is not there", absent.join(", "));
-        let mend = "sudo apt-get install --yes --no-install-recommends uidmap util-linux".to_owned();
-        add("id-map-tools", "newuidmap, newgidmap", what, mend);
+        let fix = "sudo apt-get install --yes --no-install-recommends uidmap util-linux".to_owned();
+        add("id-map-tools", "newuidmap, newgidmap", what, fix);
     }
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let (uids, gids) = (read("/etc/subuid"), read("/etc/subgid"));
@@ -254,7 +249,7 @@ fn diagnose(said: &str, root: bool) -> UserError {
         .find(|obstacle| !of_ids || obstacle.id != "user-namespaces");
     match first {
         Some(obstacle) => {
-            UserError::new(format!("{what}: {} ({said})", obstacle.what)).help(obstacle.mend)
+            UserError::new(format!("{what}: {} ({said})", obstacle.what)).help(obstacle.fix)
         }
         None => UserError::new(format!("{what}: {said}")).help(
             "in a container, its runtime must allow user namespaces (seccomp, AppArmor); `clic doctor` says more",

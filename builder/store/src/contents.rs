@@ -76,7 +76,7 @@ pub struct Entry {
     pub used: SystemTime,
     /// Absolute paths of its files or directories, in the order that they are to be removed in.
     pub(crate) paths: Vec<PathBuf>,
-    /// It is no whole thing: a download begun, or half of a layer.
+    /// It is not a complete thing: a download begun, or half of a layer.
     pub(crate) partial: bool,
 }
 

@@ -253,14 +253,17 @@ enum Found {
 }
 
 fn say_damaged(job: &Download, stage: &Stage) {
-    stage.note(format!("{} in the store is damaged: getting it again", job.name));
+    stage.note(format!(
+        "{} in the store is damaged: downloading it again",
+        job.name
+    ));
 }
 
 fn check_request(download: &Download) -> Result<()> {
     let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
     if download.sha256.len() != 64 || !download.sha256.bytes().all(hex) {
         return Err(UserError::new(format!(
-            "{}: {:?} is no SHA-256 (64 hexadecimal digits, lower case)",
+            "{}: {:?} is not a SHA-256 (64 hexadecimal digits, lower case)",
             download.name, download.sha256
         ))
         .into());
@@ -270,7 +273,7 @@ fn check_request(download: &Download) -> Result<()> {
         .any(|scheme| download.url.starts_with(scheme));
     if !known && local_path(&download.url).is_none() {
         return Err(UserError::new(format!(
-            "{}: {} is no http:, https: or file: address",
+            "{}: {} is not an http:, https: or file: address",
             download.name, download.url
         ))
         .into());

@@ -66,7 +66,7 @@ impl Store {
         let mut rest = Vec::new();
         for entry in contents(self.dir())? {
             let why = match entry.kind {
-                Kind::Scratch if dead.contains(&entry.name) => Some("left by a dead run"),
+                Kind::Scratch if dead.contains(&entry.name) => Some("left by a killed run"),
                 Kind::Downloads if entry.partial && stale(&entry, now) => {
                     Some("a download that nobody resumed")
                 }

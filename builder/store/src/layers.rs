@@ -172,7 +172,7 @@ impl Layers<'_> {
     /// Where the json and the tar file of a layer are. Only a hash ever becomes a path.
     fn paths(self, key: &str) -> Result<(PathBuf, PathBuf)> {
         if !is_hash(key) {
-            bail!("{key:?} is no key of a layer (64 hexadecimal digits, lower case)");
+            bail!("{key:?} is not a key of a layer (64 hexadecimal digits, lower case)");
         }
         let dir = self.dir();
         Ok((dir.join(format!("{key}.json")), dir.join(format!("{key}.tar"))))
@@ -268,7 +268,7 @@ mod tests {
         std::fs::write(&tar, "cont").unwrap();
         assert!(store.layers().get(&key).unwrap().is_none());
         assert!(!tar.exists() && !json.exists());
-        // Killed between the two files: a tar file alone is no layer.
+        // Killed between the two files: a tar file alone is not a layer.
         std::fs::write(&tar, "content").unwrap();
         assert!(store.layers().get(&key).unwrap().is_none());
         for garbage in ["", "{}", "[1]", r#"{"tar":{"sha256":"../x","size":7}}"#] {
@@ -295,7 +295,7 @@ mod tests {
             .to_string();
         assert_eq!(error, "the description of a layer says nothing of its tar file");
         let error = store.layers().get("../../etc/passwd").unwrap_err().to_string();
-        assert!(error.contains("is no key of a layer"), "{error}");
+        assert!(error.contains("is not a key of a layer"), "{error}");
         assert!(tar.exists());
     }
 }

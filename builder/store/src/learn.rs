@@ -102,7 +102,7 @@ impl Store {
             return Ok(Box::new(file));
         }
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(UserError::new(format!("{url} is no http:, https: or file: address")).into());
+            return Err(UserError::new(format!("{url} is not an http:, https: or file: address")).into());
         }
         let response = self
             .get(url)?
@@ -249,7 +249,8 @@ mod tests {
         );
         let said = store.learn("ftp://example.org/a", "a", &stage).unwrap_err();
         assert!(
-            said.to_string().contains("is no http:, https: or file: address"),
+            said.to_string()
+                .contains("is not an http:, https: or file: address"),
             "{said}"
         );
         let offline = store.offline(true).learn("https://example.org/a", "a", &stage);

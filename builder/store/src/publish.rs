@@ -20,7 +20,7 @@ pub struct Publishing {
 pub fn publish(dest: &Path) -> Result<Publishing> {
     let name = dest
         .file_name()
-        .with_context(|| format!("{} is no file name", dest.display()))?;
+        .with_context(|| format!("{} is not a file name", dest.display()))?;
     let dir = match dest.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
@@ -34,7 +34,7 @@ pub fn publish(dest: &Path) -> Result<Publishing> {
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(dir)
         .map_err(|error| io_error(error, dir))?;
-    // The lock tells other runs that this is no leftover.
+    // The lock tells other runs that this is not a leftover.
     temp.as_file()
         .try_lock()
         .with_context(|| format!("cannot lock {}", temp.path().display()))?;

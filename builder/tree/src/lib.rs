@@ -162,7 +162,7 @@ impl FileTree {
             .with_context(|| format!("no {path} to lay"))?
             .clone();
         if !matches!(entry.kind, Kind::File(_)) {
-            bail!("{path} is no file");
+            bail!("{path} is not a file");
         }
         let entry = entry.renumbered(self.contents.len());
         self.contents.extend(upper.contents);
@@ -178,7 +178,7 @@ impl FileTree {
             match self.get(part).map(Entry::is_directory) {
                 Some(true) => {}
                 Some(false) => {
-                    return Err(UserError::new(format!("/{part} is no directory in the image")).into());
+                    return Err(UserError::new(format!("/{part} is not a directory in the image")).into());
                 }
                 None => self.insert(part.as_bytes().to_vec(), Entry::new(Kind::Directory, 0o755)),
             }
@@ -256,7 +256,7 @@ impl FileTree {
         let at = self.resolve(path, Follow::All)?;
         let content = self
             .file(at)
-            .with_context(|| format!("{shown} is no regular file"))?;
+            .with_context(|| format!("{shown} is not a regular file"))?;
         content.bytes().with_context(|| format!("cannot read {shown}"))
     }
 

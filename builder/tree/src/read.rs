@@ -31,7 +31,7 @@ impl FileTree {
     /// use. Directories that its paths only imply are not made: a layer has what it changes and no more.
     ///
     /// Errors: a tar that would reach outside of its root, that has one name twice, a hard link to nothing, entries below
-    /// something that is no directory, devices, or that ends early; the entry is named.
+    /// something that is not a directory, devices, or that ends early; the entry is named.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| io_error(error, path))?;
         index(file).with_context(|| format!("cannot read the tree in {}", path.display()))
@@ -209,9 +209,9 @@ fn seconds(value: &[u8]) -> Result<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     ensure!(
         fraction.bytes().all(|byte| byte.is_ascii_digit()),
-        "`{text}` is no time"
+        "`{text}` is not a time"
     );
-    let seconds: i64 = whole.parse().with_context(|| format!("`{text}` is no time"))?;
+    let seconds: i64 = whole.parse().with_context(|| format!("`{text}` is not a time"))?;
     let below = whole.starts_with('-') && fraction.bytes().any(|byte| byte != b'0');
     Ok(seconds.saturating_sub(i64::from(below)))
 }
@@ -257,7 +257,7 @@ impl Index {
         };
         ensure!(
             empty || matches!(kind, Kind::File(_)),
-            "{named}: contents in an entry that is no regular file"
+            "{named}: contents in an entry that is not a regular file"
         );
         ensure!(
             !path.is_empty() || kind == Kind::Directory,
@@ -298,7 +298,7 @@ impl Index {
                     // What is above that one is looked at with it.
                     Some(true) => break,
                     Some(false) => bail!(
-                        "{} is below {}, which is no directory",
+                        "{} is below {}, which is not a directory",
                         shown(path),
                         shown(directory)
                     ),

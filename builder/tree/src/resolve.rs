@@ -19,7 +19,7 @@ pub enum Follow {
 impl FileTree {
     /// Where a path leads: an absolute target starts at the tree's root, and `..` never leaves it.
     ///
-    /// Errors: something on the way is not there, is no directory, or the links are a circle.
+    /// Errors: something on the way is not there, is not a directory, or the links are a circle.
     pub fn resolve(&self, path: impl AsRef<[u8]>, follow: Follow) -> Result<Vec<u8>> {
         let path = path.as_ref();
         let asked = String::from_utf8_lossy(path);
@@ -49,7 +49,7 @@ impl FileTree {
                 Some(kind) => {
                     ensure!(
                         todo.is_empty() || *kind == Kind::Directory,
-                        "{asked}: {} is no directory",
+                        "{asked}: {} is not a directory",
                         shown(&next)
                     );
                     at = next;

@@ -115,8 +115,8 @@ fn symlinks_are_followed_inside_of_the_tree() {
         ("/loop/x", "/loop/x: more than 40 symbolic links to follow"),
         ("/nowhere", "/nowhere: there is no /nowhere"),
         ("/bin/no", "/bin/no: there is no /usr/bin/no"),
-        ("/bin/sh/x", "/bin/sh/x: /usr/bin/sh is no directory"),
-        ("/usr", "/usr is no regular file"),
+        ("/bin/sh/x", "/bin/sh/x: /usr/bin/sh is not a directory"),
+        ("/usr", "/usr is not a regular file"),
     ] {
         assert_eq!(tree.read_file(path).unwrap_err().to_string(), message);
     }
@@ -176,7 +176,7 @@ fn children_are_direct_ones_in_order() {
     assert_eq!(names("/usr/bin"), ["abs", "env"]);
     assert_eq!(names("/usr/bin-x"), [""; 0]);
     let error = tree.make_directories("usr/bin-x/a").unwrap_err();
-    assert_eq!(error.to_string(), "/usr/bin-x is no directory in the image");
+    assert_eq!(error.to_string(), "/usr/bin-x is not a directory in the image");
 }
 
 #[test]

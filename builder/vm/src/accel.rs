@@ -73,7 +73,7 @@ impl AccelChoice {
             (Self::Kvm, Err(why)) => Err(UserError::new(format!(
                 "KVM was asked for but does not work: {why}"
             ))
-            .help("test without it, which is slower, or mend it: `clic doctor` says how")
+            .help("test without it, which is slower, or fix it: `clic doctor` says how")
             .into()),
         }
     }
@@ -87,7 +87,7 @@ pub fn probe() -> Result<(), String> {
             if cfg!(target_arch = "x86_64") {
                 try_kvm()
             } else {
-                Err("the host is no x86-64".into())
+                Err("the host is not x86-64".into())
             }
         })
         .clone()

@@ -33,7 +33,7 @@ const CLOCK: &str = "/usr/lib/clock-epoch";
 const RESULT: &str = "/.clic-bake";
 /// Memory of the guest in MiB, where the machine lets us choose: setting up takes more than running.
 const MEMORY: u32 = 2048;
-/// How much longer than in a test a system may take to start: it is no verdict on it that the host has more to do, and one that
+/// How much longer than in a test a system may take to start: it is not a verdict on it that the host has more to do, and one that
 /// hangs is seen by what it does not print.
 const PATIENCE: u64 = 4;
 /// How long services may take to end: systemd's own limit for one is 90 s.
@@ -150,7 +150,7 @@ pub fn bake(
             _ => error,
         });
     }
-    stage.message("bringing out what changed");
+    stage.message("copying what changed");
     let disk = DiskImage::open(&disk)?;
     let root = disk.root()?;
     let bring = |name: &str| -> Result<PathBuf> {
@@ -239,7 +239,7 @@ fn must(guest: &mut Guest, command: &str, seconds: u64) -> Result<()> {
     let answer = guest.run(command, seconds).map_err(died)?;
     if answer.status != 0 {
         bail!(
-            "the system could not be brought out: {} ({})",
+            "the changed system could not be copied out: {} ({})",
             answer.error_text(),
             answer.status
         );
@@ -247,7 +247,7 @@ fn must(guest: &mut Guest, command: &str, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-/// Switches the system off. That its console tells of rescue mode, in which it is, is no failure here.
+/// Switches the system off. That its console tells of rescue mode, in which it is, is not a failure here.
 fn power_off(guest: &mut Guest) -> Result<()> {
     let begun = Instant::now();
     // The answer may be lost on the way.

@@ -73,7 +73,7 @@ fn write_commands(name: &str, path: &str) -> Vec<String> {
     commands
 }
 
-/// Copies by reference where the file system can, else the parts that are no holes.
+/// Copies by reference where the file system can, else the parts that are not holes.
 fn copy_sparse(mut from: File, to: &Path) -> Result<()> {
     let full = |error: std::io::Error| space::io_error(error, to);
     let mut file = OpenOptions::new()
@@ -178,7 +178,7 @@ fn debugfs(
     Ok(())
 }
 
-/// Copies a file that shall survive the scratch directory, by reference or by its parts that are no holes.
+/// Copies a file that shall survive the scratch directory, by reference or by its parts that are not holes.
 pub fn keep(from: &Path, to: PathBuf) -> Result<PathBuf> {
     match std::fs::remove_file(&to) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

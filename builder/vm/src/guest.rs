@@ -196,7 +196,7 @@ impl Guest {
                 Ok(0) => break,
                 Ok(len) => {
                     let said = self.listener.feed(&buffer[..len]);
-                    // Noise of the firmware on this port is no sign of the agent.
+                    // Noise of the firmware on this port is not a sign of the agent.
                     if !said.is_empty() {
                         self.met = true;
                         self.active = Instant::now();

@@ -1,6 +1,6 @@
 //! A terminal's bytes as plain lines: escape sequences, cursor movements and a firmware's echo taken away.
 
-/// Longest line that is looked at, in bytes. What is longer is no message of a boot.
+/// Longest line that is looked at, in bytes. What is longer is not a message of a boot.
 const LONGEST: usize = 4096;
 
 /// `eerrrroorr::` as `error:`. A UEFI whose console is the serial port, and GRUB writing to both that console

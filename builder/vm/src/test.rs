@@ -63,7 +63,7 @@ impl TestOptions {
 /// Boots a clone of the image at `path` on each machine of its board and judges it. The image is only read. Scratch space
 /// comes from `store`; it and every process are gone when this returns, or when this process dies.
 ///
-/// A failed test is no error: see [`Report::passed`]. Errors are a wrong request ([`UserError`]: no CLIC! image, a machine
+/// A failed test is not an error: see [`Report::passed`]. Errors are a wrong request ([`UserError`]: no CLIC! image, a machine
 /// of another board, firmware that is not installed) or a host that cannot do the work.
 pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progress) -> Result<Report> {
     let image = DiskImage::open(path)?;

@@ -35,15 +35,16 @@ http {{
 """
 
 
-def free_port():
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
+        port: int = one.getsockname()[1]
+        return port
 
 
 class Server:
     """nginx with the overlays' own configuration, below a directory and on other ports."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: str) -> None:
         # An ordinary user's PATH leaves out where Debian puts servers.
         program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         # One that is left out proves nothing.
@@ -64,15 +65,17 @@ class Server:
         self.process = subprocess.Popen(
             [program, "-c", main], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+        assert self.process.stderr
+        self.said = self.process.stderr
         while True:
             with socket.socket() as tried:
                 if not tried.connect_ex(("127.0.0.1", self.port)):
                     return
             if self.process.poll() is not None:
-                raise AssertionError(self.process.stderr.read())
+                raise AssertionError(self.said.read())
             time.sleep(0.05)
 
-    def copy(self, files):
+    def copy(self, files: str) -> None:
         for directory, _, names in os.walk(f"{files}/etc/nginx"):
             to = os.path.join(self.at, os.path.relpath(directory, files))
             os.makedirs(to, exist_ok=True)
@@ -90,7 +93,7 @@ class Server:
                 with open(os.path.join(to, name), "w") as file:
                     file.write(text)
 
-    def ask(self, requests, port=None):
+    def ask(self, requests: list[bytes], port: int | None = None) -> list[int]:
         """The status of each answer; many at once, as somebody asks who means harm."""
         with socket.create_connection(("127.0.0.1", port or self.port), timeout=30) as one:
             # The last one says that it is; to end the connection instead would be taken for a guest who went away.
@@ -105,32 +108,32 @@ class Server:
                 answers += more
             return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d+)", answers)]
 
-    def logged(self):
+    def logged(self) -> str:
         found = []
         for name in os.listdir(f"{self.at}/logs"):
             with open(f"{self.at}/logs/{name}") as file:
                 found.append(file.read())
         return "".join(found)
 
-    def stop(self):
+    def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
-        self.process.stderr.close()
+        self.said.close()
         os.rmdir(f"{self.at}/srv/clic/content/book/closed")
 
 
-def get(path, host="clic.internal", more=""):
+def get(path: str, host: str = "clic.internal", more: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
 
 
 class WhatGuestsMakeItWrite(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.server = Server(directory.name)
         self.addCleanup(self.server.stop)
 
-    def test_what_is_asked_for_in_vain_is_not_written_down(self):
+    def test_what_is_asked_for_in_vain_is_not_written_down(self) -> None:
         long = "/content/" + "x" * 300
         post = b"POST / HTTP/1.1\r\nHost: clic.internal\r\nContent-Length: 9999999\r\n\r\n"
         kinds = {
@@ -152,7 +155,7 @@ class WhatGuestsMakeItWrite(unittest.TestCase):
         logged = self.server.logged()
         self.assertEqual(logged, "", f"{len(logged)} bytes")
 
-    def test_a_guest_has_a_share_and_no_more(self):
+    def test_a_guest_has_a_share_and_no_more(self) -> None:
         codes = self.server.ask([get("/fr/missing.html")] * 1000)
         self.assertIn(200, codes)
         self.assertIn(429, codes)

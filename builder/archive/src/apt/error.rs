@@ -20,7 +20,7 @@ pub enum ArchiveError {
     #[error(
         "{whose} has no suite {suite} for this: {url}\n{said}\n  help: {}",
         if whose == DEBIAN_MIRROR { "check the recipe's suite and the address (the directory that holds dists/ and pool/)".to_owned() }
-        else { format!("see which suites {url}/dists/ has, and name one of them in this source; or mend its `url` (the directory that holds dists/ and pool/)") }
+        else { format!("see which suites {url}/dists/ has, and name one of them in this source; or fix its `url` (the directory that holds dists/ and pool/)") }
     )]
     NoSuite {
         /// What lacks it.

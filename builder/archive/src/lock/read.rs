@@ -99,7 +99,7 @@ pub fn text(path: &Path, shown: &Path) -> Result<Option<String>> {
     };
     // Opening a fifo would wait for ever.
     if !meta.is_file() {
-        return Err(wrong("is no regular file".to_owned()).into());
+        return Err(wrong("is not a regular file".to_owned()).into());
     }
     let mut bytes = Vec::new();
     std::fs::File::open(path)
@@ -108,7 +108,8 @@ pub fn text(path: &Path, shown: &Path) -> Result<Option<String>> {
     if bytes.len() as u64 > MOST_TEXT {
         return Err(wrong("is too large for a lock file".to_owned()).into());
     }
-    let text = String::from_utf8(bytes).map_err(|_| wrong("is no lock file: it is not text".to_owned()))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| wrong("is not a lock file: it is not text".to_owned()))?;
     Ok(Some(text))
 }
 
@@ -128,7 +129,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
     };
     let refused = |error: &toml::de::Error| {
         wrong(
-            format!("this is no lock: {}", error.message().trim()),
+            format!("this is not a lock: {}", error.message().trim()),
             error.span().map(|span| span.start),
         )
     };
@@ -146,7 +147,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         }
         None => {
             return Err(wrong(
-                "this is no lock: it does not say its format".to_owned(),
+                "this is not a lock: it does not say its format".to_owned(),
                 None,
             ));
         }
@@ -183,7 +184,10 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         if sources.contains(source) {
             return Ok(());
         }
-        Err(wrong(format!("{source:?} is no source of this lock"), Some(at)))
+        Err(wrong(
+            format!("{source:?} is not a source of this lock"),
+            Some(at),
+        ))
     };
     // A package of a system for `native`. What the image's own packages have beside is theirs alone.
     let exact = |raw: RawPackage, native: &str, own: bool, at: usize| {
@@ -201,7 +205,10 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             (true, None, _) => return Err(wrong(format!("package {} has no part", raw.name), Some(at))),
             (false, ..) => {
                 return Err(wrong(
-                    format!("{} is no package of the image, and has no part of it", raw.name),
+                    format!(
+                        "{} is not a package of the image, and has no part of it",
+                        raw.name
+                    ),
                     Some(at),
                 ));
             }
@@ -228,7 +235,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             let at = raw.span().start;
             let raw = raw.into_inner();
             if raw.host.is_some() {
-                return Err(wrong(format!("{} is no tool of a host", raw.name), Some(at)));
+                return Err(wrong(format!("{} is not a tool of a host", raw.name), Some(at)));
             }
             let package = exact(raw, &inputs.arch, own, at)?;
             let name = package.name.clone();
@@ -274,7 +281,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             .any(|known| known.debian() == host)
         {
             return Err(wrong(
-                format!("{host:?} is no architecture of a build host"),
+                format!("{host:?} is not an architecture of a build host"),
                 Some(at),
             ));
         }
@@ -307,7 +314,7 @@ fn text_of<'de, D: Deserializer<'de>>(
     if fits(&text) {
         return Ok(text);
     }
-    Err(serde::de::Error::custom(format!("{text:?} is no {what}")))
+    Err(serde::de::Error::custom(format!("{text:?} is not a {what}")))
 }
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D, what: &str, most: u64) -> Result<u64, D::Error> {
@@ -316,7 +323,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D, what: &str, most: u64) -> 
         return Ok(number);
     }
     Err(serde::de::Error::custom(format!(
-        "{number} is no {what}: at most {most}"
+        "{number} is not a {what}: at most {most}"
     )))
 }
 

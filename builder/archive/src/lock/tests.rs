@@ -272,7 +272,7 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             "name = \"bash\"",
             "name = \"../bash\"",
             bash,
-            "\"../bash\" is no package name",
+            "\"../bash\" is not a package name",
         ),
         (
             "name = \"bash\"",
@@ -284,33 +284,33 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             "path = \"pool/main/bash_2.0+dfsg-1~deb12u1_amd64.deb\"",
             "path = \"../../etc/passwd.deb\"",
             bash + 3,
-            "is no plain path",
+            "is not a plain path",
         ),
         (
             "path = \"pool/main/bash_2.0+dfsg-1~deb12u1_amd64.deb\"",
             "path = \"/etc/x.deb\"",
             bash + 3,
-            "is no plain path",
+            "is not a plain path",
         ),
         (
             "path = \"pool/main/bash_2.0+dfsg-1~deb12u1_amd64.deb\"",
             "path = \"http://evil.example/x.deb?\"",
             bash + 3,
-            "is no plain path",
+            "is not a plain path",
         ),
-        (&hash, "sha256 = \"../../x\"", bash + 4, "is no SHA-256"),
+        (&hash, "sha256 = \"../../x\"", bash + 4, "is not a SHA-256"),
         (
             "size = 1000",
             "size = 99999999999999",
             bash + 5,
-            "is no size of a .deb",
+            "is not a size of a .deb",
         ),
         ("size = 1000", "size = -1", bash + 5, "invalid"),
         (
             "version = \"1:2.0+dfsg-1~deb12u1\"",
             "version = \"1;rm\"",
             bash + 1,
-            "is no version",
+            "is not a version",
         ),
         (
             "part = \"recipe\"",
@@ -323,13 +323,13 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             "part = \"recipe\"\n",
             "part = \"recipe\"\nhost = \"arm64\"\n",
             bash - 1,
-            "bash is no tool of a host",
+            "bash is not a tool of a host",
         ),
         (
             "name = \"debian-handbook\"",
             "part = \"base\"\nname = \"debian-handbook\"",
             line_of("name = \"debian-handbook\"") - 1,
-            "debian-handbook is no package of the image",
+            "debian-handbook is not a package of the image",
         ),
         (
             "name = \"debian-handbook\"",
@@ -347,7 +347,7 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             "source = \"debian-security\"",
             "source = \"nowhere\"",
             line_of("name = \"libc6\"") - 1,
-            "is no source",
+            "is not a source",
         ),
         (
             "arch = \"all\"",
@@ -359,9 +359,14 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             "host = \"arm64\"",
             "host = \"vax\"",
             line_of("host = \"arm64\"") - 1,
-            "is no architecture of a build host",
+            "is not an architecture of a build host",
         ),
-        ("epoch = 1783764997", "epoch = 999999999999999", 3, "is no date"),
+        (
+            "epoch = 1783764997",
+            "epoch = 999999999999999",
+            3,
+            "is not a date",
+        ),
         (
             "suite = \"bookworm\"",
             "suite = \"trixie\"",
@@ -385,10 +390,10 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
             )) && said.contains(message),
             "{to}: line {line} wanted\n{said}"
         );
-        assert!(said.ends_with(&format!("or make it anew: {REMEDY}")), "{said}");
+        assert!(said.ends_with(&format!("or make it again: {REMEDY}")), "{said}");
     }
     let said = |text: &str| parse(text).unwrap_err().to_string();
-    assert!(said("<html>").starts_with("recipes/minimal-x86-pc.lock:1: this is no lock: "));
+    assert!(said("<html>").starts_with("recipes/minimal-x86-pc.lock:1: this is not a lock: "));
     assert!(said("").contains("it does not say its format"));
     assert!(said("format = 1\n").contains("missing field"));
     let newer = said("format = 2\nanything = true\n");
@@ -400,7 +405,7 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
     let half = said(&text[..text.len() / 2]);
     assert!(half.starts_with("recipes/minimal-x86-pc.lock"), "{half}");
     let conflict = said(&text.replacen("[[package]]", "<<<<<<< HEAD\n[[package]]", 1));
-    assert!(conflict.contains("this is no lock"), "{conflict}");
+    assert!(conflict.contains("this is not a lock"), "{conflict}");
 }
 
 #[test]
@@ -450,7 +455,7 @@ fn files_that_are_no_lock() {
     let read = || Lock::read(&path, Path::new("a.lock"), REMEDY);
     assert!(read().unwrap().is_none());
     std::fs::create_dir(&path).unwrap();
-    assert_eq!(read().unwrap_err().to_string(), "a.lock: is no regular file");
+    assert_eq!(read().unwrap_err().to_string(), "a.lock: is not a regular file");
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, b"\xff\xfe").unwrap();
     assert!(read().unwrap_err().to_string().contains("it is not text"));

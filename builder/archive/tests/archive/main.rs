@@ -365,7 +365,7 @@ fn a_repository_without_the_suite_is_named() {
     );
     assert!(
         said.ends_with(&format!(
-            "\n  help: see which suites {url}/dists/ has, and name one of them in this source; or mend its `url` (the directory \
+            "\n  help: see which suites {url}/dists/ has, and name one of them in this source; or fix its `url` (the directory \
              that holds dists/ and pool/)"
         )),
         "{said}"
@@ -516,13 +516,13 @@ fn another_suite_of_the_mirror_and_a_directory_of_packages() {
     assert_ne!(lock.packages, next.packages);
 
     // No package at all.
-    std::fs::write(debs.join("bad_1_all.deb"), "this is no package").unwrap();
+    std::fs::write(debs.join("bad_1_all.deb"), "this is not a package").unwrap();
     let error = world.refused();
     assert!(error.is::<UserError>(), "{error:#}");
     assert!(
         error
             .to_string()
-            .contains("source local: bad_1_all.deb is no Debian package: "),
+            .contains("source local: bad_1_all.deb is not a Debian package: "),
         "{error}"
     );
     world.mirrors.security = None;
@@ -557,11 +557,11 @@ fn an_index_that_is_damaged_in_the_store_is_fetched_again() {
     for text in said {
         assert!(text.starts_with("the package index "), "{text}");
         assert!(
-            text.ends_with("_main_binary-amd64_Packages in the store is damaged: getting it again"),
+            text.ends_with("_main_binary-amd64_Packages in the store is damaged: downloading it again"),
             "{text}"
         );
     }
-    // Without a network it cannot be mended: not used, and said.
+    // Without a network it cannot be repaired: not used, and said.
     damage();
     world.store = world.store.clone().offline(true);
     let error = world.refused().to_string();

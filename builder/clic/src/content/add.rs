@@ -18,28 +18,28 @@ use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file of this machine, which is copied beside bundle.toml; or an https: or http: address
+    /// A file, which is copied beside bundle.toml; or an https: or http: address
     #[arg(value_name = "PATH_OR_URL")]
     place: String,
     /// The bundle: one of content-bundles/, or a new one
     #[arg(long = "to", value_name = "BUNDLE")]
     bundle: String,
-    /// Name the bundle in this recipe of the tree as well
+    /// Also add the bundle to this recipe
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<String>,
-    /// Where it is in the bundle on the device [default: the file's own name]
+    /// Path in the bundle on the device [default: the file's name]
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
-    /// It is an archive: take what is in it
+    /// It is an archive: unpack it
     #[arg(long, value_name = "KIND", value_parser = ["tar", "zip"], requires = "unpacked")]
     unpack: Option<String>,
-    /// With --unpack: bytes of all files in the archive, at most
+    /// With --unpack: maximum size of all files in the archive, in bytes
     #[arg(long, value_name = "BYTES")]
     unpacked: Option<u64>,
     /// One line for people: --title fr="Candide" --title en="Candide"
     #[arg(long, value_name = "LANGUAGE=TEXT")]
     title: Vec<String>,
-    /// For a new bundle, a paragraph for people, likewise
+    /// For a new bundle: a paragraph for people, by language of the reader
     #[arg(long, value_name = "LANGUAGE=TEXT")]
     description: Vec<String>,
     /// For a new bundle: SPDX identifier of its licence, such as CC-BY-SA-4.0
@@ -94,9 +94,14 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     } else {
         let path = std::path::absolute(&args.place)?;
         if !path.is_file() {
-            return Err(UserError::new(format!("{} is no file", path.display()))
-                .help("a directory goes into content-bundles/ by itself: copy it there and name it with `local`")
-                .into());
+            let (what, help) = if path.is_dir() {
+                let help = "folders can't be added this way yet: copy it into content-bundles/NAME/ and name it there with `local`";
+                (format!("{} is a folder", path.display()), help)
+            } else {
+                let help = "give the path of a file, or an address that begins with https://";
+                (format!("there is no file {}", path.display()), help)
+            };
+            return Err(UserError::new(what).help(help).into());
         }
         file_url(&path)
     };
@@ -144,10 +149,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         ))?;
         if let Some(name) = &args.recipe {
             context.say(&format!(
-                "recipe {name} has it; what the image will be: clic plan {name} --board BOARD"
+                "it is in recipe {name}; the plan of the image: clic plan {name} --board BOARD"
             ));
         } else if before.is_none() {
-            context.say(&format!("name it in a recipe: bundles = [\"{}\"]", args.bundle));
+            context.say(&format!("add it to a recipe: bundles = [\"{}\"]", args.bundle));
         }
     }
     Ok(Outcome::Done)
@@ -186,7 +191,7 @@ fn place(file: &Path, text: &str, copy: Option<&Path>, from: &Path) -> Result<()
     std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir))?;
     if let Some(copy) = copy {
         if copy.exists() {
-            return Err(UserError::new(format!("{} is there already", copy.display()))
+            return Err(UserError::new(format!("{} exists already", copy.display()))
                 .help("give the new one another name with --path")
                 .into());
         }
@@ -267,12 +272,12 @@ fn head(args: &Args) -> Result<String> {
     let kind = one(
         args.kind.as_ref(),
         "--kind",
-        "What is it (site, zim, videos, audio, books, course, files)?",
+        "What kind of content is it (site, zim, videos, audio, books, course, files)?",
     )?;
     let theme = one(
         args.theme.as_ref(),
         "--theme",
-        "About what (arts, children, computing, food, health, knowledge, languages, making, music, nature, rights, school, ...)?",
+        "Which theme (arts, children, computing, food, health, knowledge, languages, making, music, nature, rights, school, ...)?",
     )?;
     let language = one(
         args.language.as_ref(),
@@ -282,7 +287,7 @@ fn head(args: &Args) -> Result<String> {
     let licence = one(
         args.licence.as_ref(),
         "--licence",
-        "Under which licence may everybody have it (SPDX: CC-BY-SA-4.0, CC0-1.0, ...)?",
+        "Which licence does it have (SPDX: CC-BY-SA-4.0, CC0-1.0, ...)?",
     )?;
     let credit = one(args.credit.as_ref(), "--credit", "Who made it?")?;
     let mut in_both = |given: &[String], flags: [&'static str; 2], what: &str| -> Result<String> {
@@ -312,11 +317,11 @@ fn head(args: &Args) -> Result<String> {
     )?;
     if !missing.is_empty() {
         return Err(UserError::new(format!(
-            "bundle `{}` is new, and nothing says what it is: {} missing",
+            "bundle `{}` is new and needs a description: {} missing",
             args.bundle,
             missing.join(", ")
         ))
-        .help("give these options, or run this in a terminal, where you are asked")
+        .help("give these options, or run this in a terminal, which asks you for them")
         .into());
     }
     Ok(format!(

@@ -63,10 +63,10 @@ fn kvm() -> Finding {
             let mut finding = Finding::fair(
                 ID,
                 TITLE,
-                format!("{why}; boot tests run without it, some times slower"),
+                format!("{why}; boot tests run without it, 5 to 10 times slower"),
             );
             if why.contains("may not be opened") {
-                finding.mend = Some("sudo usermod --append --groups kvm \"$USER\", then log in again".into());
+                finding.fix = Some("sudo usermod --append --groups kvm \"$USER\", then log in again".into());
             }
             finding
         }

@@ -24,7 +24,7 @@ pub fn look(findings: &mut Vec<Finding>) {
             }
             findings.extend(
                 known.into_iter().map(|obstacle| {
-                    Finding::missing(obstacle.id, obstacle.title, obstacle.what, obstacle.mend)
+                    Finding::missing(obstacle.id, obstacle.title, obstacle.what, obstacle.fix)
                 }),
             );
         }

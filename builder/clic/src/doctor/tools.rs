@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(finding.state, crate::doctor::State::Missing);
         assert_eq!(finding.detail, "not found; it does things");
         assert_eq!(
-            finding.mend.as_deref(),
+            finding.fix.as_deref(),
             Some("sudo apt-get install --yes --no-install-recommends some-package")
         );
     }

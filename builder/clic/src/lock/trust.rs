@@ -165,7 +165,7 @@ fn all_meant(given: &[String], candidates: &[Candidate], plan: &Plan) -> Result<
         " and the recipe has no repository with a key".to_owned()
     } else {
         format!(
-            " and no key of this recipe is that one{}",
+            " and no key of this recipe has this fingerprint{}",
             all.iter().map(has).collect::<String>()
         )
     };
@@ -206,7 +206,7 @@ impl Candidate {
             );
         }
         if context.json || !stdin().is_terminal() || !stderr().is_terminal() {
-            return Err(UserError::new(format!("{is}, and nobody is here to confirm it"))
+            return Err(UserError::new(format!("{is}, and there is no terminal to confirm it on"))
                 .help(format!(
                     "compare it with somebody who knows it, and give it: {} FINGERPRINT; nothing was written",
                     file.trust_command()
@@ -254,7 +254,7 @@ impl Candidate {
         format!(
             "The key of source {}, from {}:\n{}\
              Whoever holds this key decides what gets into your images. Compare the fingerprint with somebody who knows it,\n\
-             in another way than over this network.\n",
+             but not over this network.\n",
             self.source,
             self.from,
             rows.concat()
@@ -285,8 +285,8 @@ fn write(tree: &Tree, path: &str, bytes: &[u8]) -> Result<()> {
     }
     if to.symlink_metadata().is_ok() {
         return Err(
-            UserError::new(format!("{path} is there meanwhile, and is left as it is"))
-                .help("look whose it is, and begin again")
+            UserError::new(format!("{path} appeared meanwhile, and was not changed"))
+                .help("check whose key it is, and start again")
                 .into(),
         );
     }

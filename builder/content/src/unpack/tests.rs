@@ -155,11 +155,11 @@ fn names_that_are_no_text_or_collide_are_refused() {
         "characters that no file here may have",
     );
     let twice = [file("Page", b"x", 0o644), file("./page", b"y", 0o644)];
-    refused(from_tar(&twice, "", 9), "two files in it want to be \"page\"");
+    refused(from_tar(&twice, "", 9), "two files in it have the path \"page\"");
     let both = [file("a", b"x", 0o644), file("a/b", b"y", 0o644)];
     refused(from_tar(&both, "", 9), "\"a\" is both a file and a directory");
     let other_way = [file("a/b", b"x", 0o644), file("a", b"y", 0o644)];
-    refused(from_tar(&other_way, "", 9), "two files in it want to be \"a\"");
+    refused(from_tar(&other_way, "", 9), "two files in it have the path \"a\"");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn more_than_the_bundle_says_is_refused() {
     from_tar(&entries, ".zst", 10).unwrap();
     refused(
         from_tar(&entries, ".zst", 9),
-        "its files are larger together than they may be",
+        "its files together are larger than allowed",
     );
     // A few kilobytes that stand for a gigabyte.
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -182,7 +182,7 @@ fn more_than_the_bundle_says_is_refused() {
         taken(&gz.finish().unwrap(), 1000, |path, files| {
             archive(path, Unpack::Tar, files)
         }),
-        "its files are larger together than they may be",
+        "its files together are larger than allowed",
     );
     refused(from_tar(&[directory("a/")], "", 9), "there is no file in it");
 }
@@ -196,7 +196,7 @@ fn damage_is_told() {
     let zip = |path: &Path, files: &mut Files| archive(path, Unpack::Zip, files);
     refused(
         taken(b"PK\x03\x04 and no more", 9, zip),
-        "this is no whole zip file",
+        "this is not a complete zip file",
     );
     let mut wrong = zip_of(&[(b"a", b"content", 0)]);
     let at = wrong.windows(7).position(|part| part == b"content").unwrap();
@@ -254,7 +254,7 @@ fn a_directory_of_a_package_is_taken_with_its_links() {
         let with = [&entries[..], &[symlink("./usr/share/doc/book/html/x", target)]].concat();
         refused(
             from_deb(&with, "/usr/share/doc/book/html", false),
-            "which is no file of the package",
+            "which is not a file of the package",
         );
         let without = from_deb(&with, "/usr/share/doc/book/html", true).unwrap();
         assert_eq!(without, found, "{target}");
@@ -274,7 +274,10 @@ fn a_file_of_a_package_is_taken() {
     };
     let found = take("/usr/share/book.epub").unwrap();
     assert_eq!(found, [("0".to_owned(), b"book".to_vec())]);
-    refused(take("/usr/share/link.epub"), "is no regular file in the package");
+    refused(
+        take("/usr/share/link.epub"),
+        "is not a regular file in the package",
+    );
     refused(
         take("/usr/share/nothing"),
         "the package has no /usr/share/nothing",

@@ -25,7 +25,7 @@ const GLASS: &[u8] = b"\x0f\x0dXapian Glass";
 /// The checksum, MD5, is the last of the file.
 const CHECKSUM: u64 = 16;
 
-/// Gives them all the same `number`. Errors: it is no ZIM file as libzim 8 and 9 write them.
+/// Gives them all the same `number`. Errors: it is not a ZIM file as libzim 8 and 9 write them.
 pub fn settle(file: &mut File, number: [u8; 16]) -> Result<()> {
     let len = file.seek(SeekFrom::End(0))?;
     let header: [u8; HEADER] = read(file, 0)?;

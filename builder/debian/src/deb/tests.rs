@@ -106,7 +106,7 @@ fn members_that_lie_are_refused() {
     );
     refused(
         &ar(&[version, ("control.tar", &good, Some("-1"))]),
-        "a member's size is no number",
+        "a member's size is not a number",
     );
     refused(
         &ar(&[

@@ -61,7 +61,7 @@ impl<'a> Site<'a> {
         // Who bakes the same at the same time waits here, and then takes up what we made.
         let _held = store.lock_saying(&format!("layer-{}", layer.key), || {
             progress.note(format!(
-                "{}: another build is at it: waiting, to take up what it makes",
+                "{}: another build is making it: waiting to use its result",
                 layer.title
             ));
         })?;
@@ -96,7 +96,10 @@ impl<'a> Site<'a> {
     /// Does a bake's steps in a machine of its own.
     fn in_machine(&self, bake: &BakeLayer<'_>, stage: &Stage) -> Result<Changes> {
         if let BakeLayer::Absent(service) = bake {
-            bail!("the archive of service `{}` has left the store", service.name);
+            bail!(
+                "the archive of service `{}` is no longer in the store",
+                service.name
+            );
         }
         let (image, session) = (self.image, self.session);
         let steps: Vec<&Bake> = bake.steps().iter().collect();
@@ -143,7 +146,7 @@ fn may_run(steps: &[&Bake], offline: bool) -> Result<()> {
         return Ok(());
     };
     Err(UserError::new(format!(
-        "`{}` of {} needs the internet, --offline keeps it away, and the store has no result of it",
+        "`{}` of {} needs the internet, which --offline forbids, and the store has no result of it",
         step.name, step.from
     ))
     .help("build once without --offline: what did not change is not done again")
@@ -267,7 +270,7 @@ mod tests {
         let said = may_run(&[&near, &far], true).unwrap_err().to_string();
         assert!(
             said.starts_with(
-                "`app wiki is installed` of service wiki needs the internet, --offline keeps it away"
+                "`app wiki is installed` of service wiki needs the internet, which --offline forbids"
             ),
             "{said}"
         );

@@ -122,7 +122,7 @@ fn finish(tree: &mut FileTree, image: &Image<'_>) {
 /// Lays a file over a finished tree.
 pub(super) fn lay(tree: &mut FileTree, file: &TreeFile) -> Result<()> {
     let TreeFileKind::File(content) = &file.kind else {
-        bail!("{} is no file", file.path);
+        bail!("{} is not a file", file.path);
     };
     write(tree, &file.path, content.data.read()?.to_vec())
 }

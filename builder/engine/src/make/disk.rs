@@ -1,4 +1,4 @@
-//! The image file: written, read back and held against the rules, given its name with the files beside it.
+//! The image file: written, read back and checked against the rules, given its name with the files beside it.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -75,7 +75,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Reads the image back with our own readers and holds it against the rules.
+    /// Reads the image back with our own readers and checks it against the rules.
     pub(super) fn verify(&mut self) -> Result<()> {
         let stage = self
             .session
@@ -92,10 +92,7 @@ impl Site<'_> {
             } else {
                 format!("{} rules", found.len())
             };
-            bail!(
-                "the image breaks {what}, so it was thrown away\n{}",
-                found.join("\n")
-            );
+            bail!("the image breaks {what}, so it was deleted\n{}", found.join("\n"));
         }
         stage.finish();
         Ok(())

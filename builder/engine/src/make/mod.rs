@@ -235,8 +235,8 @@ pub(crate) fn look<'a>(
     let mut damaged = false;
     if let Some(found) = kept.get(&layer.key, &mut damaged)? {
         let why = match layer.make {
-            Make::Bake(_) => "the store has it: nothing that shapes it changed",
-            _ => "in the store: nothing that shapes it changed",
+            Make::Bake(_) => "the store has it: no input changed",
+            _ => "in the store: no input changed",
         };
         return Ok(Found::Layer {
             layer: found,
@@ -249,7 +249,7 @@ pub(crate) fn look<'a>(
     {
         let names: Vec<&str> = changed.iter().map(|file| file.path.as_str()).collect();
         let why = format!(
-            "in the store: nothing in it read what changed ({})",
+            "in the store: it did not read what changed ({})",
             names.join(", ")
         );
         return Ok(Found::Layer {

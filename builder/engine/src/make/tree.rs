@@ -51,7 +51,7 @@ impl<'a> Site<'a> {
             .store
             .lock_saying(&format!("layer-{}", layer.key), || {
                 progress.note(format!(
-                    "{}: another build is at it: waiting, to take up what it makes",
+                    "{}: another build is making it: waiting to use its result",
                     layer.title
                 ));
             })?;
@@ -129,7 +129,7 @@ impl<'a> Site<'a> {
         let work = match layer.make {
             Make::Packages(part) => Work::Packages(self.packages(part, stage)?),
             Make::Customize => Work::Customize(self.customize(dir)?),
-            _ => bail!("{} is no layer of a tree", layer.id),
+            _ => bail!("{} is not a layer of a tree", layer.id),
         };
         let job = Job {
             root: workshop.root_for(&layer.id, below.len()),

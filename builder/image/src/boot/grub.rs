@@ -280,7 +280,7 @@ const LOAD_SEGMENT: u16 = 0x820;
 fn boot_code(boot_image: &[u8], core_sector: u64) -> Result<[u8; BOOT_CODE]> {
     ensure!(
         boot_image.len() == 512 && boot_image[510..] == [0x55, 0xaa],
-        "/usr/lib/grub/i386-pc/boot.img is no boot sector"
+        "/usr/lib/grub/i386-pc/boot.img is not a boot sector"
     );
     let mut code = [0; BOOT_CODE];
     code.copy_from_slice(&boot_image[..BOOT_CODE]);
@@ -300,7 +300,7 @@ fn core(core_image: &[u8], first: u64) -> Result<Vec<u8>> {
     // grub-mkimage has filled in the length already; anything else there is not the format that we know.
     ensure!(
         core.get(BLOCK_LIST + 8..BLOCK_LIST + 10) == Some(&rest.to_le_bytes()) && rest > 0,
-        "{DIRECTORY}/{} is no core image for BIOSes",
+        "{DIRECTORY}/{} is not a core image for BIOSes",
         BIOS.image
     );
     core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(first + 1).to_le_bytes());
@@ -377,11 +377,14 @@ mod tests {
             boot_code(b"garbage", 1)
                 .unwrap_err()
                 .to_string()
-                .contains("boot.img is no boot sector")
+                .contains("boot.img is not a boot sector")
         );
         for garbage in [&b""[..], b"x", &[0; 512], &[0; 5000]] {
             let error = core(garbage, 1).unwrap_err().to_string();
-            assert_eq!(error, "/usr/lib/clic/boot/core.img is no core image for BIOSes");
+            assert_eq!(
+                error,
+                "/usr/lib/clic/boot/core.img is not a core image for BIOSes"
+            );
         }
     }
 

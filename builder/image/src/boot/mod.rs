@@ -195,7 +195,7 @@ fn data<'a>(tree: &'a FileTree, path: &str, from: &str) -> Result<&'a clic_tree:
     let at = tree.resolve(path, Follow::All).with_context(missing)?;
     match tree.get(&at).map(|entry| &entry.kind) {
         Some(Kind::File(number)) => Ok(tree.content_of(*number)),
-        _ => anyhow::bail!("{path} in the tree is no regular file; {from} brings it"),
+        _ => anyhow::bail!("{path} in the tree is not a regular file; {from} brings it"),
     }
 }
 

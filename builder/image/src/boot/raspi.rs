@@ -259,7 +259,7 @@ mod tests {
     fn content(tree: &FileTree, name: &str) -> String {
         let loader = loader(&plan(Boot::RaspiFirmware), &Ids::derive(b"pi"), tree).unwrap();
         let Content::Bytes(bytes) = &loader.volumes["firmware"].files[name] else {
-            panic!("{name} is no text")
+            panic!("{name} is not text")
         };
         String::from_utf8(bytes.to_vec()).unwrap()
     }

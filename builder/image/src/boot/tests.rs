@@ -82,7 +82,7 @@ fn text(files: &[TreeFile], path: &str) -> String {
         .find(|file| file.path == path)
         .unwrap_or_else(|| panic!("no {path}"));
     let TreeFileKind::File(content) = &found.kind else {
-        panic!("{path} is no file")
+        panic!("{path} is not a file")
     };
     let bytes = content.data.read().unwrap();
     assert_eq!(content.size, bytes.len() as u64);

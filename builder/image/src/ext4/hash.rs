@@ -10,7 +10,7 @@ pub(super) struct Hash {
     pub minor: u32,
 }
 
-/// The last even value stands for the end of a directory and is no hash.
+/// The last even value stands for the end of a directory and is not a hash.
 const END: u32 = 0x7fff_ffff << 1;
 
 /// Hashes a name. A seed of zeros means MD4's own start values.

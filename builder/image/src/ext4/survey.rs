@@ -218,7 +218,7 @@ impl<'t> Survey<'t> {
 
     fn enter(&mut self, directory: usize, entry: Entry<'t>) -> Result<()> {
         let Content::Directory { entries, .. } = &mut self.items[directory].content else {
-            bail!("{} is no directory", shown(self.items[directory].path));
+            bail!("{} is not a directory", shown(self.items[directory].path));
         };
         entries.push(entry);
         Ok(())
@@ -258,7 +258,7 @@ impl<'t> Survey<'t> {
     }
 }
 
-/// The parts of a file that are no holes.
+/// The parts of a file that are not holes.
 fn spans(data: &clic_tree::Content) -> Result<Vec<Span>> {
     let blocks = data.size().div_ceil(BLOCK);
     let blocks = u32::try_from(blocks).context("larger than the 16 TiB that ext4 can hold")?;

@@ -104,7 +104,7 @@ fn attribute(full: &[u8], value: &[u8]) -> Result<Attribute> {
     ensure!(name.len() <= 255, "the attribute name `{shown}` is too long");
     let value = match *number {
         ACL_ACCESS | ACL_DEFAULT => {
-            acl(value).with_context(|| format!("the attribute `{shown}` is no ACL"))?
+            acl(value).with_context(|| format!("the attribute `{shown}` is not an ACL"))?
         }
         _ => value.to_vec(),
     };

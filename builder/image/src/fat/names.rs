@@ -10,7 +10,7 @@ const UNITS: usize = 13;
 /// Whether `name` can be a name on FAT. Only ASCII: what we put there is read by boot firmware.
 pub(super) fn check(name: &str) -> Result<()> {
     if name.is_empty() || name == "." || name == ".." {
-        bail!("{name:?} is no file name");
+        bail!("{name:?} is not a file name");
     }
     if name.len() > 255 {
         bail!("the name is longer than 255 characters");
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn impossible_names_say_why() {
         let why = |name: &str| check(name).unwrap_err().to_string();
-        assert_eq!(why(".."), "\"..\" is no file name");
+        assert_eq!(why(".."), "\"..\" is not a file name");
         assert_eq!(why("a:b"), "the character ':' is not allowed");
         assert_eq!(why("é"), "the character 'é' is not allowed");
         assert_eq!(why("a."), "FAT drops the space or dot at the end of \"a.\"");

@@ -211,7 +211,7 @@ fn what_fat_cannot_hold_is_refused() {
             .contains("\"X\" and \"x\" are one name on FAT")
     );
     assert!(why(&[("a", bytes(b"")), ("a/b", bytes(b""))], 64 * MIB).contains("\"a/b\" lies below a file"));
-    assert!(why(&[("a//b", bytes(b""))], 64 * MIB).contains("\"\" is no file name"));
+    assert!(why(&[("a//b", bytes(b""))], 64 * MIB).contains("\"\" is not a file name"));
     assert!(why(&[], 32 * MIB).contains("a partition of 32 MiB is too small for FAT32"));
     assert!(image(&[], 33 * MIB).is_ok());
     let huge = Content::Host {

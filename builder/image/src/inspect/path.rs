@@ -88,7 +88,7 @@ pub fn inspect_path<'a>(image: &'a DiskImage, path: &str) -> Result<Found<'a>> {
         .collect();
     let names = names.join(", ");
     if !inner.starts_with('/') {
-        return Err(UserError::new(format!("{path} is no absolute path"))
+        return Err(UserError::new(format!("{path} is not an absolute path"))
             .help(format!(
                 "write /{path}, or PARTITION:/{path} with one of: {names}"
             ))

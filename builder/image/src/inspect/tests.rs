@@ -145,7 +145,7 @@ fn paths_are_printed_and_listed() {
 
     assert_eq!(
         error(&image, "etc/os-release"),
-        "etc/os-release is no absolute path\n  help: write /etc/os-release, or PARTITION:/etc/os-release with one of: firmware, root"
+        "etc/os-release is not an absolute path\n  help: write /etc/os-release, or PARTITION:/etc/os-release with one of: firmware, root"
     );
     assert_eq!(error(&image, "/none"), "there is no /none in the image");
     assert_eq!(

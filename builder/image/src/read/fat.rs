@@ -81,12 +81,12 @@ fn geometry(boot: &[u8], len: u64) -> Result<FatFacts, String> {
     let (sector, cluster, reserved, fats) = (word(11)?, byte(13)?, word(14)?, byte(16)?);
     if !matches!(sector, 512 | 1024 | 2048 | 4096) || !cluster.is_power_of_two() || cluster > 128 {
         return Err(format!(
-            "its boot sector tells of {cluster} sectors of {sector} bytes in a cluster"
+            "its boot sector says {cluster} sectors of {sector} bytes in a cluster"
         ));
     }
     if reserved == 0 || !(1..=2).contains(&fats) {
         return Err(format!(
-            "its boot sector tells of {reserved} reserved sectors and {fats} tables"
+            "its boot sector says {reserved} reserved sectors and {fats} tables"
         ));
     }
     let (roots, small, fat16) = (word(17)?, word(19)?, word(22)?);
@@ -95,7 +95,7 @@ fn geometry(boot: &[u8], len: u64) -> Result<FatFacts, String> {
     let first_data = reserved + fats * per_fat + (roots * 32).div_ceil(sector);
     if per_fat == 0 || total <= first_data || total * sector > len {
         return Err(format!(
-            "its boot sector tells of {total} sectors, the partition has {}",
+            "its boot sector says {total} sectors, the partition has {}",
             len / sector
         ));
     }

@@ -92,7 +92,7 @@ impl DiskImage {
             return Err(UserError::new(what).help("give the .img file in it").into());
         }
         if !metadata.is_file() {
-            return Err(UserError::new(format!("{name} is no regular file"))
+            return Err(UserError::new(format!("{name} is not a regular file"))
                 .help("copy the device into a file first, or give the .img file that `clic build` wrote")
                 .into());
         }
@@ -282,7 +282,7 @@ fn find(disk: &Window, entry: &TablePartition) -> Partition {
     }
 }
 
-/// Files that are no raw image but that people mistake for one, told by their first bytes.
+/// Files that are not raw images but that people mistake for one, told by their first bytes.
 fn other_format(file: &Window, name: &str) -> Option<UserError> {
     let head = file.bytes(0, 8).ok()?;
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);

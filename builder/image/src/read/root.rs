@@ -104,7 +104,7 @@ impl Entry {
         }
     }
 
-    /// The path for people: what is no UTF-8 is replaced.
+    /// The path for people: what is not UTF-8 is replaced.
     pub fn display(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()
     }
@@ -152,17 +152,17 @@ fn plausible(window: &Window) -> Result<(), String> {
     let size = 1024_u64
         .checked_shl(u32::try_from(shift).unwrap_or(u32::MAX))
         .filter(|size| *size <= 65536);
-    let size = size.ok_or("its superblock tells of impossible blocks")?;
+    let size = size.ok_or("its superblock has an impossible number of blocks")?;
     let blocks = long(0x4)? | (if long(0x60)? & 0x80 == 0 { 0 } else { long(0x150)? } << 32);
     if blocks.checked_mul(size).is_none_or(|bytes| bytes > window.len()) {
         return Err(format!(
-            "its superblock tells of {blocks} blocks of {size} bytes, the partition has {} bytes",
+            "its superblock says {blocks} blocks of {size} bytes, the partition has {} bytes",
             window.len()
         ));
     }
     // A group has as many blocks as a block has bits; a sixteenth of that is small enough to be odd.
     if long(0x20)? < size / 2 {
-        return Err("its superblock tells of impossible groups".into());
+        return Err("its superblock has an impossible number of groups".into());
     }
     Ok(())
 }
@@ -349,7 +349,7 @@ impl Root {
         Ok(bytes)
     }
 
-    /// Like [`Root::read`], as text (what is no UTF-8 is replaced); `None` when `path` leads to no regular file.
+    /// Like [`Root::read`], as text (what is not UTF-8 is replaced); `None` when `path` leads to no regular file.
     pub fn text(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<String>> {
         match self.stat_target(path.as_ref())? {
             Some(entry) if entry.kind == EntryKind::File => Ok(Some(
@@ -446,7 +446,7 @@ impl Root {
         match error {
             Ext4Error::NotFound => self.missing(path),
             Ext4Error::NotADirectory => {
-                UserError::new(format!("{}: {} is no directory", self.name, lossy(path))).into()
+                UserError::new(format!("{}: {} is not a directory", self.name, lossy(path))).into()
             }
             other => self.damaged(path, &other.to_string()),
         }

@@ -13,7 +13,7 @@ use super::window::Window;
 /// Bytes of a sector. Images are for SD cards, USB sticks and disks that all present 512.
 pub const SECTOR: u64 = 512;
 
-/// Partition entries that a GPT may have: 128 is what everybody writes; more than this is no honest table.
+/// Partition entries that a GPT may have: 128 is what everybody writes; more than this is not an honest table.
 const MAX_ENTRIES: u32 = 1024;
 
 /// The only entry size in use (UEFI 2.10, section 5.3.3).
@@ -93,7 +93,7 @@ pub(super) fn read(disk: &Window, name: &str) -> Result<DiskTable, UserError> {
 }
 
 fn too_short(name: &str, len: u64) -> UserError {
-    UserError::new(format!("{name} is no disk image: it has only {len} bytes"))
+    UserError::new(format!("{name} is not a disk image: it has only {len} bytes"))
         .help("give the .img file that `clic build` wrote")
 }
 
@@ -171,7 +171,7 @@ fn gpt_half(disk: &Window, sector: u64) -> Result<GptHalf, String> {
     // Checked here because the crate takes these two at their word.
     if header.part_size != ENTRY_SIZE || header.num_parts == 0 || header.num_parts > MAX_ENTRIES {
         return Err(format!(
-            "it tells of {} entries of {} bytes",
+            "it says {} entries of {} bytes",
             header.num_parts, header.part_size
         ));
     }
@@ -292,15 +292,15 @@ fn empty(name: &str) -> UserError {
 
 fn read_mbr(boot: &[u8], sectors: u64, name: &str) -> Result<DiskTable, UserError> {
     let none = |why: &str| {
-        UserError::new(format!("{name} is no disk image: {why}"))
+        UserError::new(format!("{name} is not a disk image: {why}"))
             .help("give the .img file that `clic build` wrote")
     };
     let Some(mbr) = mbr_header(boot) else {
         return Err(none("it has neither a GPT nor an MBR"));
     };
-    // A FAT boot sector ends in the same signature; its code is no table.
+    // A FAT boot sector ends in the same signature; its code is not a table.
     if mbr.iter().any(|(_, entry)| entry.boot & 0x7f != 0) {
-        return Err(none("its first sector is no partition table"));
+        return Err(none("its first sector is not a partition table"));
     }
     let id = u32::from_le_bytes(mbr.disk_signature);
     let mut problems = Vec::new();

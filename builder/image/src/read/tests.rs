@@ -98,7 +98,7 @@ fn what_is_no_image_is_told() {
     assert!(
         refused(&file("short.img", b"x"))
             .what
-            .ends_with("short.img is no disk image: it has only 1 bytes")
+            .ends_with("short.img is not a disk image: it has only 1 bytes")
     );
     let zst = refused(&file("a.img.zst", b"\x28\xb5\x2f\xfdxxxxxxxx"));
     assert!(
@@ -126,7 +126,7 @@ fn what_is_no_image_is_told() {
     let text = refused(&file("text.img", &b"hello\n".repeat(1000)));
     assert!(
         text.what
-            .ends_with("text.img is no disk image: it has neither a GPT nor an MBR"),
+            .ends_with("text.img is not a disk image: it has neither a GPT nor an MBR"),
         "{text}"
     );
     let zeros = refused(&file("zeros.img", &vec![0; 1 << 16]));
@@ -141,7 +141,7 @@ fn what_is_no_image_is_told() {
     assert!(
         refused(Path::new("/dev/null"))
             .what
-            .ends_with("is no regular file")
+            .ends_with("is not a regular file")
     );
 }
 

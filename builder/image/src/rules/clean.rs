@@ -48,7 +48,7 @@ fn leftovers(cx: &Context, out: &mut Findings) -> Result<()> {
     ] {
         if root.stat(path)?.is_some() && cx.planned(path).is_none() {
             out.add(
-                format!("{path} is left of the build"),
+                format!("{path} is a leftover of the build"),
                 "remove it at the end of the build",
             );
         }
@@ -56,7 +56,7 @@ fn leftovers(cx: &Context, out: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// A resolver that the build used is no resolver of the device.
+/// A resolver that the build used is not a resolver of the device.
 fn resolv_conf(cx: &Context, out: &mut Findings) -> Result<()> {
     let path = "/etc/resolv.conf";
     let own_file = cx

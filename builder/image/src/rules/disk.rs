@@ -13,7 +13,7 @@ use crate::read::{DiskImage, Partition, SECTOR, table};
 const ALIGN: u64 = 2048;
 
 const REBUILD: &str =
-    "build the image again; if it stays, the board's [disk] table and the image room disagree";
+    "build the image again; if the problem stays, the board's [disk] table and the image room disagree";
 
 #[allow(clippy::unnecessary_wraps)] // the registry's signature
 pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
         let name = |table| if table == Table::Gpt { "GPT" } else { "MBR" };
         out.add(
             format!(
-                "the partition table is {}, planned was {}",
+                "the partition table is {}; planned: {}",
                 name(cx.image.table().kind),
                 name(plan.table)
             ),
@@ -36,7 +36,7 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
     if found.len() != plan.partitions.len() {
         out.add(
             format!(
-                "there are {} partitions, planned were {}",
+                "there are {} partitions; planned: {}",
                 found.len(),
                 plan.partitions.len()
             ),
@@ -50,13 +50,13 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
         match (planned.first_sector, entry.first_sector) {
             (Some(planned), first) if planned != first => {
                 out.add(
-                    format!("{place} begins at sector {first}, planned was {planned}"),
+                    format!("{place} begins at sector {first}; planned: {planned}"),
                     REBUILD,
                 );
             }
             (None, first) if !first.is_multiple_of(ALIGN) => {
                 out.add(
-                    format!("{place} begins at sector {first}, no multiple of {ALIGN}"),
+                    format!("{place} begins at sector {first}, not a multiple of {ALIGN}"),
                     REBUILD,
                 );
             }
@@ -66,7 +66,7 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
             let sectors = bytes.div_ceil(SECTOR).next_multiple_of(ALIGN);
             if entry.sectors != sectors {
                 out.add(
-                    format!("{place} has {} sectors, planned were {sectors}", entry.sectors),
+                    format!("{place} has {} sectors; planned: {sectors}", entry.sectors),
                     REBUILD,
                 );
             }
@@ -75,7 +75,7 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
         if !types.contains(&entry.kind.as_str()) {
             out.add(
                 format!(
-                    "{place} has type {} ({}), expected was {}",
+                    "{place} has type {} ({}); expected: {}",
                     entry.kind,
                     entry.type_name,
                     types.join(" or ")
@@ -88,7 +88,7 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
             .as_ref()
             .map_or("no file system", |fs| fs.kind.as_str());
         if holds != fs {
-            out.add(format!("{place} holds {holds}, planned was {fs}"), REBUILD);
+            out.add(format!("{place} holds {holds}; planned: {fs}"), REBUILD);
         }
     }
     Ok(())
@@ -158,7 +158,7 @@ fn check_ext4(image: &DiskImage, partition: &Partition, out: &mut Findings) -> R
                 partition.name,
                 said.join("; ")
             ),
-            "build the image again; if it stays, the ext4 writer is wrong",
+            "build the image again; if the problem stays, the ext4 writer is wrong",
         );
     }
     Ok(())
@@ -185,10 +185,10 @@ fn check_free(image: &DiskImage, partition: &Partition, free: u64, out: &mut Fin
     if found < free {
         out.add(
             format!(
-                "partition {} ({}) has {found} free bytes, planned were {free}",
+                "partition {} ({}) has {found} free bytes; planned: {free}",
                 partition.entry.index, partition.name
             ),
-            "build the image again; if it stays, the image room computes the size wrongly",
+            "build the image again; if the problem stays, the image room computes the size wrongly",
         );
     }
     Ok(())

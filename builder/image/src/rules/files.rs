@@ -49,10 +49,7 @@ fn one(cx: &Context, file: &DescribedFile, entry: &Entry, out: &mut Findings) ->
     let path = &file.path;
     let mut wrong = |what: &str, found: String, planned: &str| {
         out.add(
-            format!(
-                "{path}: {what} is {found}, planned was {planned} ({})",
-                owner(file)
-            ),
+            format!("{path}: {what} is {found}; planned: {planned} ({})", owner(file)),
             HELP,
         );
     };
@@ -103,7 +100,7 @@ fn one(cx: &Context, file: &DescribedFile, entry: &Entry, out: &mut Findings) ->
             Some(id) if id != found => {
                 out.add(
                     format!(
-                        "{path}: {what} is {found}, planned was {name} ({id}) ({})",
+                        "{path}: {what} is {found}; planned: {name} ({id}) ({})",
                         owner(file)
                     ),
                     HELP,

@@ -13,7 +13,8 @@ pub(crate) const MAX_EFI: u64 = 32 << 20;
 /// Where the boot loaders that the tree made are kept in it.
 const KEPT: &str = "/usr/lib/clic/boot";
 
-const REBUILD: &str = "build the image again; if it stays, the image room writes the boot loader wrongly";
+const REBUILD: &str =
+    "build the image again; if the problem stays, the image room writes the boot loader wrongly";
 
 pub(crate) fn le(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let part = bytes.get(at..at.checked_add(len)?)?;
@@ -87,7 +88,7 @@ fn core(cx: &Context, first: u64, found: &[u8], out: &mut Findings) -> Result<()
         let start = start.unwrap_or(0);
         out.add(
             format!(
-                "core.img's blocklist begins at sector {start}, expected was {}",
+                "core.img's blocklist begins at sector {start}; expected: {}",
                 first + 1
             ),
             REBUILD,
@@ -96,7 +97,7 @@ fn core(cx: &Context, first: u64, found: &[u8], out: &mut Findings) -> Result<()
     if len != Some(sectors.saturating_sub(1)) || segment != Some(0x820) {
         out.add(
             format!(
-                "core.img's blocklist is {} sectors to segment {:#x}, expected were {} to 0x820",
+                "core.img's blocklist is {} sectors to segment {:#x}; expected: {} to 0x820",
                 len.unwrap_or(0),
                 segment.unwrap_or(0),
                 sectors.saturating_sub(1)
@@ -144,10 +145,10 @@ pub(super) fn uefi(cx: &Context, out: &mut Findings) -> Result<()> {
         }
         let bytes = fat.read(&path, MAX_EFI)?;
         match pe_machine(&bytes) {
-            None => out.add(format!("{place} is no EFI program"), REBUILD),
+            None => out.add(format!("{place} is not an EFI program"), REBUILD),
             Some(found) if found != machine => {
                 out.add(
-                    format!("{place} is for machine {found:#06x}, expected was {machine:#06x}"),
+                    format!("{place} is for machine {found:#06x}; expected: {machine:#06x}"),
                     REBUILD,
                 );
             }
@@ -175,7 +176,7 @@ pub(crate) fn pe_machine(bytes: &[u8]) -> Option<u64> {
 
 pub(super) fn menu(cx: &Context, out: &mut Findings) -> Result<()> {
     let path = "/boot/grub/grub.cfg";
-    let help = "build the image again; if an overlay brings this file, mend it there";
+    let help = "build the image again; if an overlay brings this file, fix it there";
     let root = cx.root()?;
     let Some(entry) = root
         .stat_target(path)?
@@ -245,7 +246,7 @@ fn initramfs(root: &Root, path: &str, initrd: &str, out: &mut Findings) -> Resul
     match root.stat_target(initrd)? {
         None => out.add(format!("{path} loads {initrd}, which is missing"), help),
         Some(_) if !system::is_initramfs(&root.head(initrd, 8)?) => {
-            out.add(format!("{path} loads {initrd}, which is no initramfs"), help);
+            out.add(format!("{path} loads {initrd}, which is not an initramfs"), help);
         }
         Some(_) => {}
     }
@@ -296,7 +297,7 @@ struct Parser {
 }
 
 pub(crate) fn parse(text: &[u8]) -> Result<Vec<Command>, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is no text".to_owned())?;
+    let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
     if text.contains('\0') {
         return Err("it has zero bytes in it".into());
     }
@@ -426,7 +427,7 @@ mod tests {
             (b"\nmenuentry x {\nlinux /v\n", "the `{` in line 2 has no end"),
             (b"}\n", "the `}` in line 1 has no beginning"),
             (b"if true; then\necho\n", "the `if` in line 1 has no end"),
-            (b"\xff\xfe", "it is no text"),
+            (b"\xff\xfe", "it is not text"),
             (b"a\0b", "it has zero bytes in it"),
         ] {
             assert_eq!(parse(text).unwrap_err(), why);

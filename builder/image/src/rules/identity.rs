@@ -1,4 +1,4 @@
-//! Whoever names a file system names one of this image.
+//! Everything that names a file system must name one of this image.
 
 use anyhow::Result;
 use clic_recipe::plan::Boot;
@@ -75,7 +75,7 @@ fn fstab(cx: &Context, root: &Partition, out: &mut Findings) -> Result<()> {
                 .any(|partition| names(partition, device))
         {
             out.add(
-                format!("{path} mounts {mount} from {device}, which is no partition of the image"),
+                format!("{path} mounts {mount} from {device}, which is not a partition of the image"),
                 HELP,
             );
         }

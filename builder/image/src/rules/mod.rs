@@ -135,7 +135,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "clean",
         title: "nothing of the build is left in the image",
-        why: "the image is larger than it must be and tells of the machine that built it",
+        why: "the image is larger than it must be and shows details of the machine that built it",
         only: None,
         check: clean::clean,
     },

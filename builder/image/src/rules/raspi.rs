@@ -29,7 +29,7 @@ const DTB_MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 const MAX_FILE: u64 = 512 << 20;
 
 const REBUILD: &str =
-    "build the image again; if it stays, the image room writes the firmware partition wrongly";
+    "build the image again; if the problem stays, the image room writes the firmware partition wrongly";
 
 pub(super) fn firmware(cx: &Context, out: &mut Findings) -> Result<()> {
     let Some(partition) = cx
@@ -75,7 +75,7 @@ pub(super) fn firmware(cx: &Context, out: &mut Findings) -> Result<()> {
                 );
             }
             Some(_) if !fat.read(&path, MAX_TEXT)?.starts_with(&DTB_MAGIC) => {
-                out.add(format!("firmware:{path} is no device tree"), REBUILD);
+                out.add(format!("firmware:{path} is not a device tree"), REBUILD);
             }
             Some(_) => {}
         }
@@ -123,7 +123,7 @@ fn config(cx: &Context, fat: &Fat, out: &mut Findings) -> Result<()> {
     for name in &config.kernels {
         if let Some(bytes) = copied(cx, fat, name, "kernel", out)? {
             if !system::is_arm64_kernel(&bytes) {
-                out.add(format!("firmware:/{name} is no arm64 kernel"), REBUILD);
+                out.add(format!("firmware:/{name} is not an arm64 kernel"), REBUILD);
             }
             system::modules(cx, name, out)?;
         }
@@ -132,7 +132,7 @@ fn config(cx: &Context, fat: &Fat, out: &mut Findings) -> Result<()> {
         if let Some(bytes) = copied(cx, fat, name, "initramfs", out)?
             && !system::is_initramfs(&bytes)
         {
-            out.add(format!("firmware:/{name} is no initramfs"), REBUILD);
+            out.add(format!("firmware:/{name} is not an initramfs"), REBUILD);
         }
     }
     Ok(())

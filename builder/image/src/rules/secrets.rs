@@ -20,7 +20,7 @@ const KEY_PLACES: [&str; 7] = [
     "/opt",
 ];
 
-/// Larger files are no keys, in bytes.
+/// Larger files are not keys, in bytes.
 const MAX_KEY: u64 = 64 << 10;
 
 const ON_DEVICE: &str = "let it be made on the device at first boot";
@@ -41,13 +41,13 @@ fn machine_id(cx: &Context, out: &mut Findings) -> Result<()> {
     let path = "/etc/machine-id";
     match root.stat(path)? {
         None => out.add(
-            format!("{path} is missing, expected was an empty file"),
+            format!("{path} is missing; expected: an empty file"),
             "leave it empty: systemd fills it at first boot",
         ),
         Some(entry) if entry.kind != EntryKind::File || entry.size != 0 => {
             out.add(
                 format!(
-                    "{path} is a {} of {} bytes, expected was an empty file",
+                    "{path} is a {} of {} bytes; expected: an empty file",
                     entry.kind, entry.size
                 ),
                 "empty it: systemd fills it at first boot",
@@ -168,7 +168,7 @@ fn authorized_keys(cx: &Context, out: &mut Findings) -> Result<()> {
             .is_some_and(|entry| entry.kind == EntryKind::File && entry.size > 0);
         if there && cx.planned(&path).is_none() {
             out.add(
-                format!("{path} lets somebody in and was not asked for"),
+                format!("{path} allows a login that nobody asked for"),
                 "use --authorized-key FILE, which records it",
             );
         }
@@ -185,7 +185,7 @@ fn seeds(cx: &Context, out: &mut Findings) -> Result<()> {
     ] {
         if cx.root()?.stat(path)?.is_some() {
             out.add(
-                format!("{path} is there: every device would start from the same randomness"),
+                format!("{path} exists: every device would start from the same randomness"),
                 ON_DEVICE,
             );
         }

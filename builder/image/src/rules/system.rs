@@ -53,7 +53,7 @@ pub(super) fn kernel(cx: &Context, named_by: &str, path: &str, out: &mut Finding
     if !right {
         out.add(
             format!(
-                "{named_by} starts {path}, which is no {} kernel",
+                "{named_by} starts {path}, which is not an {} kernel",
                 cx.expected.arch
             ),
             help,
@@ -113,7 +113,7 @@ pub(super) fn init(cx: &Context, out: &mut Findings) -> Result<()> {
     if !script && elf::machine(&head) != Some(elf::of(cx.expected.arch)) {
         out.add(
             format!(
-                "no init: {} is no program for {}",
+                "no init: {} is not a program for {}",
                 entry.display(),
                 cx.expected.arch
             ),
@@ -156,12 +156,15 @@ pub(super) fn units(cx: &Context, out: &mut Findings) -> Result<()> {
         match unit.state {
             UnitState::Masked if !masked => {
                 out.add(
-                    format!("unit {} is not masked: {own} is no link to /dev/null", unit.name),
+                    format!(
+                        "unit {} is not masked: {own} is not a link to /dev/null",
+                        unit.name
+                    ),
                     help,
                 );
             }
             UnitState::Enabled if masked => {
-                out.add(format!("unit {} is masked, planned was enabled", unit.name), help);
+                out.add(format!("unit {} is masked; planned: enabled", unit.name), help);
             }
             UnitState::Enabled if !enabled => {
                 out.add(
@@ -173,10 +176,7 @@ pub(super) fn units(cx: &Context, out: &mut Findings) -> Result<()> {
                 );
             }
             UnitState::Disabled if enabled => {
-                out.add(
-                    format!("unit {} is enabled, planned was disabled", unit.name),
-                    help,
-                );
+                out.add(format!("unit {} is enabled; planned: disabled", unit.name), help);
             }
             _ => {}
         }

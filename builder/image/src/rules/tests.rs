@@ -123,7 +123,7 @@ fn no_init() {
             );
             i.chmod("/usr/lib/systemd/systemd", 0o755);
         },
-        &["init: no init: /usr/lib/systemd/systemd is no program for amd64"],
+        &["init: no init: /usr/lib/systemd/systemd is not a program for amd64"],
     );
 }
 
@@ -149,11 +149,11 @@ fn corrupt_grub_cfg() {
     );
     x86(
         spoil(entry("/etc/passwd", "/initrd.img")),
-        &["boot-menu: /boot/grub/grub.cfg starts /etc/passwd, which is no amd64 kernel"],
+        &["boot-menu: /boot/grub/grub.cfg starts /etc/passwd, which is not an amd64 kernel"],
     );
     x86(
         spoil(entry("/vmlinuz", "/etc/passwd")),
-        &["boot-menu: /boot/grub/grub.cfg loads /etc/passwd, which is no initramfs"],
+        &["boot-menu: /boot/grub/grub.cfg loads /etc/passwd, which is not an initramfs"],
     );
     x86(
         |i| {
@@ -209,7 +209,9 @@ fn root_uuid_wrong() {
                 format!("UUID={ROOT_UUID} / ext4 defaults 0 1\nUUID=0000-0000 /boot/efi vfat noauto 0 0\n");
             i.plan("/etc/fstab", text.as_bytes(), 0o644);
         },
-        &["root-uuid: /etc/fstab mounts /boot/efi from UUID=0000-0000, which is no partition of the image"],
+        &[
+            "root-uuid: /etc/fstab mounts /boot/efi from UUID=0000-0000, which is not a partition of the image",
+        ],
     );
     x86(
         |i| {
@@ -233,15 +235,15 @@ fn root_uuid_wrong() {
 fn overlay_files_are_compared() {
     x86(
         |i| i.chmod("/etc/hostname", 0o600),
-        &["files: /etc/hostname: mode is 0600, planned was 0644 (overlay base)"],
+        &["files: /etc/hostname: mode is 0600; planned: 0644 (overlay base)"],
     );
     x86(
         |i| i.write("/etc/hostname", b"fox\n"),
-        &["files: /etc/hostname: content is different, planned was sha256"],
+        &["files: /etc/hostname: content is different; planned: sha256"],
     );
     x86(
         |i| i.write("/etc/hostname", b"longer\n"),
-        &["files: /etc/hostname: size is 7 bytes, planned was 4 bytes (overlay base)"],
+        &["files: /etc/hostname: size is 7 bytes; planned: 4 bytes (overlay base)"],
     );
     x86(
         |i| i.remove("/etc/hostname"),
@@ -249,21 +251,21 @@ fn overlay_files_are_compared() {
     );
     x86(
         |i| i.debugfs.push("sif /etc/hostname uid 5".into()),
-        &["files: /etc/hostname: owner is 5, planned was root (0) (overlay base)"],
+        &["files: /etc/hostname: owner is 5; planned: root (0) (overlay base)"],
     );
     x86(
         |i| {
             i.remove("/etc/localtime");
             i.link("/etc/localtime", "/elsewhere");
         },
-        &["files: /etc/localtime: target is /elsewhere, planned was /usr/share/zoneinfo/UTC"],
+        &["files: /etc/localtime: target is /elsewhere; planned: /usr/share/zoneinfo/UTC"],
     );
     x86(
         |i| {
             i.remove("/etc/hostname");
             i.link("/etc/hostname", "/etc/os-release");
         },
-        &["files: /etc/hostname: type is symlink, planned was file"],
+        &["files: /etc/hostname: type is symlink; planned: file"],
     );
     x86(
         |i| i.description.files[0].group = "nobody".into(),
@@ -277,7 +279,7 @@ fn units_and_packages_are_looked_at() {
     x86(|i| i.remove(ssh), &["units: unit ssh.service is not enabled"]);
     x86(
         |i| i.description.units[0].state = clic_recipe::plan::UnitState::Disabled,
-        &["units: unit ssh.service is enabled, planned was disabled"],
+        &["units: unit ssh.service is enabled; planned: disabled"],
     );
     x86(
         |i| i.description.units[0].state = clic_recipe::plan::UnitState::Masked,
@@ -293,7 +295,7 @@ fn units_and_packages_are_looked_at() {
 fn secrets_are_found() {
     x86(
         |i| i.write("/etc/machine-id", b"0123456789abcdef0123456789abcdef\n"),
-        &["secrets: /etc/machine-id is a file of 33 bytes, expected was an empty file"],
+        &["secrets: /etc/machine-id is a file of 33 bytes; expected: an empty file"],
     );
     x86(
         |i| i.remove("/etc/machine-id"),
@@ -356,12 +358,12 @@ fn secrets_are_found() {
         &[
             "secrets: /srv/pads/salt is a secret that each device makes (/usr/lib/clic/first-boot.d/50-pads.toml: the pads' secrets)",
             "secrets: /srv/pads/one/token is a secret that each device makes",
-            "secrets: /usr/lib/clic/first-boot.d/60-bad.toml is no step of a first start: missing field `title`",
+            "secrets: /usr/lib/clic/first-boot.d/60-bad.toml is not a step of a first start: missing field `title`",
         ],
     );
     x86(
         |i| i.write("/root/.ssh/authorized_keys", b"ssh-ed25519 AAAA me\n"),
-        &["secrets: /root/.ssh/authorized_keys lets somebody in and was not asked for"],
+        &["secrets: /root/.ssh/authorized_keys allows a login that nobody asked for"],
     );
     x86(
         |i| i.plan("/root/.ssh/authorized_keys", b"ssh-ed25519 AAAA me\n", 0o600),
@@ -402,7 +404,7 @@ fn leftovers_are_found() {
             "clean: /var/lib/apt/lists/deb_InRelease (1 bytes) is an apt list",
             "clean: /var/cache/apt/pkgcache.bin (1 bytes) is apt's cache",
             "clean: /var/log/dpkg.log (1 bytes) is a log of the build",
-            "clean: /usr/sbin/policy-rc.d is left of the build",
+            "clean: /usr/sbin/policy-rc.d is a leftover of the build",
             "clean: /etc/resolv.conf carries the builder's resolver: nameserver 192.0.2.1",
         ],
     );
@@ -435,11 +437,11 @@ fn the_bios_chain_is_checked() {
     );
     patched(
         &[(bios + 500, &[2, 0])],
-        &["boot-bios: core.img's blocklist begins at sector 2, expected was 2049"],
+        &["boot-bios: core.img's blocklist begins at sector 2; expected: 2049"],
     );
     patched(
         &[(bios + 508, &[9])],
-        &["boot-bios: core.img's blocklist is 9 sectors to segment 0x820, expected were 2 to 0x820"],
+        &["boot-bios: core.img's blocklist is 9 sectors to segment 0x820; expected: 2 to 0x820"],
     );
     patched(
         &[(bios + 900, b"xx")],
@@ -455,11 +457,11 @@ fn the_uefi_chain_is_checked() {
     );
     x86(
         |i| i.fat_write("EFI/BOOT/BOOTX64.EFI", b"MZ"),
-        &["boot-uefi: esp:/EFI/BOOT/BOOTX64.EFI is no EFI program"],
+        &["boot-uefi: esp:/EFI/BOOT/BOOTX64.EFI is not an EFI program"],
     );
     x86(
         |i| i.fat_write("EFI/BOOT/BOOTX64.EFI", &efi(0x014c, "")),
-        &["boot-uefi: esp:/EFI/BOOT/BOOTX64.EFI is for machine 0x014c, expected was 0x8664"],
+        &["boot-uefi: esp:/EFI/BOOT/BOOTX64.EFI is for machine 0x014c; expected: 0x8664"],
     );
     x86(
         |i| i.fat_write("EFI/BOOT/BOOTX64.EFI", &efi(0x8664, "")),
@@ -509,11 +511,11 @@ fn the_raspberry_pi_chain_is_checked() {
 fn the_table_is_compared_with_the_plan() {
     x86(
         |i| i.description.disk.partitions[1].first_sector = Some(6144),
-        &["partition-table: partition 2 (esp) begins at sector 4096, planned was 6144"],
+        &["partition-table: partition 2 (esp) begins at sector 4096; planned: 6144"],
     );
     x86(
         |i| i.description.disk.partitions[0].size = clic_recipe::plan::PartitionSize::Fixed(2 << 20),
-        &["partition-table: partition 1 (bios) has 2048 sectors, planned were 4096"],
+        &["partition-table: partition 1 (bios) has 2048 sectors; planned: 4096"],
     );
     x86(
         |i| i.description.disk.partitions[2].size = clic_recipe::plan::PartitionSize::Fit { free: 1 << 30 },
@@ -523,7 +525,7 @@ fn the_table_is_compared_with_the_plan() {
         |i| {
             i.description.disk.partitions.pop();
         },
-        &["partition-table: there are 3 partitions, planned were 2"],
+        &["partition-table: there are 3 partitions; planned: 2"],
     );
 }
 

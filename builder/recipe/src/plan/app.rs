@@ -119,7 +119,7 @@ pub enum Question {
 pub enum Answer<'a> {
     /// This.
     Text(&'a str),
-    /// A password that nobody knows, made while the image is built. Whoever the app's people are comes in by `YunoHost`.
+    /// A password that nobody knows, made while the image is built. People log in with `YunoHost`.
     Random,
 }
 

@@ -14,7 +14,7 @@ pub struct Service {
     pub kind: ServiceKind,
     /// What people call it, by language of the reader.
     pub title: Texts,
-    /// What one does with it, by language of the reader.
+    /// What people do with it, by language of the reader.
     pub description: Texts,
     /// Where the portal shows it.
     pub category: Category,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::At;
 use crate::plan::{Arch, Boot, Filesystem, Machine, Table};
 
-/// A board: the hardware, how its disk is cut and how it starts.
+/// A board: the hardware, how its disk is divided and how it starts.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Board")]
@@ -29,7 +29,7 @@ pub(crate) struct RawBoard {
     pub(crate) components: Vec<At<String>>,
     /// Kernel consoles, the most important last: `["tty1", "ttyS0,115200"]`.
     pub(crate) consoles: At<Vec<At<String>>>,
-    /// How the disk is cut.
+    /// How the disk is divided.
     pub(crate) disk: At<RawDisk>,
     /// How the board starts.
     pub(crate) boot: RawBoot,
@@ -48,7 +48,7 @@ fn main_component() -> Vec<At<String>> {
     }]
 }
 
-/// How the disk is cut.
+/// How the disk is divided.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Disk")]

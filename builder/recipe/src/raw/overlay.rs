@@ -81,7 +81,7 @@ pub(crate) struct RawParameter {
     pub(crate) kind: At<ParameterType>,
     /// What it does, for people who write recipes.
     pub(crate) description: At<String>,
-    /// Value when the recipe sets none. Without a default, the recipe must set one.
+    /// Value when the recipe sets none. Without a default, the recipe must set it.
     pub(crate) default: Option<At<RawValue>>,
     /// The only values that are allowed (of each element, for a list).
     pub(crate) choices: Option<At<Vec<At<String>>>>,
@@ -194,7 +194,7 @@ pub(crate) struct RawBake {
     pub(crate) command: At<String>,
     /// How long it may take. 600 if left out.
     pub(crate) timeout_seconds: Option<At<u64>>,
-    /// Whether it may reach the internet. It may not if left out, and can be done offline.
+    /// Whether it may reach the internet. If left out, it may not, and the step works offline.
     #[serde(default)]
     pub(crate) network: bool,
 }

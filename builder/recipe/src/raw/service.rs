@@ -20,12 +20,12 @@ pub(crate) struct RawService {
     /// What people call it, by language of the reader: at least `fr` and `en`.
     #[schemars(with = "BTreeMap<String, String>")]
     pub(crate) title: At<BTreeMap<At<String>, At<String>>>,
-    /// What one does with it, in a sentence, by language of the reader: at least `fr` and `en`.
+    /// What people do with it, in a sentence, by language of the reader: at least `fr` and `en`.
     #[schemars(with = "BTreeMap<String, String>")]
     pub(crate) description: At<BTreeMap<At<String>, At<String>>>,
     /// Where the portal shows it.
     pub(crate) category: At<Category>,
-    /// Whether it runs from the start. `dormant`: it is there, and `clic-service enable` switches it on, with no internet.
+    /// Whether it runs from the start. `dormant`: it is installed but stopped, and `clic-service enable` starts it, without internet.
     #[serde(default)]
     pub(crate) state: ServiceState,
     /// Where it is on the portal: `/pads`. Of a `YunoHost` app: on its `domain`, where it can be `/`.
@@ -42,7 +42,7 @@ pub(crate) struct RawService {
     pub(crate) root: Option<At<String>>,
     /// Of kind `yunohost-app`: the app's directory in this tree, e.g. `apps/my_webapp`, with its `manifest.toml`.
     pub(crate) directory: Option<At<String>>,
-    /// Of kind `yunohost-app`, instead of `directory`: address of an archive of the app at one commit, as forges make them
+    /// Of kind `yunohost-app`, instead of `directory`: address of an archive of the app at one commit, as code forges offer it
     /// (`.tar.gz`).
     pub(crate) url: Option<At<String>>,
     /// With `url`: SHA-256 of the archive, 64 hexadecimal digits.

@@ -76,7 +76,7 @@ pub(crate) fn read_key(tree: &Tree, key: &Sited<String>, problems: &mut Problems
     };
     let meta = std::fs::metadata(&path);
     if !meta.is_ok_and(|meta| meta.is_file() && (1..=MOST_KEY).contains(&meta.len())) {
-        return wrong("is no file, or has no key's size");
+        return wrong("is not a file, or has no key's size");
     }
     let Ok(bytes) = std::fs::read(&path) else {
         return wrong("can't be read");
@@ -108,7 +108,7 @@ pub fn public_key(bytes: &[u8]) -> Result<(), &'static str> {
         return Err(PRIVATE);
     }
     if !binary && !holds("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
-        return Err("is no OpenPGP key");
+        return Err("is not an OpenPGP key");
     }
     Ok(())
 }

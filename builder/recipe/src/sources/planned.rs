@@ -155,7 +155,7 @@ fn directory(tree: &Tree, path: &Sited<String>, problems: &mut Problems) -> Opti
         }
         // Not through a symlink: it could lead anywhere.
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            return wrong(format!("has `{name}`, which is no regular file"));
+            return wrong(format!("has `{name}`, which is not a regular file"));
         }
         match hashed(&entry.path()) {
             Ok((sha256, size)) => files.push(DebFile {

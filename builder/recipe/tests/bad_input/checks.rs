@@ -65,7 +65,7 @@ fn checks() {
             OVERLAY,
             "port = 22",
             "port = 22\ntimeout-seconds = 0",
-            "overlays/base/overlay.toml:37:19: 0 seconds is no sensible timeout",
+            "overlays/base/overlay.toml:37:19: 0 seconds is not a sensible timeout",
             "",
         ),
         (

@@ -80,7 +80,7 @@ fn sizes_and_disks() {
             PC,
             "first-sector = 2048",
             "first-sector = 9223372036854775807",
-            "boards/pc.toml:12:68: this sector is on no disk",
+            "boards/pc.toml:12:68: no disk has this sector",
             "",
         ),
         (
@@ -164,7 +164,7 @@ fn sizes_and_disks() {
             PI,
             "timeout-seconds = 900",
             "timeout-seconds = 0",
-            "boards/pi.toml:20:19: 0 seconds is no sensible time for a boot",
+            "boards/pi.toml:20:19: 0 seconds is not a sensible time for a boot",
             "",
         ),
         (
@@ -340,7 +340,7 @@ fn the_board_fits_together() {
     let said = tree.complaints();
     assert!(said.contains("boards/pc.toml:18:8: `grub` starts amd64 boards, and this board is arm64\n  help: arm64 boards start with `raspi-firmware`"), "{said}");
     assert!(
-        said.contains("boards/pc.toml:21:11: machine `pc` can't stand in for this board"),
+        said.contains("boards/pc.toml:21:11: machine `pc` can't emulate this board"),
         "{said}"
     );
     tree.edit(PC, "fs = \"ext4\"", "fs = \"fat32\"");

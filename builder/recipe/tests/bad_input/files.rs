@@ -94,7 +94,7 @@ fn files() {
             OVERLAY,
             "template = true",
             "[[link]]\npath = \"/etc/motd/x\"\ntarget = \"y\"",
-            "overlays/base/overlay.toml:29:8: overlay `base` brings /etc/motd/x below /etc/motd, which is no directory",
+            "overlays/base/overlay.toml:29:8: overlay `base` brings /etc/motd/x below /etc/motd, which is not a directory",
             "overlays/base/files/etc/motd",
         ),
     ]);
@@ -147,7 +147,7 @@ fn two_overlays_can_not_write_one_path() {
     let said = tree.complaints();
     for wanted in [
         "overlays/portal/files/etc/motd: overlays `base` and `portal` both bring /etc/motd\n  help: the other one is overlays/base/files/etc/motd",
-        "overlays/portal/files/etc/hostname/x: overlay `portal` brings /etc/hostname/x below /etc/hostname, which overlay `base` brings and which is no directory\n  help: the other one is overlays/base/overlay.toml:27:8",
+        "overlays/portal/files/etc/hostname/x: overlay `portal` brings /etc/hostname/x below /etc/hostname, which overlay `base` brings and which is not a directory\n  help: the other one is overlays/base/overlay.toml:27:8",
         "overlays/portal/overlay.toml:5:8: overlays `base` and `portal` disagree about unit `ssh.service`\n  help: the other one is at overlays/base/overlay.toml:31:8",
     ] {
         assert!(said.contains(wanted), "wanted: {wanted}\nsaid: {said}");

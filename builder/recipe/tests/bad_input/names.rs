@@ -31,7 +31,7 @@ fn names() {
             RECIPE,
             "[parameters.base]",
             "[parameters.bass]",
-            "recipes/minimal.toml:11:13: parameters for `bass`, which is no overlay of this recipe",
+            "recipes/minimal.toml:11:13: parameters for `bass`, but this recipe has no such overlay",
             "did you mean `base`?",
         ),
         (

@@ -206,7 +206,7 @@ fn rules_that_are_wrong() {
         (
             "hostnam",
             "true",
-            "overlays/base/overlay.toml:27:13: a rule about `hostnam`, which is no parameter",
+            "overlays/base/overlay.toml:27:13: a rule about `hostnam`, but there is no such parameter",
         ),
         (
             "hostname",

@@ -12,7 +12,7 @@ const P_FILESZ: usize = 0x20;
 const PT_INTERP: u32 = 3;
 
 /// Makes a dynamically linked program start with `loader` instead of its own one. The new path must not be
-/// longer. False: it is no 64-bit little-endian ELF file, or statically linked, and is as it was.
+/// longer. False: it is not a 64-bit little-endian ELF file, or statically linked, and is as it was.
 ///
 /// Why: a package may remove `/lib64` from a tree where no program of its architecture needs it.
 pub(super) fn set_loader(file: &mut [u8], loader: &str) -> Result<bool> {

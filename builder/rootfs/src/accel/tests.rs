@@ -105,7 +105,7 @@ fn tools_that_do_not_fit_are_refused() {
     let error = wrong(&|at| put(at, "bin/sed", b"#!/bin/sh\n"));
     assert_eq!(
         error,
-        "the tool bin/sed of sed does not fit: it is no dynamic program"
+        "the tool bin/sed of sed does not fit: it is not a dynamic program"
     );
     let error = wrong(&|at| put(at, "usr/bin/sed", b""));
     assert!(error.ends_with("are both in the tools"), "{error}");

@@ -67,7 +67,7 @@ pub fn fit(dir: &Path, host: Arch, target: Arch) -> Result<()> {
             let wrong = || format!("the tool {program} of {} does not fit", group.package);
             let mut bytes = fs::read(&from).with_context(wrong)?;
             if !elf::set_loader(&mut bytes, LOADER).with_context(wrong)? {
-                bail!("{}: it is no dynamic program", wrong());
+                bail!("{}: it is not a dynamic program", wrong());
             }
             if group.knows_arch {
                 elf::replace_word(&mut bytes, host.debian(), target.debian()).with_context(wrong)?;

@@ -152,7 +152,7 @@ impl<'a> Chroot<'a> {
         }
         let name = self.root.read_text(HOSTNAME.0)?;
         rustix::system::sethostname(name.trim().as_bytes())
-            .with_context(|| format!("/{} of the tree is no name for a system", HOSTNAME.0))
+            .with_context(|| format!("/{} of the tree is not a host name", HOSTNAME.0))
     }
 
     fn devices(&mut self) -> Result<()> {

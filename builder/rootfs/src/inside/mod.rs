@@ -92,7 +92,7 @@ fn run(path: &Path) -> Result<()> {
     }
     if !job.restore.is_empty() {
         say::say(&Said::Step {
-            what: "taking up the layers in the store".into(),
+            what: "reading the layers in the store".into(),
         });
         restore::restore(&root, &restore::read(&job.restore)?, job.threads)?;
     }

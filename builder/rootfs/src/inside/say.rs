@@ -22,7 +22,7 @@ pub enum Said {
         /// Its name.
         package: String,
     },
-    /// Something begins that is no package's.
+    /// Something begins that is not a package's.
     Step {
         /// For people: `making the initramfs`.
         what: String,

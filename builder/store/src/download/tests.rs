@@ -108,13 +108,13 @@ fn damage_in_the_store_is_said_and_mended() {
         at.store.fetch_all(&wanted, &stage).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), body());
         let said = std::mem::take(&mut *notes.0.lock().unwrap());
-        assert_eq!(said, ["thing 1.0 in the store is damaged: getting it again"]);
+        assert_eq!(said, ["thing 1.0 in the store is damaged: downloading it again"]);
     }
     std::fs::write(&path, short).unwrap();
     at.store.have_all(&wanted, &stage).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), body());
     let said = std::mem::take(&mut *notes.0.lock().unwrap());
-    assert_eq!(said, ["thing 1.0 in the store is damaged: getting it again"]);
+    assert_eq!(said, ["thing 1.0 in the store is damaged: downloading it again"]);
     assert_eq!(server.heads.lock().unwrap().len(), 5);
     // Without a network it is gone, and that is said.
     std::fs::write(&path, short).unwrap();

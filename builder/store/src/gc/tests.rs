@@ -147,7 +147,7 @@ fn what_dead_runs_left_goes_whatever_the_size() {
     assert!(!at.dir.path().join("tmp/tree-dead").exists());
     let whys: Vec<&str> = done.removed.iter().map(|removed| removed.why.as_str()).collect();
     assert!(
-        whys.contains(&"left by a dead run") && whys.contains(&"half of a layer"),
+        whys.contains(&"left by a killed run") && whys.contains(&"half of a layer"),
         "{whys:?}"
     );
     assert!(whys.contains(&"a download that nobody resumed"), "{whys:?}");

@@ -21,15 +21,15 @@ fn each_scheme_goes_by_its_own_proxy() {
         drop(store.get(url).unwrap());
         std::mem::take(&mut *proxy.heads.lock().unwrap()).concat()
     };
-    let http_only = store.clone().proxy(false, &by).proxy(true, &Proxy::Direct);
-    let asked = asks(&http_only, "http://archive.invalid/x");
+    let plain_alone = store.clone().proxy(false, &by).proxy(true, &Proxy::Direct);
+    let asked = asks(&plain_alone, "http://archive.invalid/x");
     assert!(asked.contains("archive.invalid"), "{asked}");
-    assert_eq!(asks(&http_only, "https://archive.invalid/x"), "");
+    assert_eq!(asks(&plain_alone, "https://archive.invalid/x"), "");
 
-    let https_only = store.proxy(false, &Proxy::Direct).proxy(true, &by);
-    let asked = asks(&https_only, "https://archive.invalid/x");
+    let secure_alone = store.proxy(false, &Proxy::Direct).proxy(true, &by);
+    let asked = asks(&secure_alone, "https://archive.invalid/x");
     assert!(asked.starts_with("CONNECT archive.invalid:443 "), "{asked}");
-    assert_eq!(asks(&https_only, &direct.url), "");
+    assert_eq!(asks(&secure_alone, &direct.url), "");
     assert_eq!(direct.heads.lock().unwrap().len(), 1);
 }
 
@@ -119,7 +119,7 @@ fn addresses_of_files() {
         ("file:/a/b", Some("/a/b")),
         ("file:///a/b", Some("/a/b")),
         ("file:/a%20b%2fc%25", Some("/a b/c%")),
-        // What is no escape stays as it is.
+        // What is not an escape stays as it is.
         ("file:/100%", Some("/100%")),
         ("file:/1%2", Some("/1%2")),
         ("file:/%zz%\u{e9}", Some("/%zz%\u{e9}")),

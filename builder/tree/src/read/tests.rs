@@ -136,7 +136,7 @@ fn a_hostile_tar_is_an_error() {
         (Tar::default().file("a").file("./a"), "./a: twice in the tar"),
         (
             Tar::default().file("a").file("a/b"),
-            "/a/b is below /a, which is no directory",
+            "/a/b is below /a, which is not a directory",
         ),
         (
             Tar::default().entry(b"bin", b'2', b"usr", b"").file("bin/sh"),
@@ -172,11 +172,11 @@ fn a_hostile_tar_is_an_error() {
         ),
         (
             Tar::default().entry(b"a", b'2', b"b", b"data"),
-            "contents in an entry that is no regular file",
+            "contents in an entry that is not a regular file",
         ),
         (
             Tar::default().entry(b"./", b'0', b"", b"x"),
-            "contents in an entry that is no regular file",
+            "contents in an entry that is not a regular file",
         ),
         (
             Tar::default().entry(b"./", b'2', b"x", b""),
@@ -192,7 +192,7 @@ fn a_hostile_tar_is_an_error() {
         ),
         (
             Tar::default().file("a").file("a/b/c"),
-            "/a/b/c is below /a, which is no directory",
+            "/a/b/c is below /a, which is not a directory",
         ),
         (
             Tar::default().entry(b"a", b'S', b"", b""),

@@ -1,4 +1,4 @@
-//! What of a running system belongs into an image, and what only into its own life.
+//! What of a running system belongs in an image, and what belongs to that run alone.
 
 /// Another one whenever something else comes out of the same bake, or its secrets are others: what was baked before is baked
 /// again.

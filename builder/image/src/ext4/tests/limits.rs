@@ -55,7 +55,7 @@ fn what_ext4_cannot_hold_is_an_error() {
         ),
         (
             refused("/x", with("system.posix_acl_access", b"12345")),
-            "the attribute `system.posix_acl_access` is no ACL",
+            "the attribute `system.posix_acl_access` is not an ACL",
         ),
         (
             refused("/lost+found", plain()),

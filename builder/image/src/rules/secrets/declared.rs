@@ -21,7 +21,7 @@ pub(super) fn declared(cx: &Context, out: &mut Findings) -> Result<()> {
             Ok(step) => step,
             Err(error) => {
                 out.add(
-                    format!("{file} is no step of a first start: {error}"),
+                    format!("{file} is not a step of a first start: {error}"),
                     "the overlay `first-boot` says what a step is",
                 );
                 continue;

@@ -10,7 +10,7 @@ use clic_debian::deb::Control;
 use super::{Admin, DIR};
 use crate::inside::unpack::Unpacked;
 
-/// What is no trigger's among the files that are named after triggers.
+/// What is not a trigger's among the files that are named after triggers.
 const OF_DPKG: [&str; 3] = ["File", "Unincorp", "Lock"];
 
 /// Who is interested in what.
