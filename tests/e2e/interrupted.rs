@@ -8,16 +8,36 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::events::Running;
-use crate::support::{cache_dir, clic, clic_with, image, locked_tree, run, sha256, tool};
+use crate::support::{cache_dir, clic, clic_with, image, locked_tree, run, sha256};
 use crate::turn::{Work, turn};
 
 /// A store that holds the shared one's downloads (as links), so that a build need not fetch again.
 pub fn seeded_cache(dir: &Path) -> PathBuf {
+    linked_cache(dir, &["downloads"])
+}
+
+/// A store with these rooms of the shared one, as links: what is in a store is never changed, only replaced.
+pub fn linked_cache(dir: &Path, rooms: &[&str]) -> PathBuf {
     let cache = dir.join("cache");
-    fs::create_dir_all(&cache).unwrap();
-    let downloads = cache_dir().join("downloads");
-    tool("cp", ["-rl".as_ref(), downloads.as_os_str(), cache.as_os_str()]);
+    for room in rooms {
+        link_all(&cache_dir().join(room), &cache.join(room));
+    }
     cache
+}
+
+/// Links a directory's files. Other builds are at work in it: what goes meanwhile is not wanted.
+fn link_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        let is_dir = entry.file_type().unwrap().is_dir();
+        if is_dir {
+            link_all(&entry.path(), &to);
+        } else if let Err(error) = fs::hard_link(entry.path(), &to) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{}", to.display());
+        }
+    }
 }
 
 /// Processes whose command line or environment names `needle`. Others' environments are unreadable, and not ours.
