@@ -365,6 +365,85 @@ fn a_wrong_table_is_told() {
     );
 }
 
+/// Changes one entry of a finished image's table: an option, a partition's number, a value.
+fn sfdisk(image: &Path, [option, number, value]: [&str; 3]) {
+    clic_host::Cmd::new("sfdisk")
+        .clean_env()
+        .args(["-q", "--no-reread", "--no-tell-kernel", option])
+        .arg(image)
+        .args([number, value])
+        .output()
+        .unwrap();
+}
+
+#[test]
+fn types_of_partitions_have_names() {
+    let names = |path: &Path| -> Vec<&'static str> {
+        let image = DiskImage::open(path).unwrap();
+        image
+            .partitions()
+            .iter()
+            .map(|partition| partition.entry.type_name)
+            .collect()
+    };
+    let test = TestImage::x86();
+    let path = test.build();
+    assert_eq!(names(&path), ["BIOS boot", "EFI system", "Linux root (x86-64)"]);
+    for (guid, name) in [
+        ("0fc63daf-8483-4772-8e79-3d69d8477de4", "Linux file system"),
+        ("b921b045-1df0-41c3-af44-4c6f280d3fae", "Linux root (arm64)"),
+        ("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f", "Linux swap"),
+        ("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "basic data"),
+        ("99999999-2222-4333-8444-555555555555", "unknown"),
+    ] {
+        sfdisk(&path, ["--part-type", "3", guid]);
+        assert_eq!(names(&path)[2], name);
+    }
+    let test = TestImage::raspi();
+    let path = test.build();
+    assert_eq!(names(&path), ["FAT32 (LBA)", "Linux"]);
+    for (kind, name) in [
+        (0x0b, "FAT32 (CHS)"),
+        (0x0e, "FAT16 (LBA)"),
+        (0x82, "Linux swap"),
+        (0xef, "EFI system"),
+        (0x05, "extended"),
+        (0x0f, "extended"),
+        (0x85, "extended"),
+        (0x07, "unknown"),
+    ] {
+        patch(&path, 446 + 16 + 4, &[kind]);
+        assert_eq!(names(&path)[1], name);
+        let problems = DiskImage::open(&path).unwrap().table().problems.clone();
+        let told = "partition 2 is an extended partition; images have primary ones only";
+        assert_eq!(problems.iter().any(|problem| problem == told), name == "extended");
+    }
+}
+
+#[test]
+fn the_entries_that_a_bios_may_start_are_told_from_the_others() {
+    let active = |path: &Path| -> Vec<bool> {
+        let image = DiskImage::open(path).unwrap();
+        image
+            .partitions()
+            .iter()
+            .map(|partition| partition.entry.active)
+            .collect()
+    };
+    let test = TestImage::x86();
+    let path = test.build();
+    assert_eq!(active(&path), [false; 3]);
+    sfdisk(&path, ["--part-attrs", "2", "LegacyBIOSBootable"]);
+    sfdisk(&path, ["--part-attrs", "3", "RequiredPartition,GUID:63"]);
+    assert_eq!(active(&path), [false, true, false]);
+
+    let test = TestImage::raspi();
+    let path = test.build();
+    assert_eq!(active(&path), [false; 2]);
+    patch(&path, 446, &[0x80]);
+    assert_eq!(active(&path), [true, false]);
+}
+
 /// Spoils bytes near `at` in many ways, one at a time, and reads everything after each.
 fn spoil(path: &Path, places: &[(u64, u64)], rounds: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();

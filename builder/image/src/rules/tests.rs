@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::testimage::{ROOT_UUID, TestImage, efi, patch};
+use crate::testimage::{FAT_UUID, ROOT_UUID, TestImage, efi, patch};
 
 fn violations(image: &TestImage, path: &Path) -> Vec<String> {
     let disk = DiskImage::open(path).unwrap();
@@ -527,6 +527,129 @@ fn the_table_is_compared_with_the_plan() {
         },
         &["partition-table: there are 3 partitions; planned: 2"],
     );
+}
+
+/// What of a finished Raspberry Pi image `rule` says, after `changes`.
+fn of_rule(image: &TestImage, changes: &[(u64, &[u8])], rule: &str) -> Vec<String> {
+    let path = image.build();
+    for (at, bytes) in changes {
+        patch(&path, *at, bytes);
+    }
+    let mut found = violations(image, &path);
+    found.retain(|violation| violation.starts_with(rule));
+    found
+}
+
+#[test]
+fn partitions_are_where_they_were_planned_and_neither_before_nor_behind() {
+    use clic_recipe::plan::PartitionSize;
+    let first = |number: usize, sector| {
+        let mut image = TestImage::raspi();
+        image.description.disk.partitions[number].first_sector = sector;
+        of_rule(&image, &[], "partition-table")
+    };
+    assert_eq!(first(0, Some(8192)), [""; 0]);
+    for planned in [8191, 8193] {
+        let said =
+            format!("partition-table: partition 1 (firmware) begins at sector 8192, planned was {planned}");
+        assert_eq!(first(0, Some(planned)), [said]);
+    }
+    // Where nobody said where, at any whole mebibyte.
+    let second = |sector: u32| {
+        let changes: &[(u64, &[u8])] = &[(446 + 16 + 8, &sector.to_le_bytes())];
+        let mut found = of_rule(&TestImage::raspi(), changes, "partition-table: partition 2");
+        found.retain(|violation| violation.contains("begins"));
+        found
+    };
+    let built = 8192 + 40 * 2048;
+    assert_eq!(second(built + 2048), [""; 0]);
+    assert_eq!(
+        second(built + 1),
+        ["partition-table: partition 2 (root) begins at sector 90113, no multiple of 2048"]
+    );
+    // A size is a whole number of mebibytes, rounded up.
+    let size = |bytes: u64| {
+        let mut image = TestImage::raspi();
+        image.description.disk.partitions[0].size = PartitionSize::Fixed(bytes);
+        of_rule(&image, &[], "partition-table")
+    };
+    assert_eq!(size((39 << 20) + 1), [""; 0]);
+    for (planned, sectors) in [(39 << 20, 79_872), ((40 << 20) + 1, 83_968)] {
+        assert_eq!(
+            size(planned),
+            [format!(
+                "partition-table: partition 1 (firmware) has 81920 sectors, planned were {sectors}"
+            )]
+        );
+    }
+}
+
+/// Fields of the ext4 superblock: free blocks, low and high half.
+#[test]
+fn free_blocks_are_counted_in_64_bits_where_the_file_system_has_them() {
+    const SUPERBLOCK: u64 = (44 << 20) + 1024;
+    let told = |features: &str, low: u32, high: u32, free: u64| {
+        let mut image = TestImage::raspi();
+        image
+            .mke2fs
+            .extend(["-b", "1024", "-O", features].map(String::from));
+        image.description.disk.partitions[1].size = clic_recipe::plan::PartitionSize::Fit { free };
+        let changes: &[(u64, &[u8])] = &[
+            (SUPERBLOCK + 0x0c, &low.to_le_bytes()),
+            (SUPERBLOCK + 0x158, &high.to_le_bytes()),
+        ];
+        let mut found = of_rule(&image, changes, "file-systems");
+        found.retain(|violation| violation.contains("free bytes"));
+        found
+    };
+    let (wide, narrow) = ("64bit,^metadata_csum", "^64bit,^metadata_csum");
+    assert_eq!(told(wide, 5, 1, (5 + (1 << 32)) * 1024), [""; 0]);
+    assert_eq!(
+        told(wide, 5, 1, (5 + (1 << 32)) * 1024 + 1),
+        ["file-systems: partition 2 (root) has 4398046516224 free bytes, planned were 4398046516225"]
+    );
+    assert_eq!(told(narrow, 5, 1, 5 * 1024), [""; 0]);
+    assert_eq!(
+        told(narrow, 5, 1, 5 * 1024 + 1),
+        ["file-systems: partition 2 (root) has 5120 free bytes, planned were 5121"]
+    );
+}
+
+#[test]
+fn only_an_id_as_file_systems_have_it_is_looked_at_in_a_search() {
+    let other = "99999999-2222-4333-8444-555555555555";
+    let menu = |search: String, wanted: &[&str]| {
+        x86(
+            |i| {
+                let text = std::fs::read_to_string(i.path("/boot/grub/grub.cfg")).unwrap();
+                i.plan("/boot/grub/grub.cfg", (search + "\n" + &text).as_bytes(), 0o644);
+            },
+            wanted,
+        );
+    };
+    // Hints and numbers of volume groups come before the id; without hyphens, in braces or as a URN they are none.
+    let plain = other.replace('-', "");
+    for word in [plain.clone(), format!("{{{other}}}"), format!("urn:uuid:{other}")] {
+        menu(
+            format!("search --no-floppy --hint {word} --fs-uuid --set=root {ROOT_UUID}"),
+            &[],
+        );
+    }
+    for search in [
+        format!("search --no-floppy --hint {plain} --fs-uuid --set=root {other}"),
+        format!("search -u {other}"),
+        format!("search.fs_uuid {other} root"),
+    ] {
+        menu(
+            search,
+            &[&format!(
+                "root-uuid: root UUID wrong: /boot/grub/grub.cfg (search) names UUID={other}"
+            )],
+        );
+    }
+    // By label or by file, an id is something else.
+    menu(format!("search --label {other}"), &[]);
+    menu(format!("search --no-floppy --fs-uuid {FAT_UUID}"), &[]);
 }
 
 #[test]
