@@ -26,7 +26,7 @@ pub enum Make<'a> {
     Content,
     /// Writes the image.
     Assemble,
-    /// Reads it back and holds it against the rules.
+    /// Reads it back and checks it against the rules.
     Verify,
     /// Gives it its name, and those of the files beside it.
     Publish,

@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(local_path(&url).as_deref(), Some(Path::new(path)), "{url}");
         }
         assert_eq!(file_url(Path::new("/a b")), "file:/a%20b");
-        // What is no number in two digits is itself.
+        // What is not a number in two digits is itself.
         assert_eq!(local_path("file:/a%+1%2").as_deref(), Some(Path::new("/a%+1%2")));
     }
 

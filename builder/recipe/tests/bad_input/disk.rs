@@ -303,16 +303,22 @@ fn boards_at_their_limits() {
     };
     for (to, said) in [
         (emulate("timeout-seconds = 10\n"), ""),
-        (emulate("timeout-seconds = 9\n"), "9 seconds is no sensible time"),
+        (
+            emulate("timeout-seconds = 9\n"),
+            "9 seconds is not a sensible time",
+        ),
         (emulate("timeout-seconds = 7200\n"), ""),
         (
             emulate("timeout-seconds = 7201\n"),
-            "7201 seconds is no sensible time",
+            "7201 seconds is not a sensible time",
         ),
         (emulate("memory = \"128M\"\n"), ""),
-        (emulate("memory = \"127M\"\n"), "127M is no sensible memory"),
+        (emulate("memory = \"127M\"\n"), "127M is not a sensible memory"),
         (emulate("memory = \"64G\"\n"), ""),
-        (emulate("memory = \"65537M\"\n"), "65537M is no sensible memory"),
+        (
+            emulate("memory = \"65537M\"\n"),
+            "65537M is not a sensible memory",
+        ),
         (power("0.1", "9999.9"), ""),
         (power("5.0", "5.0"), ""),
         (power("0.0", "5.0"), "more than 0 and less than 10000 watts"),
