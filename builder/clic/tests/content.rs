@@ -182,7 +182,7 @@ fn a_file_becomes_a_bundle_that_a_recipe_has() {
     // The same file once more would be in the way.
     let before = place.read("content-bundles/songs/bundle.toml");
     let (_, said) = place.clic(&add, 2);
-    assert!(said.contains("files/ete.ogg is there already"), "{said}");
+    assert!(said.contains("files/ete.ogg exists already"), "{said}");
     assert_eq!(place.read("content-bundles/songs/bundle.toml"), before);
     // A file that changed under the bundle's feet is told by any command.
     std::fs::write(place.path("content-bundles/songs/files/ete.ogg"), "LA LA LA").unwrap();

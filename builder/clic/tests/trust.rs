@@ -228,7 +228,7 @@ fn without_a_terminal_only_the_fingerprint_is_a_word() {
     place.refuses(
         &[wrong],
         &[
-            &format!("--trust-key says {wrong}, and no key of this recipe is that one\n    source theirs has {mine}\n"),
+            &format!("--trust-key says {wrong}, and no key of this recipe has this fingerprint\n    source theirs has {mine}\n"),
             "nothing was written",
         ],
     );
@@ -410,7 +410,7 @@ fn a_key_is_confirmed_once_for_all_boards_and_not_changed_behind_peoples_backs()
     let (_, stderr) = place.clic(&stray, 2);
     assert!(
         stderr.contains(&format!(
-            "--trust-key says {next}, and no key of this recipe is that one\n    source theirs has {mine}"
+            "--trust-key says {next}, and no key of this recipe has this fingerprint\n    source theirs has {mine}"
         )),
         "{stderr}"
     );
