@@ -381,7 +381,7 @@ fn secrets_are_found() {
         },
         &[
             "secrets: /var/lib/dbus/machine-id is a file of its own",
-            "secrets: /var/lib/systemd/random-seed is there",
+            "secrets: /var/lib/systemd/random-seed exists: every device would start from the same randomness",
             "secrets: /root/.netrc holds credentials",
             "secrets: /etc/apt/sources.list holds a mirror's credentials",
         ],
