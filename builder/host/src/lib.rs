@@ -10,6 +10,7 @@ pub mod log;
 pub mod parallel;
 pub mod process;
 pub mod progress;
+pub mod sha256;
 
 pub use cancel::Cancelled;
 pub use detach::detach;
@@ -17,3 +18,4 @@ pub use error::UserError;
 pub use log::Log;
 pub use process::Cmd;
 pub use progress::{Event, Outcome, Progress, Sink, Stage, Unit};
+pub use sha256::Sha256;
