@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from typing import Any
+
+from clic.checks.command import by_name, expect, main
 
 STEP = "99-check"
 STEP_FILE = f"/usr/lib/clic/first-boot.d/{STEP}.toml"
@@ -37,11 +38,6 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/bin/test -s {SECRET}
 """
-
-
-def expect(true: object, what: str) -> None:
-    if not true:
-        sys.exit(f"wrong: {what}")
 
 
 def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
@@ -97,4 +93,4 @@ def waits() -> None:
 
 
 if __name__ == "__main__":
-    {"waits": waits}[sys.argv[1]]()
+    main(by_name(waits))

@@ -12,6 +12,7 @@ import time
 from typing import IO
 
 from clic.checks import hotspot as h
+from clic.checks.command import Wrong, by_name, expect, main
 from clic.hotspot import settings as s
 
 # hostapd belongs to the first.
@@ -24,15 +25,15 @@ def slow() -> None:
     with h.started(one, "slow", h.SETTINGS.domain) as process:
         begun = time.monotonic()
         page = h.guest(other, "get", h.HOME)
-        h.expect(page["status"] == 200, f"another guest is kept out: {page}")
+        expect(page["status"] == 200, f"another guest is kept out: {page}")
         seconds = round(time.monotonic() - begun, 1)
         ended = json.loads(h.next_line(process) or "{}")
     print(f"page for another guest after {seconds} s; slow ones ended after {ended}")
     for kind in ("head", "body", "answer"):
         # nginx's own limits are 15 and 30 seconds.
-        h.expect(ended.get(kind) and ended[kind] < 75, f"slow with its {kind}: {ended}")
+        expect(ended.get(kind) and ended[kind] < 75, f"slow with its {kind}: {ended}")
     held = h.guest(one, "ask_slowly", h.BOX, "30", timeout=120)
-    h.expect(held <= 5, f"one guest holds {held} connections to the name server")
+    expect(held <= 5, f"one guest holds {held} connections to the name server")
 
 
 def fill(file: IO[bytes]) -> None:
@@ -52,7 +53,7 @@ def fill(file: IO[bytes]) -> None:
         if error.errno == errno.ENOSPC:
             return
         raise
-    raise h.Wrong("the disk is not full")
+    raise Wrong("the disk is not full")
 
 
 def full() -> None:
@@ -70,13 +71,13 @@ def full() -> None:
         h.portal()
         fill(file)
         disk = h.status()["disk"]
-        h.expect(disk["free"] == 0, f"the status says that there is room: {disk}")
+        expect(disk["free"] == 0, f"the status says that there is room: {disk}")
         h.run("systemctl", "is-active", *SERVICES)
 
 
 def control_group(unit: str) -> str:
     path = h.run("systemctl", "show", "--property=ControlGroup", "--value", unit).strip()
-    h.expect(path, f"{unit} does not run")
+    expect(path, f"{unit} does not run")
     return f"/sys/fs/cgroup{path}"
 
 
@@ -86,7 +87,7 @@ def tear() -> None:
     path = f"{s.RUN}/dhcp/leases"
     with open(path, encoding="utf-8") as file:
         lines = file.read().splitlines(keepends=True)
-    h.expect(lines, "there are no leases")
+    expect(lines, "there are no leases")
     os.truncate(path, sum(map(len, lines[:-1])) + 20)
     # Others write under another name first: what is left there must not be in the way.
     for name in ("status.json", "private/hostapd.conf", "private/dnsmasq.conf"):
@@ -109,17 +110,17 @@ def killed() -> None:
         tear()
         h.wait_for("the hotspot is on", 90, h.on_since(moment))
         told = h.next_line(process).strip()
-    h.expect(told, "the guest who was there does not get the page again")
+    expect(told, "the guest who was there does not get the page again")
     print(f"{other}: {told}")
     # As a phone: it comes back by itself, and asks for its address again.
     h.wait_for(f"{one} is back on the wifi", 60, lambda: h.guest(one, "associated"))
     h.lease(one)
-    h.expect(h.guest(one, "address") == had, f"{one} had {had} before")
+    expect(h.guest(one, "address") == had, f"{one} had {had} before")
     h.probes_after()
     h.run("systemctl", "is-active", *SERVICES)
 
 
-COMMANDS = h.by_name(slow, full, killed)
+COMMANDS = by_name(slow, full, killed)
 
 if __name__ == "__main__":
-    h.main(COMMANDS)
+    main(COMMANDS)

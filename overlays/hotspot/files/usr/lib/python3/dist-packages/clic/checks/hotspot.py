@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from clic.checks.command import by_name, expect, main
 from clic.hotspot import settings as s
 
 # A module of this package, run by name.
@@ -42,17 +43,7 @@ SYSTEMS = {
 }
 
 
-Commands = Mapping[str, Callable[[], object]]
 Seen = TypeVar("Seen")
-
-
-class Wrong(Exception):
-    """What was seen instead."""
-
-
-def expect(true: object, what: str) -> None:
-    if not true:
-        raise Wrong(what)
 
 
 def run(*words: str, timeout: float = 60) -> str:
@@ -325,25 +316,10 @@ def clock() -> None:
         time.clock_settime(time.CLOCK_REALTIME, before + time.monotonic() - counted)
 
 
-def by_name(*functions: Callable[[], object]) -> Commands:
-    return {function.__name__.replace("_", "-"): function for function in functions}
-
-
 COMMANDS = by_name(
     radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd, replug,
     clock
 )
-
-
-def main(commands: Commands) -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        sys.exit(f"usage: {os.path.basename(sys.argv[0])} {' | '.join(commands)}")
-    # When its time is up, it puts away what it made.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{sys.argv[1]}: ended from outside"))
-    try:
-        commands[sys.argv[1]]()
-    except (Wrong, OSError, subprocess.TimeoutExpired, ValueError) as error:
-        sys.exit(f"{sys.argv[1]}: {error}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import urllib.parse
 from typing import Any
 
 from clic.checks import hotspot as h
+from clic.checks.command import Wrong, by_name, expect, main
 from clic.hotspot import settings as s
 
 INTERNET = "clic-internet"
@@ -133,20 +134,20 @@ def plug() -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, text=True,
     )
     s.write_whole(f"{h.WORK}/internet.pid", str(server.pid))
-    h.expect(h.next_line(server) == "true\n", "the internet did not begin")
+    expect(h.next_line(server) == "true\n", "the internet did not begin")
     begun = time.monotonic()
     h.wait_for("the box sees the uplink", 90, lambda: h.status()["uplink"])
     print(f"seen {time.monotonic() - begun:.0f} s later, with address {box()}")
     page = h.guest(GUEST, "get", f"{h.HOME}status.json")
     seen = json.loads(page["body"])
-    h.expect(seen["uplink"] is True, f"a guest is told of no uplink: {seen}")
-    h.expect(seen["online"] is h.SETTINGS.share_uplink, f"a guest is told that online is {seen['online']}")
+    expect(seen["uplink"] is True, f"a guest is told of no uplink: {seen}")
+    expect(seen["online"] is h.SETTINGS.share_uplink, f"a guest is told that online is {seen['online']}")
 
 
 def box() -> str:
     """The box's address on the cable."""
     found = json.loads(h.run("ip", "-4", "-json", "address", "show", "dev", CABLE))
-    h.expect(found and found[0]["addr_info"], f"{CABLE} has no address")
+    expect(found and found[0]["addr_info"], f"{CABLE} has no address")
     return str(found[0]["addr_info"][0]["local"])
 
 
@@ -154,7 +155,7 @@ def resolved(name: str) -> list[str] | None:
     """What a guest is told, or nothing while the name server starts anew."""
     try:
         return list(h.guest(GUEST, "resolve", name, h.BOX)["addresses"])
-    except h.Wrong:
+    except Wrong:
         return None
 
 
@@ -165,7 +166,7 @@ def names() -> None:
     """With an uplink that is shared, no name is spoofed, and the box's own are still the box."""
     h.wait_for("guests ask the internet for names", 60, lambda: resolved("example.com") == [SOMEWHERE])
     for name in ("www.google.com", "dns.msftncsi.com"):
-        h.expect(resolved(name) == [SOMEWHERE], f"{name}: {resolved(name)}")
+        expect(resolved(name) == [SOMEWHERE], f"{name}: {resolved(name)}")
     h.names(online=True)
 
 
@@ -183,33 +184,33 @@ def lent() -> None:
     expected = page_for(box())
     for host, path, *_ in [("example.com", "/"), *h.SYSTEMS.values()]:
         answer = h.guest(GUEST, "get", f"http://{host}{path}")
-        h.expect(answer["status"] == 200 and answer["body"] == expected, f"{host}{path}: {answer}, not {expected!r}")
+        expect(answer["status"] == 200 and answer["body"] == expected, f"{host}{path}: {answer}, not {expected!r}")
     answer = h.guest(GUEST, "connect", SOMEWHERE, "443")
-    h.expect(answer["result"] == "connected", f"port 443 of {SOMEWHERE}: {answer}")
+    expect(answer["result"] == "connected", f"port 443 of {SOMEWHERE}: {answer}")
     # A phone that remembers what a name meant before.
     answer = h.guest(GUEST, "get", f"http://{s.SPOOFED}/generate_204")
-    h.expect(answer["status"] == 204, f"a guest with a stale name: {answer}")
-    h.expect(state() == {"accepted": False, "online": True}, f"{state()}")
+    expect(answer["status"] == 204, f"a guest with a stale name: {answer}")
+    expect(state() == {"accepted": False, "online": True}, f"{state()}")
 
 
 def kept() -> None:
     """Guests reach nothing of the internet, though the box does."""
     answer = h.guest(GUEST, "get", f"http://{SOMEWHERE}/")
-    h.expect(answer["status"] == 302 and answer["location"] == f"{h.HOME}captive/", f"{SOMEWHERE}: {answer}")
+    expect(answer["status"] == 302 and answer["location"] == f"{h.HOME}captive/", f"{SOMEWHERE}: {answer}")
     answer = h.guest(GUEST, "connect", SOMEWHERE, "443")
-    h.expect(answer["result"] == "refused" and answer["seconds"] < 1, f"port 443 of {SOMEWHERE}: {answer}")
+    expect(answer["result"] == "refused" and answer["seconds"] < 1, f"port 443 of {SOMEWHERE}: {answer}")
     answer = h.guest(GUEST, "get", "http://connectivitycheck.gstatic.com/generate_204")
-    h.expect(answer["status"] == 302, f"a guest is told that there is internet: {answer}")
-    h.expect(state() == {"accepted": False, "online": False}, f"{state()}")
+    expect(answer["status"] == 302, f"a guest is told that there is internet: {answer}")
+    expect(state() == {"accepted": False, "online": False}, f"{state()}")
 
 
 def neighbours(wanted: bool = True) -> None:
     """The network that the uplink comes from. Port 443, which the box never answers for others."""
     for address in (ROUTER, *filter(lambda address: not local(address), NEIGHBOURS)):
         answer = h.guest(GUEST, "connect", address, "443")
-        h.expect((answer["result"] == "connected") == wanted, f"{address}: {answer}")
+        expect((answer["result"] == "connected") == wanted, f"{address}: {answer}")
         # connect gives up after 5.
-        h.expect(answer["seconds"] < 4, f"{address} keeps a guest waiting: {answer}")
+        expect(answer["seconds"] < 4, f"{address} keeps a guest waiting: {answer}")
 
 
 def no_neighbours() -> None:
@@ -222,13 +223,13 @@ def outside() -> None:
     h.run("ip", "-n", INTERNET, "route", "replace", str(h.SETTINGS.interface.network), "via", here)
     with h.started(GUEST, "listen", "4242"):
         address = h.guest(GUEST, "address")
-        h.expect(h.guest(GUEST, "connect", address, "4242")["result"] == "connected", "no guest to reach")
+        expect(h.guest(GUEST, "connect", address, "4242")["result"] == "connected", "no guest to reach")
         for where, port in ((address, "4242"), (here, "53"), (here, "2080")):
             answer = h.guest(INTERNET, "connect", where, port)
-            h.expect(answer["result"] != "connected", f"reached from outside: port {port} of {where}")
+            expect(answer["result"] != "connected", f"reached from outside: port {port} of {where}")
     # Not by the box's address on that side either, which only others are to know.
     answer = h.guest(GUEST, "connect", here, "80")
-    h.expect(answer["result"] != "connected", f"a guest reaches the box at {here}")
+    expect(answer["result"] != "connected", f"a guest reaches the box at {here}")
 
 
 def unplug() -> None:
@@ -246,7 +247,7 @@ def unplug() -> None:
         take_away()
 
 
-COMMANDS = h.by_name(plug, serve, names, no_names, lent, kept, neighbours, no_neighbours, outside, unplug)
+COMMANDS = by_name(plug, serve, names, no_names, lent, kept, neighbours, no_neighbours, outside, unplug)
 
 if __name__ == "__main__":
-    h.main(COMMANDS)
+    main(COMMANDS)

@@ -1,8 +1,7 @@
-"""What a boot test asks of kiwix-serve, over HTTP as a visitor of the portal. Says what it saw, and exits with 1 when
-something was wrong.
+"""What a boot test asks of kiwix-serve, over HTTP as a visitor of the portal.
 
-    kiwix.py            every archive opens, and is searched
-    kiwix.py damaged    the same, with one more archive that is none
+    archives    every archive opens, and is searched
+    damaged     the same, with one more archive that is none
 """
 
 import contextlib
@@ -11,9 +10,10 @@ import http.client
 import os
 import re
 import subprocess
-import sys
 import time
 import urllib.parse
+
+from clic.checks.command import Wrong, by_name, main
 
 CONTENT = "/srv/clic/content"
 DAMAGED = f"{CONTENT}/clic-check-damaged"
@@ -21,10 +21,6 @@ DAMAGED = f"{CONTENT}/clic-check-damaged"
 NAME = "clic.local"
 # How many words of the first page are looked for, at most, until one is found.
 TRIES = 20
-
-
-class Wrong(Exception):
-    """What was seen instead."""
 
 
 def ask(path: str) -> tuple[int, str]:
@@ -106,7 +102,4 @@ def damaged() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        {"damaged": damaged}[sys.argv[1]]() if sys.argv[1:] else archives()
-    except (Wrong, OSError, http.client.HTTPException, subprocess.CalledProcessError) as error:
-        sys.exit(f"wrong: {error}")
+    main(by_name(archives, damaged))

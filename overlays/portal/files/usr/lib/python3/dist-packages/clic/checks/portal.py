@@ -6,10 +6,11 @@ import html.parser
 import http.client
 import os
 import shutil
-import sys
 import tempfile
 import urllib.parse
 from collections.abc import Iterator
+
+from clic.checks.command import by_name, expect, main
 
 PAGES = os.environ.get("CLIC_PORTAL_PAGES", "/usr/share/clic/portal")
 CONTENT = os.environ.get("CLIC_CONTENT", "/srv/clic/content")
@@ -17,15 +18,6 @@ SERVER = os.environ.get("CLIC_PORTAL", "127.0.0.1:80")
 # The hotspot's server answers to every name in .local.
 NAME = "clic.local"
 LANGUAGES = ("en", "fr")
-
-
-class Wrong(Exception):
-    """What was seen instead."""
-
-
-def expect(true: object, what: str) -> None:
-    if not true:
-        raise Wrong(what)
 
 
 def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
@@ -224,14 +216,5 @@ def missing() -> None:
     print("404, in words")
 
 
-COMMANDS = {command.__name__: command for command in (languages, links, elsewhere, media, closed, missing)}
-
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
-        sys.exit(f"usage: portal.py {' | '.join(COMMANDS)}")
-    try:
-        COMMANDS[sys.argv[1]]()
-    except Wrong as wrong:
-        sys.exit(f"wrong: {wrong}")
-    except (OSError, http.client.HTTPException) as error:
-        sys.exit(f"no answer from {SERVER}: {error!r}")
+    main(by_name(languages, links, elsewhere, media, closed, missing))

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clic.checks import hotspot
+from clic.checks.command import by_name, expect, main
 
 DEFINITIONS = "/usr/share/clic/services.d"
 STATE = "/var/lib/clic/services"
@@ -48,11 +48,6 @@ FILES = {
     f"/etc/systemd/system/{UNITS[BROKEN]}":
         "[Service]\nExecStart=/usr/bin/false\nRestart=no\n[Install]\nWantedBy=multi-user.target\n",
 }
-
-
-def expect(true: object, what: str) -> None:
-    if not true:
-        sys.exit(f"wrong: {what}")
 
 
 def service(*words: str) -> tuple[int, dict[str, Any]]:
@@ -191,6 +186,4 @@ def carried() -> None:
 
 
 if __name__ == "__main__":
-    # When its time is up, it puts away what it made.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{sys.argv[1]}: ended from outside"))
-    {"switches": switches, "refuses": refuses, "recovers": recovers, "carried": carried}[sys.argv[1]]()
+    main(by_name(switches, refuses, recovers, carried))

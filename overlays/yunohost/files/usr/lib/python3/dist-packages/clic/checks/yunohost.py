@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 from clic.checks import guest, hotspot
+from clic.checks.command import Wrong, by_name, expect, main
 
 AUTHORITY = "/usr/share/yunohost/ssl/ca/cacert.pem"
 # Somebody has set up the box (overlay first-boot).
@@ -80,15 +81,15 @@ def keepers() -> None:
     """YunoHost is installed; its administration is the setup page, and itself once somebody has set up the box."""
     domain = domains()[0]
     answer = api("/installed")
-    hotspot.expect(answer[0] == 200 and json.loads(answer[1]) == {"installed": True}, wrong("the program", answer))
+    expect(answer[0] == 200 and json.loads(answer[1]) == {"installed": True}, wrong("the program", answer))
     admin, program = [ask("127.0.0.1", domain, path) for path in ("/yunohost/admin/", "/yunohost/api/installed")]
-    hotspot.expect(admin[0] == 200 and SETUP_PAGE in admin[1], wrong("no setup page", admin))
-    hotspot.expect(program[0] == 503, wrong("the program answers", program))
+    expect(admin[0] == 200 and SETUP_PAGE in admin[1], wrong("no setup page", admin))
+    expect(program[0] == 503, wrong("the program answers", program))
     with somebody_has_set_it_up():
         admin, program = [ask("127.0.0.1", domain, path) for path in ("/yunohost/admin/", "/yunohost/api/installed")]
-        hotspot.expect(admin[0] == 200 and "<html" in admin[1] and SETUP_PAGE not in admin[1],
+        expect(admin[0] == 200 and "<html" in admin[1] and SETUP_PAGE not in admin[1],
                        wrong("no administration", admin))
-        hotspot.expect(program[0] == 200 and json.loads(program[1]) == {"installed": True}, wrong("the program", program))
+        expect(program[0] == 200 and json.loads(program[1]) == {"installed": True}, wrong("the program", program))
     print(f"installed, at https://{domain}/yunohost/admin/")
 
 
@@ -96,15 +97,15 @@ def guests() -> None:
     """What is asked at the guests' address comes from a guest, as far as nginx can tell."""
     for host in domains():
         status, text = ask(hotspot.BOX, host, "/yunohost/admin/")
-        hotspot.expect(status == 200 and SETUP_PAGE in text, wrong(f"{host}: no setup page", (status, text)))
+        expect(status == 200 and SETUP_PAGE in text, wrong(f"{host}: no setup page", (status, text)))
         with somebody_has_set_it_up():
             for path in HIDDEN:
                 status, text = ask(hotspot.BOX, host, path)
                 # 301 leads from /yunohost/admin to what is refused.
                 refused = status == 403 or (status == 301 and path.endswith("admin"))
-                hotspot.expect(refused, wrong(f"{host}{path}", (status, text)))
+                expect(refused, wrong(f"{host}{path}", (status, text)))
         status, text = ask(hotspot.BOX, host, "/yunohost/portalapi/public")
-        hotspot.expect(status != 403, f"{host}: the portal is refused, too")
+        expect(status != 403, f"{host}: the portal is refused, too")
 
 
 def over_the_air() -> None:
@@ -118,7 +119,7 @@ def over_the_air() -> None:
 def browse(domain: str) -> None:
     """In a guest's network namespace. Certificates are looked at as by a browser that trusts this box's authority."""
     found = guest.resolve(domain, guest.server())["addresses"]
-    hotspot.expect(found == [hotspot.BOX], f"{domain} is {found}")
+    expect(found == [hotspot.BOX], f"{domain} is {found}")
     context = ssl.create_default_context(cafile=AUTHORITY)
 
     class Connection(http.client.HTTPSConnection):
@@ -133,26 +134,26 @@ def browse(domain: str) -> None:
 
     page = there("/yunohost/sso/")
     with open("/usr/share/yunohost/portal/index.html", encoding="utf-8") as file:
-        hotspot.expect(page == (200, file.read()), wrong("/yunohost/sso/", page))
+        expect(page == (200, file.read()), wrong("/yunohost/sso/", page))
     public = there("/yunohost/portalapi/public")
-    hotspot.expect(public[0] == 200 and isinstance(json.loads(public[1]), dict), wrong("the portal's program", public))
+    expect(public[0] == 200 and isinstance(json.loads(public[1]), dict), wrong("the portal's program", public))
     me = there("/yunohost/portalapi/me")
-    hotspot.expect(me[0] == 401, wrong("somebody who is nobody", me))
+    expect(me[0] == 401, wrong("somebody who is nobody", me))
     # The administrator of the build: there, but with no password that anybody could give.
     login = there("/yunohost/portalapi/login", json.dumps({"credentials": "clic:yunohost"}))
-    hotspot.expect(login[0] == 401, wrong("a login", login))
+    expect(login[0] == 401, wrong("a login", login))
     program = there("/yunohost/api/installed")
-    hotspot.expect(program[0] in (403, 503), wrong("the administration's program", program))
+    expect(program[0] in (403, 503), wrong("the administration's program", program))
     print(f"https://{domain}/yunohost/sso/ at {found[0]}; the portal says {public[1][:200]}")
 
 
-COMMANDS = {action.__name__.replace("_", "-"): action for action in (keepers, guests, over_the_air)}
+COMMANDS = by_name(keepers, guests, over_the_air)
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["browse"]:
         try:
             browse(sys.argv[2])
-        except (hotspot.Wrong, OSError, http.client.HTTPException, ValueError) as error:
+        except (Wrong, OSError, http.client.HTTPException, ValueError) as error:
             sys.exit(f"browse: {error!r}")
     else:
-        hotspot.main(COMMANDS)
+        main(COMMANDS)
