@@ -137,10 +137,7 @@ pub fn final_names(out: &Path) -> Vec<String> {
     let names = dir
         .flatten()
         .map(|e| e.file_name().to_string_lossy().into_owned());
-    let by_suffix = [".img", ".json", ".bmap", ".sha256", ".zst", ".xz"];
-    names
-        .filter(|n| !n.starts_with('.') && by_suffix.iter().any(|s| n.ends_with(s)))
-        .collect()
+    names.filter(|name| !name.starts_with('.')).collect()
 }
 
 /// SIGINT is the polite form: exit code 130, scratch gone at once.

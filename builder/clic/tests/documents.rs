@@ -61,29 +61,38 @@ fn expanded(path: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn paths_that_the_architecture_names_are_there() {
-    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    // As the page says: from the root, from builder/, or within an overlay.
+/// Where the page on architecture looks for a path, as it says: from the root, from builder/, or within an overlay.
+fn bases() -> Vec<PathBuf> {
     let mut bases = vec![root(), root().join("builder")];
     for overlay in inside("overlays") {
         let files = overlay.join("files");
         bases.extend([files.join("usr/lib/python3/dist-packages"), files, overlay]);
     }
-    let is_path = |text: &&str| {
-        text.contains('/')
-            && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && !text.contains("NAME")
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "/._-{},".contains(c))
-    };
-    let named: Vec<String> = text
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(is_path)
-        .flat_map(expanded)
+    bases
+}
+
+/// The page on architecture in pieces: text and code (what is between backticks) in turn, text first.
+fn architecture() -> Vec<String> {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    text.split('`').map(str::to_owned).collect()
+}
+
+fn is_path(code: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "/._-{},".contains(c);
+    code.contains('/')
+        && code.starts_with(|c: char| c.is_ascii_lowercase())
+        && !code.contains("NAME")
+        && code.chars().all(fits)
+}
+
+#[test]
+fn paths_that_the_architecture_names_are_there() {
+    let bases = bases();
+    let pieces = architecture();
+    let code = pieces.iter().skip(1).step_by(2);
+    let named: Vec<String> = code
+        .filter(|code| is_path(code))
+        .flat_map(|path| expanded(path))
         .collect();
     assert!(named.len() > 100, "only {} paths were found", named.len());
     let missing: Vec<&String> = named
@@ -94,4 +103,32 @@ fn paths_that_the_architecture_names_are_there() {
         missing.is_empty(),
         "docs/architecture.md names what is not there: {missing:#?}"
     );
+}
+
+/// "`file.rs` (`name`)" and "`name` in `file.rs`": the name is a word of that file.
+#[test]
+fn names_that_the_architecture_puts_in_a_file_are_in_it() {
+    let bases = bases();
+    let pieces = architecture();
+    let mut looked_at = 0;
+    for codes in pieces[1..].windows(3).step_by(2) {
+        let (name, path) = match codes[1].as_str() {
+            " in " => (&codes[0], &codes[2]),
+            " (" => (&codes[2], &codes[0]),
+            _ => continue,
+        };
+        let file = bases.iter().map(|base| base.join(path)).find(|file| file.is_file());
+        let (true, Some(file)) = (is_path(path), file) else {
+            continue;
+        };
+        looked_at += 1;
+        let text = fs::read_to_string(file).unwrap();
+        let name = name.rsplit("::").next().unwrap();
+        let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');
+        assert!(
+            words.any(|word| word == name),
+            "docs/architecture.md puts `{name}` in {path}, which does not have it"
+        );
+    }
+    assert!(looked_at > 25, "only {looked_at} names were looked at");
 }
