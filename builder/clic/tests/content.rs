@@ -188,7 +188,7 @@ fn a_file_becomes_a_bundle_that_a_recipe_has() {
     std::fs::write(place.path("content-bundles/songs/files/ete.ogg"), "LA LA LA").unwrap();
     let (_, said) = place.clic(&["check"], 2);
     assert!(
-        said.contains("the file is another one: 8 bytes with SHA-256"),
+        said.contains("this is a different file: it has 8 bytes and SHA-256"),
         "{said}"
     );
 }

@@ -299,7 +299,7 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         FILE,
         "mail = \"a@b.example\", ",
         "",
-        "app `my_notes` asks `mail`, and nobody answers",
+        "app `my_notes` asks `mail`, which has no answer here",
         "add `arguments.mail",
     ),
     (
@@ -478,7 +478,7 @@ fn what_is_in_an_archive_has_to_be_what_the_recipe_says() {
         (
             "[install.tidy]",
             "[install.extra]\ntype = \"string\"\n[install.tidy]",
-            "asks `extra`, and nobody answers",
+            "asks `extra`, which has no answer here",
         ),
         (
             "packaging_format = 2",

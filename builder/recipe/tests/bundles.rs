@@ -156,7 +156,7 @@ fn slips_are_told_with_their_place() {
         (
             ", en = \"A book\"",
             "",
-            ":5:9: this text is not there in `en`",
+            ":5:9: this text is missing in `en`",
             "add `en",
         ),
         ("\"A book\"", "\"\"", ":5:33: this text is empty", ""),
@@ -307,7 +307,7 @@ fn slips_are_told_with_their_place() {
         (
             "size = 4\n",
             "size = 5\n",
-            ":41:9: the file is another one: 4 bytes with SHA-256",
+            ":41:9: this is a different file: it has 4 bytes and SHA-256",
             "if the new file is right",
         ),
         (

@@ -100,8 +100,8 @@ fn slips_are_told_with_their_place() {
         (
             "name = \"wiki\"",
             "name = \"pads\"",
-            "service `pads` is there twice",
-            "another name",
+            "service `pads` is declared twice",
+            "give one of them another name",
         ),
         (
             "path = \"/pads\"",
@@ -193,7 +193,7 @@ fn slips_are_told_with_their_place() {
         (
             "title = { fr = \"Bloc-notes\", en = \"Pads\" }",
             "title = { fr = \"Bloc-notes\" }",
-            "this text is not there in `en`",
+            "this text is missing in `en`",
             "add `en",
         ),
     ];

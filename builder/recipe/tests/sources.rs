@@ -128,7 +128,7 @@ fn slips_are_told_with_their_place() {
         (
             "url = \"https:",
             "url = \"ftp:",
-            "16:7: `ftp://packages.example/debian/` is not an address",
+            "16:7: `ftp://packages.example/debian/` is not the address of a repository",
             "https://",
         ),
         (
@@ -339,7 +339,7 @@ fn sources_that_contradict_each_other_or_debian() {
     let said = tree.complaints();
     assert!(
         said.contains(
-            "source `theirs` is there twice\n  help: the other one is at recipes/minimal.toml:15:8"
+            "source `theirs` is declared twice\n  help: the other one is at recipes/minimal.toml:15:8"
         ),
         "{said}"
     );

@@ -551,7 +551,7 @@ fn partitions_are_where_they_were_planned_and_neither_before_nor_behind() {
     assert_eq!(first(0, Some(8192)), [""; 0]);
     for planned in [8191, 8193] {
         let said =
-            format!("partition-table: partition 1 (firmware) begins at sector 8192, planned was {planned}");
+            format!("partition-table: partition 1 (firmware) begins at sector 8192; planned: {planned}");
         assert_eq!(first(0, Some(planned)), [said]);
     }
     // Where nobody said where, at any whole mebibyte.
@@ -578,7 +578,7 @@ fn partitions_are_where_they_were_planned_and_neither_before_nor_behind() {
         assert_eq!(
             size(planned),
             [format!(
-                "partition-table: partition 1 (firmware) has 81920 sectors, planned were {sectors}"
+                "partition-table: partition 1 (firmware) has 81920 sectors; planned: {sectors}"
             )]
         );
     }
@@ -606,12 +606,12 @@ fn free_blocks_are_counted_in_64_bits_where_the_file_system_has_them() {
     assert_eq!(told(wide, 5, 1, (5 + (1 << 32)) * 1024), [""; 0]);
     assert_eq!(
         told(wide, 5, 1, (5 + (1 << 32)) * 1024 + 1),
-        ["file-systems: partition 2 (root) has 4398046516224 free bytes, planned were 4398046516225"]
+        ["file-systems: partition 2 (root) has 4398046516224 free bytes; planned: 4398046516225"]
     );
     assert_eq!(told(narrow, 5, 1, 5 * 1024), [""; 0]);
     assert_eq!(
         told(narrow, 5, 1, 5 * 1024 + 1),
-        ["file-systems: partition 2 (root) has 5120 free bytes, planned were 5121"]
+        ["file-systems: partition 2 (root) has 5120 free bytes; planned: 5121"]
     );
 }
 

@@ -271,7 +271,7 @@ fn disks_at_their_limits() {
             RECIPE,
             SIZE,
             "size = \"16M\"".into(),
-            "no system fits into 16M".into(),
+            "16M is too small for a system".into(),
         ),
         (RECIPE, SIZE, "inodes = 4000000000".into(), String::new()),
         (
