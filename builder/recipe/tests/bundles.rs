@@ -211,7 +211,7 @@ fn slips_are_told_with_their_place() {
         (
             "\"https://example.org/a%20book.epub\"",
             "\"https://me:secret@example.org/a\"",
-            ":13:8: `https://me:secret@example.org/a` is not an address",
+            ":13:8: `https://me:secret@example.org/a` is not the address of a file",
             "without a login",
         ),
         (
