@@ -565,7 +565,7 @@ fn partitions_are_where_they_were_planned_and_neither_before_nor_behind() {
     assert_eq!(second(built + 2048), [""; 0]);
     assert_eq!(
         second(built + 1),
-        ["partition-table: partition 2 (root) begins at sector 90113, no multiple of 2048"]
+        ["partition-table: partition 2 (root) begins at sector 90113, not a multiple of 2048"]
     );
     // A size is a whole number of mebibytes, rounded up.
     let size = |bytes: u64| {
