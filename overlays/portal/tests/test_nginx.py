@@ -161,6 +161,10 @@ class WhatGuestsMakeItWrite(unittest.TestCase):
         self.assertIn(429, codes)
         # What a page of many pictures asks for at once is answered.
         self.assertNotIn(429, codes[:200])
+        # What wakes the captive portal's program is dearer. (It is down here, so nginx answers 502 by itself.)
+        codes = self.server.ask([get("/captive/state")] * 100)
+        self.assertEqual(set(codes[:20]), {502})
+        self.assertIn(429, codes)
 
 
 if __name__ == "__main__":
