@@ -329,7 +329,9 @@ fn layers(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     layers.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
     layers.into_iter().partition(|tar| {
         let description = fs::read_to_string(tar.with_extension("json")).unwrap();
-        description.contains("\"package plain\"")
+        let description: Value = serde_json::from_str(&description).unwrap();
+        let own = description["inputs"]["own"].as_array();
+        own.into_iter().flatten().any(|input| input[0] == "package plain")
     })
 }
 
