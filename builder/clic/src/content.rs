@@ -214,7 +214,8 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
             };
             let Some(url) = urls.first() else { continue };
             let now = store.learn(url, &item.path, &stage)?;
-            if now.sha256 == *sha256 {
+            let before = sha256.to_string();
+            if now.sha256 == before {
                 continue;
             }
             if unpack.is_some() {
@@ -223,7 +224,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
                     bundle.name, item.path
                 ));
             }
-            edit::newer(&file, sha256, &now)?;
+            edit::newer(&file, &before, &now)?;
             newer.push(Newer {
                 bundle: bundle.name.clone(),
                 path: item.path.clone(),

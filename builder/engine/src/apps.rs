@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_content::app;
 use clic_debian::version::compare as compare_versions;
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
 use clic_store::{Download, NoSpace, Store};
@@ -62,10 +62,10 @@ pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Resu
                 (app::files(files).with_context(of)?, serde_json::to_string(files)?)
             }
             AppSource::Archive { sha256, .. } => {
-                if store.whole(sha256)?.is_none() {
+                if store.whole(&sha256.to_string())?.is_none() {
                     break;
                 }
-                (unpacked(service, sha256, store)?, sha256.clone())
+                (unpacked(service, *sha256, store)?, sha256.to_string())
             }
         };
         let read;
@@ -111,7 +111,7 @@ fn download(service: &Service) -> Option<Download> {
         AppSource::Directory { .. } => None,
         AppSource::Archive { url, sha256, size } => Some(Download {
             url: url.clone(),
-            sha256: sha256.clone(),
+            sha256: sha256.to_string(),
             size: *size,
             name: format!("app of service {}", service.name),
         }),
@@ -119,9 +119,9 @@ fn download(service: &Service) -> Option<Download> {
 }
 
 /// The folder in an archive that the store has.
-fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<FileTree> {
+fn unpacked(service: &Service, sha256: Sha256, store: &Store) -> Result<FileTree> {
     let path = store
-        .verified(sha256)?
+        .verified(&sha256.to_string())?
         .context("the archive is no longer in the store")?;
     app::unpacked(&path, store).map_err(|error| {
         if error.is::<clic_host::Cancelled>() || error.is::<NoSpace>() {
@@ -166,10 +166,10 @@ pub fn look(plan: &Plan, service: &Service, store: &Store) -> Result<Option<Mani
     let Some(AppSource::Archive { sha256, .. }) = service.app().map(|app| &app.source) else {
         return Ok(None);
     };
-    if store.whole(sha256)?.is_none() {
+    if store.whole(&sha256.to_string())?.is_none() {
         return Ok(None);
     }
-    manifest(plan, service, &unpacked(service, sha256, store)?).map(Some)
+    manifest(plan, service, &unpacked(service, *sha256, store)?).map(Some)
 }
 
 /// Whether the apps whose manifests are known can be installed among exactly these packages.

@@ -5,11 +5,10 @@ mod bundle;
 mod service;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use clic_host::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::source::Origin;
 
@@ -74,23 +73,13 @@ pub struct Plan {
 
 impl Plan {
     /// SHA-256 of the plan's JSON: equal plans have equal fingerprints, on every host.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    pub fn fingerprint(&self) -> Sha256 {
         // Serialising to memory fails only for maps whose keys are not text; ours are. A wrong but stable value
         // would be worse than a stop.
         let json =
             serde_json::to_vec(self).unwrap_or_else(|error| unreachable!("a plan is plain data: {error}"));
-        Sha256::digest(json).into()
+        Sha256::of(json)
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// A thing's name (file stem) and title.
@@ -219,8 +208,8 @@ pub enum SourcePlace {
 pub struct DebFile {
     /// File name.
     pub name: String,
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
     /// Bytes.
     pub size: u64,
 }
@@ -257,8 +246,8 @@ pub enum TreeFileKind {
 /// A regular file's content.
 #[derive(Clone, Debug, Serialize)]
 pub struct Content {
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
     /// Bytes.
     pub size: u64,
     /// The bytes themselves.

@@ -45,11 +45,6 @@ impl<T> At<T> {
     }
 }
 
-/// Every element with its place.
-pub(crate) fn sited<T>(list: Vec<At<T>>, file: &Arc<SourceFile>) -> Vec<Sited<T>> {
-    list.into_iter().map(|element| element.sited(file)).collect()
-}
-
 impl<T: PartialEq> PartialEq for At<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
