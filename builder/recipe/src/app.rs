@@ -10,18 +10,19 @@ use crate::manifest;
 use crate::nearest::{advice, quoted};
 use crate::overlay_files::{content_of, walk};
 use crate::plan::{
-    App, AppFile, AppSource, Arch, Argument, Emulate, Machine, Manifest, Plan, PlannedOverlay, Question,
-    Service, Value,
+    Absent, App, AppFile, AppSource, Arch, Argument, Capability, Emulate, Machine, Manifest, Plan,
+    PlannedOverlay, Question, Service, Value,
 };
+use crate::provides::provider;
 use crate::raw::{At, RawService};
 use crate::report::{Problem, Problems, Report};
 use crate::size;
 use crate::source::{Origin, SourceFile};
 use crate::tree::{Closed, Tree, plain_path};
 
-/// The overlay that has `YunoHost`, and the one that switches services on and off.
-const OVERLAYS: [&str; 2] = ["yunohost", "services"];
-/// The overlay `yunohost`'s parameter that says `YunoHost`'s first domain.
+/// What the recipe's overlays provide for apps.
+const NEEDED: [Capability; 2] = [Capability::YunoHost, Capability::Services];
+/// The parameter that says `YunoHost`'s first domain.
 const DOMAIN: &str = "domain";
 /// Seconds that an installation may take when the recipe does not say, and that it may ask for: as a bake.
 const INSTALL: u64 = 3600;
@@ -284,33 +285,32 @@ pub(crate) fn complete(
     let origin = service.origin.clone();
     let Some(app) = service.app() else { return };
     let mut app = app.clone();
-    for name in OVERLAYS {
-        if !overlays.iter().any(|overlay| overlay.name == name) {
-            let what = format!(
-                "service `{}` is an app of YunoHost and needs the overlay `{name}`",
-                service.name
-            );
+    for capability in NEEDED {
+        if provider(overlays, capability).is_none() {
+            let absent = Absent::of(tree, capability);
+            let (name, needed) = (&service.name, absent.needed());
             problems
-                .wrong(&origin, what)
-                .help(format!("add \"{name}\" to the recipe's `overlays`"));
+                .wrong(
+                    &origin,
+                    format!("service `{name}` is an app of YunoHost and needs {needed}"),
+                )
+                .help(absent.help());
         }
     }
-    let yunohost = overlays.iter().find(|overlay| overlay.name == OVERLAYS[0]);
-    match yunohost.map(|overlay| overlay.parameters.get(DOMAIN)) {
-        Some(Some(Value::String(domain))) => {
+    let yunohost = provider(overlays, Capability::YunoHost);
+    if let Some(overlay) = yunohost {
+        if let Some(Value::String(domain)) = overlay.parameters.get(DOMAIN) {
             if app.domain.is_empty() {
                 app.domain.clone_from(domain);
             }
             app.main_domain = app.domain == *domain;
-        }
-        Some(_) => {
+        } else {
             let what = format!(
                 "overlay `{}` has no parameter `{DOMAIN}`, which services are on",
-                OVERLAYS[0]
+                overlay.name
             );
             problems.wrong(&origin, what);
         }
-        None => {}
     }
     if let AppSource::Directory { path, files } = &mut app.source {
         let Some((found, manifest)) = directory(tree, path, &origin, problems) else {

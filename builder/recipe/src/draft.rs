@@ -53,6 +53,8 @@ impl Draft {
             name: overlay.name.clone(),
             title: overlay.title.clone(),
             parameters,
+            provides: overlay.provides.clone(),
+            own_paths: overlay.own_paths.clone(),
         });
     }
 

@@ -7,14 +7,12 @@ use serde::Deserialize;
 use crate::checker::Checker;
 use crate::document;
 use crate::merge::content;
-use crate::plan::{FirstBoot, PlannedOverlay, Service, TreeFile};
+use crate::plan::{Absent, Capability, FirstBoot, PlannedOverlay, Service, TreeFile};
+use crate::provides::provider;
 use crate::raw::At;
 use crate::report::Problems;
 use crate::tree::{Closed, Tree, plain_path};
 
-/// The overlay that runs steps, and where it finds them.
-const OVERLAY: &str = "first-boot";
-const DIRECTORY: &str = "/usr/lib/clic/first-boot.d";
 /// Where services' steps stand among all: after those of the machine and of `YunoHost`.
 const NUMBER: u8 = 70;
 
@@ -54,16 +52,19 @@ pub(crate) fn complete(
     let Some(step) = &mut service.first_boot else {
         return;
     };
-    if !overlays.iter().any(|overlay| overlay.name == OVERLAY) {
-        let what = format!(
-            "service `{}` has a step of first boot and needs the overlay `{OVERLAY}`",
-            service.name
-        );
+    let provider = provider(overlays, Capability::FirstBoot);
+    if let Some(directory) = provider.and_then(|overlay| overlay.provides.first_boot.as_ref()) {
+        step.path = format!("{directory}/{NUMBER}-{}.toml", service.name);
+    } else {
+        let absent = Absent::of(tree, Capability::FirstBoot);
+        let (name, needed) = (&service.name, absent.needed());
         problems
-            .wrong(&step.origin, what)
-            .help(format!("add \"{OVERLAY}\" to the recipe's `overlays`"));
+            .wrong(
+                &step.origin,
+                format!("service `{name}` has a step of first boot and needs {needed}"),
+            )
+            .help(absent.help());
     }
-    step.path = format!("{DIRECTORY}/{NUMBER}-{}.toml", service.name);
     if let Some(other) = files.iter().find(|other| other.path == step.path) {
         let what = format!("overlay `{}` brings {} already", other.from, step.path);
         problems

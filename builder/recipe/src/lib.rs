@@ -28,6 +28,7 @@ mod overlay;
 mod overlay_files;
 mod parameter;
 pub mod plan;
+mod provides;
 mod raw;
 mod recipe;
 mod report;

@@ -11,7 +11,8 @@ use crate::nearest::advice;
 use crate::only::Only;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
-use crate::plan::{Arch, UnitChange, UnitState};
+use crate::plan::{Arch, Provides, UnitChange, UnitState};
+use crate::provides;
 use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
@@ -45,6 +46,8 @@ pub(crate) struct Overlay {
     pub(crate) units: Vec<(UnitChange, Origin)>,
     pub(crate) bakes: Vec<BakeTemplate>,
     pub(crate) of_one_run: Vec<Sited<String>>,
+    pub(crate) provides: Provides,
+    pub(crate) own_paths: Vec<String>,
     pub(crate) checks: Vec<CheckTemplate>,
 }
 
@@ -185,6 +188,8 @@ pub(crate) fn check(
             checker.wrong(&path.origin, why);
         }
     }
+    let provides = provides::check(std::mem::take(&mut raw.provides), checker);
+    let own_paths = provides::own_paths(std::mem::take(&mut raw.own_paths), checker);
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
         .into_iter()
         .filter_map(|check| check_template(check, checker))
@@ -243,6 +248,8 @@ pub(crate) fn check(
             units,
             bakes,
             of_one_run,
+            provides,
+            own_paths,
             checks,
         })
     })

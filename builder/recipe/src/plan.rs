@@ -2,9 +2,9 @@
 
 mod app;
 mod bundle;
+mod overlay;
 mod service;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clic_host::Sha256;
@@ -14,6 +14,7 @@ use crate::source::Origin;
 
 pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
+pub use overlay::{Absent, Capability, PlannedOverlay, Provides, Value, YunoHost};
 pub use service::{Category, FirstBoot, Place, Service, ServiceKind, ServiceState};
 
 /// A recipe for one board, with every name looked up and every value checked.
@@ -51,6 +52,9 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.
     pub overlays: Vec<PlannedOverlay>,
+    /// What none of them provides, and who would.
+    #[serde(skip)]
+    pub absent: Vec<Absent>,
     /// Content bundles, in the order that the recipe lists them.
     pub bundles: Vec<Bundle>,
     /// What people use, in the recipe's order.
@@ -295,31 +299,6 @@ pub enum UnitState {
     Disabled,
     /// `systemctl mask`.
     Masked,
-}
-
-/// An overlay of the plan.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlannedOverlay {
-    /// Directory name under `overlays/`.
-    pub name: String,
-    /// One line for people.
-    pub title: String,
-    /// Every parameter with its final value.
-    pub parameters: BTreeMap<String, Value>,
-}
-
-/// A parameter's value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A whole number.
-    Integer(i64),
-    /// Text.
-    String(String),
-    /// A list of text.
-    List(Vec<String>),
 }
 
 /// One thing that a boot test asserts. Written into the image (`/usr/lib/clic/image.json`), so that an image

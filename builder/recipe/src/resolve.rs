@@ -11,7 +11,8 @@ use crate::keys::{self, AuthorizedKeys};
 use crate::loader::Loader;
 use crate::nearest::{advice, quoted};
 use crate::overlay::Overlay;
-use crate::plan::{Bundle, PackageRequest, PartitionSize, Plan, PlannedOverlay, Service, Value};
+use crate::plan::{Bundle, Capability, PackageRequest, PartitionSize, Plan, PlannedOverlay, Service, Value};
+use crate::provides;
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
 use crate::service;
@@ -138,6 +139,7 @@ pub(crate) fn plan(
         of_one_run: draft.of_one_run.into_iter().collect(),
         checks: draft.checks,
         units: draft.units.finish(),
+        absent: provides::absent(tree, &draft.overlays),
         overlays: draft.overlays,
         bundles,
         services,
@@ -199,6 +201,7 @@ fn services(
         app::complete(tree, service, overlays, on, problems);
     }
     service::together(&services, board.memory, &board.named.name, problems);
+    service::own_paths(&services, overlays, problems);
     services
 }
 
@@ -257,6 +260,7 @@ fn overlays(
                     ));
             }
         }
+        twice(name, &overlay, &list, &mut loader.problems);
         overlay
             .only
             .fits(name, recipe, suite, board, &mut loader.problems);
@@ -275,6 +279,24 @@ fn overlays(
         }
     }
     (complete && loader.problems.count() == before).then_some(list)
+}
+
+/// Says what an overlay provides that an earlier one does already.
+fn twice(name: &Sited<String>, overlay: &Overlay, earlier: &[Rc<Overlay>], problems: &mut Problems) {
+    for capability in Capability::ALL {
+        let both = |other: &&Rc<Overlay>| {
+            overlay.provides.has(capability) && other.provides.has(capability) && other.name != overlay.name
+        };
+        if let Some(other) = earlier.iter().find(both) {
+            let (one, two, key) = (&other.name, &overlay.name, capability.key());
+            problems
+                .wrong(
+                    &name.origin,
+                    format!("overlays `{one}` and `{two}` both provide `{key}`"),
+                )
+                .help("leave one of them out of `overlays`");
+        }
+    }
 }
 
 /// The recipe's bundles in its order; those that are wrong are in the problems.

@@ -10,7 +10,7 @@ use crate::checker::Checker;
 use crate::debian;
 use crate::first_boot;
 use crate::nearest::advice;
-use crate::plan::{Place, Service, ServiceKind, ServiceState};
+use crate::plan::{Place, PlannedOverlay, Service, ServiceKind, ServiceState};
 use crate::raw::{At, RawService};
 use crate::report::Problems;
 use crate::size;
@@ -19,19 +19,6 @@ use crate::tree::image_path;
 
 /// Seconds that a service may take to start when it does not say.
 const START: u64 = 60;
-/// Paths of the portal that are not for services (overlays `hotspot`, `portal`, `kiwix`, `first-boot`).
-const TAKEN: [&str; 9] = [
-    "/assets",
-    "/captive",
-    "/content",
-    "/en",
-    "/fr",
-    "/language",
-    "/setup",
-    "/yunohost",
-    "/zim",
-];
-
 /// Checks one service by itself. `None` when anything is wrong with it.
 fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
     let before = checker.count();
@@ -90,6 +77,7 @@ fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
         category: raw.category.value,
         state: raw.state,
         path,
+        path_origin: raw.path.origin(checker.file),
         packages: values(packages),
         units: values(units),
         place,
@@ -113,17 +101,31 @@ fn is_name(name: &str) -> bool {
     name.split('-').all(part)
 }
 
-/// A path on the portal, or on the domain of an app: what nginx and browsers take as it is written. Without a slash at its end.
+/// A path on the portal, or on the domain of an app. Without a slash at its end.
 fn path(raw: &At<String>, kind: ServiceKind, checker: &mut Checker<'_>) -> String {
-    // YunoHost answers by HTTPS, where the portal does not.
-    let (of, taken) = if kind == ServiceKind::YunohostApp {
-        ("YunoHost", &["/yunohost"][..])
-    } else {
-        ("the portal", &TAKEN[..])
-    };
     if raw.value == "/" && kind == ServiceKind::YunohostApp {
         return String::new();
     }
+    if !is_path(&raw.value) {
+        let of = owner(kind);
+        checker
+            .wrong(raw, format!("`{}` is not a path on {of}", raw.value))
+            .help("write it like `/pads`: it begins with a slash and does not end with one");
+    }
+    raw.value.clone()
+}
+
+/// Whose paths a service is on.
+fn owner(kind: ServiceKind) -> &'static str {
+    if kind == ServiceKind::YunohostApp {
+        "YunoHost"
+    } else {
+        "the portal"
+    }
+}
+
+/// Whether nginx and browsers take a path as it is written.
+pub(crate) fn is_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let part = |part: &str| {
         part.as_bytes()
@@ -131,20 +133,29 @@ fn path(raw: &At<String>, kind: ServiceKind, checker: &mut Checker<'_>) -> Strin
             .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
             && part.bytes().all(plain)
     };
-    let fits = raw
-        .value
-        .strip_prefix('/')
-        .is_some_and(|rest| rest.split('/').all(part));
-    if !fits {
-        checker
-            .wrong(raw, format!("`{}` is not a path on {of}", raw.value))
-            .help("write it like `/pads`: it begins with a slash and does not end with one");
-    } else if let Some(taken) = taken.iter().find(|taken| within(&raw.value, taken)) {
-        checker
-            .wrong(raw, format!("`{taken}` is {of}'s own"))
-            .help("give the service another path");
+    path.strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(part))
+}
+
+/// Says which services are where an overlay is.
+pub(crate) fn own_paths(services: &[Service], overlays: &[PlannedOverlay], problems: &mut Problems) {
+    for service in services {
+        // YunoHost answers by HTTPS, where the portal does not.
+        let there =
+            |overlay: &&PlannedOverlay| service.app().is_none() || overlay.provides.yunohost.is_some();
+        let mut taken = overlays
+            .iter()
+            .filter(there)
+            .flat_map(|overlay| &overlay.own_paths);
+        if let Some(taken) = taken.find(|taken| within(&service.path, taken)) {
+            problems
+                .wrong(
+                    &service.path_origin,
+                    format!("`{taken}` is {}'s own", owner(service.kind)),
+                )
+                .help("give the service another path");
+        }
     }
-    raw.value.clone()
 }
 
 /// Whether a path is another one, or below it.

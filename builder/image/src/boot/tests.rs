@@ -59,6 +59,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         bakes: vec![],
         checks: vec![],
         overlays: vec![],
+        absent: vec![],
         bundles: vec![],
         services: vec![],
         consoles: vec!["tty1".into(), serial.into()],
