@@ -198,7 +198,7 @@ impl SourceInput {
                 suite: Some(suite.clone()),
                 components: components.clone(),
                 fingerprint: fingerprint.clone(),
-                key_sha256: Some(key.sha256.clone()),
+                key_sha256: Some(key.sha256.to_string()),
                 ..input
             },
             SourcePlace::Directory { path, files, .. } => {

@@ -189,7 +189,7 @@ impl Pins {
             let Some(pin) = self.pins.get(&source.name) else {
                 continue;
             };
-            if pin.key_sha256.as_ref() != Some(&key.sha256) {
+            if pin.key_sha256 != Some(key.sha256.to_string()) {
                 let bytes = key
                     .data
                     .read()

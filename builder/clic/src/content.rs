@@ -3,7 +3,7 @@
 mod add;
 mod edit;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -198,7 +198,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
     let progress = context.progress();
     let mut newer = Vec::new();
     for bundle in &bundles {
-        let file = file_of(&tree, &bundle.name);
+        let file = file_of(&tree, &bundle.name)?;
         let stage = progress.stage("update", "Look at the sources", &bundle.name);
         for item in &bundle.items {
             let ItemSource::File {
@@ -214,7 +214,8 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
             };
             let Some(url) = urls.first() else { continue };
             let now = store.learn(url, &item.path, &stage)?;
-            if now.sha256 == *sha256 {
+            let before = sha256.to_string();
+            if now.sha256 == before {
                 continue;
             }
             if unpack.is_some() {
@@ -223,7 +224,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
                     bundle.name, item.path
                 ));
             }
-            edit::newer(&file, sha256, &now)?;
+            edit::newer(&file, &before, &now)?;
             newer.push(Newer {
                 bundle: bundle.name.clone(),
                 path: item.path.clone(),
@@ -259,6 +260,7 @@ fn said(newer: &[Newer], context: &Context) -> Result<Outcome> {
 }
 
 /// The place of a bundle's description.
-fn file_of(tree: &Tree, name: &str) -> PathBuf {
-    tree.root().join("content-bundles").join(name).join("bundle.toml")
+fn file_of(tree: &Tree, name: &str) -> Result<PathBuf> {
+    let path = Path::new("content-bundles").join(name).join("bundle.toml");
+    Ok(tree.inside(path)?)
 }

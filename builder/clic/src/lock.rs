@@ -91,7 +91,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         &args.board,
         &clic_recipe::ResolveOptions::default(),
     )?;
-    let file = LockFile::new(&tree, &args.recipe, &args.board, &plan);
+    let file = LockFile::new(&tree, &args.recipe, &args.board, &plan)?;
     if args.check {
         return check(&file, &plan, context);
     }

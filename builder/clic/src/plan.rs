@@ -66,7 +66,7 @@ struct Exact {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let tree = context.tree()?;
     let plan = resolve(&tree, &args.recipe, &args.board, &ResolveOptions::default())?;
-    let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan);
+    let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan)?;
     let packages = Packages::find(lock, &plan, false)?;
     let unread = unread(&plan, args)?;
     let exact = if args.packages {

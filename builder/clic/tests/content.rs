@@ -264,3 +264,52 @@ fn a_file_with_another_content_than_the_bundle_says_is_refused() {
         "{said}"
     );
 }
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for link in [
+        "content-bundles",
+        "content-bundles/songs",
+        "content-bundles/songs/files",
+        "content-bundles/songs/bundle.toml",
+    ] {
+        let place = Place::new();
+        std::fs::write(place.path("song.ogg"), "la").unwrap();
+        let (at, to) = (place.path(link), elsewhere.path().join("target"));
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if !link.ends_with(".toml") {
+            std::fs::create_dir_all(&to).unwrap();
+        }
+        std::os::unix::fs::symlink(&to, &at).unwrap();
+        let add = [&["content", "add", "song.ogg", "--to", "songs"][..], &ABOUT].concat();
+        let (_, said) = place.clic(&add, 2);
+        assert!(said.contains(&format!("{link}: is a symbolic link")), "{said}");
+        assert!(at.symlink_metadata().unwrap().is_symlink(), "{link}");
+        if to.is_dir() {
+            assert_eq!(std::fs::read_dir(&to).unwrap().count(), 0, "{link}");
+            std::fs::remove_dir(&to).unwrap();
+        }
+        assert!(!to.exists(), "{link}");
+    }
+    let place = Place::new();
+    std::fs::write(place.path("song.ogg"), "la").unwrap();
+    let add = [&["content", "add", "song.ogg", "--to", "../songs"][..], &ABOUT].concat();
+    let (_, said) = place.clic(&add, 2);
+    assert!(
+        said.contains("content-bundles/../songs/bundle.toml: leaves the tree"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_lock_that_is_a_link_is_not_read() {
+    let (place, elsewhere) = (Place::new(), tempfile::tempdir().unwrap());
+    let lock = place.path("recipes/shelf-x86-pc.lock");
+    std::os::unix::fs::symlink(elsewhere.path().join("any.lock"), lock).unwrap();
+    let (_, said) = place.clic(&["plan", "shelf", "--board", "x86-pc"], 2);
+    assert!(
+        said.contains("recipes/shelf-x86-pc.lock: is a symbolic link"),
+        "{said}"
+    );
+}

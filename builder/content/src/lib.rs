@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clic_debian::date;
-use clic_host::{Progress, Stage, UserError};
+use clic_host::{Progress, Sha256, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
 use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
@@ -106,7 +106,7 @@ pub fn downloads(bundles: &[Bundle]) -> Vec<Download> {
                 ..
             } => Some(Download {
                 url: urls.first().cloned()?,
-                sha256: sha256.clone(),
+                sha256: sha256.to_string(),
                 size: *size,
                 name: item.path.clone(),
             }),
@@ -190,7 +190,7 @@ impl Maker<'_> {
             ItemSource::Directory(own) => Made::Directory(own),
             ItemSource::File { sha256, unpack, .. } => {
                 let (kind, most) = unpack.context("one file has no files")?;
-                Made::Archive(sha256, kind, most)
+                Made::Archive(*sha256, kind, most)
             }
             ItemSource::PackageDirectory {
                 package,
@@ -265,7 +265,7 @@ impl Maker<'_> {
             .read()
             .with_context(|| format!("{name} cannot be read"))?;
         anyhow::ensure!(
-            sha256(&bytes) == file.sha256,
+            Sha256::of(&bytes) == file.sha256,
             "{name} has changed while the build was running: start it again"
         );
         files.take(name.as_bytes(), &mut &*bytes)
@@ -284,14 +284,14 @@ impl Maker<'_> {
                     package: Some(package),
                     ..
                 },
-            ) => self.out_of(package, sha256, *size, &item.path),
+            ) => self.out_of(package, *sha256, *size, &item.path),
             _ => Err(anyhow!("no place has it")),
         }
     }
 
     /// One file out of a Debian package, into the store's downloads; and with it all others out of this package that bundles
     /// ask for, since it has to be gone through anyhow.
-    fn out_of(&self, package: &InPackage, sum: &str, size: u64, name: &str) -> Result<PathBuf> {
+    fn out_of(&self, package: &InPackage, sum: Sha256, size: u64, name: &str) -> Result<PathBuf> {
         let (deb, installed) = self.deb(package)?;
         let mut wanted = vec![OutOf {
             path: &package.path,
@@ -303,7 +303,9 @@ impl Maker<'_> {
         wanted.extend(
             items
                 .filter_map(|item| OutOf::of(item, &package.name))
-                .filter(|other| other.sha256 != sum && !self.store.path_of(other.sha256).exists()),
+                .filter(|other| {
+                    other.sha256 != sum && !self.store.path_of(&other.sha256.to_string()).exists()
+                }),
         );
         wanted.sort_by_key(|other| other.path);
         wanted.dedup_by_key(|other| other.path);
@@ -320,7 +322,7 @@ impl Maker<'_> {
                 continue;
             };
             let is = clic_store::sha256_of(path).map_err(|error| io_error(error, path))?;
-            if is == other.sha256 {
+            if is == other.sha256.to_string() {
                 let download = Download {
                     url: file_url(path),
                     sha256: is.clone(),
@@ -412,7 +414,7 @@ fn blame(error: anyhow::Error) -> anyhow::Error {
 /// One file that is wanted out of a package.
 struct OutOf<'a> {
     path: &'a str,
-    sha256: &'a str,
+    sha256: Sha256,
     size: u64,
     name: &'a str,
 }
@@ -431,7 +433,7 @@ impl<'a> OutOf<'a> {
         };
         (package.name == name).then_some(Self {
             path: &package.path,
-            sha256,
+            sha256: *sha256,
             size: *size,
             name: &item.path,
         })
@@ -460,13 +462,13 @@ impl Places<'_> {
         else {
             return Ok(None);
         };
-        if let Some(path) = self.store.verified(sha256)? {
+        if let Some(path) = self.store.verified(&sha256.to_string())? {
             return Ok(Some(path));
         }
         let fetch = |url: String| {
             let download = Download {
                 url,
-                sha256: sha256.clone(),
+                sha256: sha256.to_string(),
                 size: *size,
                 name: self.item.path.clone(),
             };
@@ -508,7 +510,7 @@ enum Made<'a> {
     /// Paths and contents.
     Directory(&'a [(String, File)]),
     /// Hash, kind, most bytes.
-    Archive(&'a str, Unpack, u64),
+    Archive(Sha256, Unpack, u64),
     /// Hash of the package, path in it, most bytes, whether links that lead out are left out.
     Package(String, &'a str, u64, bool),
     /// One ZIM file: most bytes, what it says of itself, what made it, of what.

@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_content::app;
 use clic_debian::version::compare as compare_versions;
-use clic_host::UserError;
-use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
+use clic_host::{Sha256, UserError};
+use clic_recipe::plan::{
+    self, Answer, AppSource, Bake, Capability, Manifest, Service, ServiceState, Texts, Value, YunoHost,
+};
 use clic_recipe::{Plan, manifest_of};
 use clic_store::{Download, NoSpace, Store};
 use clic_tree::FileTree;
@@ -52,7 +54,6 @@ pub fn count(plan: &Plan) -> usize {
 ///
 /// Errors: what does not suit, at the service's line; archives that are not what apps are.
 pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Result<Vec<App<'a>>> {
-    let language = language(plan);
     let mut apps = Vec::new();
     for service in &plan.services {
         let Some(app) = service.app() else { continue };
@@ -62,10 +63,10 @@ pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Resu
                 (app::files(files).with_context(of)?, serde_json::to_string(files)?)
             }
             AppSource::Archive { sha256, .. } => {
-                if store.whole(sha256)?.is_none() {
+                if store.whole(&sha256.to_string())?.is_none() {
                     break;
                 }
-                (unpacked(service, sha256, store)?, sha256.clone())
+                (unpacked(service, *sha256, store)?, sha256.to_string())
             }
         };
         let read;
@@ -75,12 +76,12 @@ pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Resu
             read = manifest(plan, service, &files)?;
             &read
         };
-        suits(service, manifest, resolution)?;
+        suits(plan, service, manifest, resolution)?;
         apps.push(App {
             service,
             files,
             identity,
-            steps: steps(service, app, manifest, language),
+            steps: steps(plan, service, app, manifest),
             memory: SYSTEM.saturating_add(manifest.ram_build.max(manifest.ram)),
             free: FREE.saturating_add(service.disk.saturating_mul(2)),
         });
@@ -111,7 +112,7 @@ fn download(service: &Service) -> Option<Download> {
         AppSource::Directory { .. } => None,
         AppSource::Archive { url, sha256, size } => Some(Download {
             url: url.clone(),
-            sha256: sha256.clone(),
+            sha256: sha256.to_string(),
             size: *size,
             name: format!("app of service {}", service.name),
         }),
@@ -119,9 +120,9 @@ fn download(service: &Service) -> Option<Download> {
 }
 
 /// The folder in an archive that the store has.
-fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<FileTree> {
+fn unpacked(service: &Service, sha256: Sha256, store: &Store) -> Result<FileTree> {
     let path = store
-        .verified(sha256)?
+        .verified(&sha256.to_string())?
         .context("the archive is no longer in the store")?;
     app::unpacked(&path, store).map_err(|error| {
         if error.is::<clic_host::Cancelled>() || error.is::<NoSpace>() {
@@ -166,17 +167,17 @@ pub fn look(plan: &Plan, service: &Service, store: &Store) -> Result<Option<Mani
     let Some(AppSource::Archive { sha256, .. }) = service.app().map(|app| &app.source) else {
         return Ok(None);
     };
-    if store.whole(sha256)?.is_none() {
+    if store.whole(&sha256.to_string())?.is_none() {
         return Ok(None);
     }
-    manifest(plan, service, &unpacked(service, sha256, store)?).map(Some)
+    manifest(plan, service, &unpacked(service, *sha256, store)?).map(Some)
 }
 
 /// Whether the apps whose manifests are known can be installed among exactly these packages.
 pub fn suit(plan: &Plan, resolution: &Resolution) -> Result<()> {
     for service in &plan.services {
         if let Some(manifest) = service.app().and_then(|app| app.manifest.as_ref()) {
-            suits(service, manifest, resolution)?;
+            suits(plan, service, manifest, resolution)?;
         }
     }
     Ok(())
@@ -185,9 +186,11 @@ pub fn suit(plan: &Plan, resolution: &Resolution) -> Result<()> {
 /// Whether an app can be installed among exactly these packages.
 ///
 /// Errors: [`UserError`] if its `YunoHost` is too old, or a package that it names is not there and cannot be fetched either.
-fn suits(service: &Service, manifest: &Manifest, resolution: &Resolution) -> Result<()> {
+fn suits(plan: &Plan, service: &Service, manifest: &Manifest, resolution: &Resolution) -> Result<()> {
     let (origin, name) = (&service.origin, &service.name);
-    let there = resolution.get("yunohost").map(|package| package.version.as_str());
+    let package = yunohost(plan).map(|yunohost| &yunohost.package);
+    let there = package.and_then(|package| resolution.get(package));
+    let there = there.map(|package| package.version.as_str());
     if let (Some(needed), Some(there)) = (&manifest.yunohost, there)
         && compare_versions(there, needed) == Ordering::Less
     {
@@ -218,17 +221,24 @@ fn suits(service: &Service, manifest: &Manifest, resolution: &Resolution) -> Res
     Ok(())
 }
 
+/// What the recipe's overlays say of their `YunoHost`.
+fn yunohost(plan: &Plan) -> Option<&YunoHost> {
+    plan.provider(Capability::YunoHost)?.provides.yunohost.as_ref()
+}
+
 /// The language of people whose browser asks for none that the portal speaks: `YunoHost` calls an app by one name.
 fn language(plan: &Plan) -> &str {
-    let portal = plan.overlays.iter().find(|overlay| overlay.name == "portal");
-    match portal.and_then(|overlay| overlay.parameters.get("language")) {
+    match plan
+        .provider(Capability::Portal)
+        .and_then(|overlay| overlay.parameters.get("language"))
+    {
         Some(Value::String(language)) => language,
         _ => "fr",
     }
 }
 
 /// What is done in the running system. All of it can be done again.
-fn steps(service: &Service, app: &plan::App, manifest: &Manifest, language: &str) -> Vec<Bake> {
+fn steps(plan: &Plan, service: &Service, app: &plan::App, manifest: &Manifest) -> Vec<Bake> {
     let step = |name: String, command: String, timeout: u64, network: bool| Bake {
         name,
         from: format!("service {}", service.name),
@@ -238,10 +248,8 @@ fn steps(service: &Service, app: &plan::App, manifest: &Manifest, language: &str
     };
     let tell = |name: &str, command: String| step(name.to_owned(), command, TELLING, false);
     // It asks for its web server and others before it installs anything.
-    let mut steps = vec![tell(
-        "all of YunoHost runs",
-        "/usr/lib/clic/yunohost/all-up".to_owned(),
-    )];
+    let ready = yunohost(plan).map(|yunohost| tell("all of YunoHost runs", yunohost.ready.clone()));
+    let mut steps = Vec::from_iter(ready);
     if !app.main_domain {
         let domain = &app.domain;
         steps.push(tell(
@@ -255,7 +263,7 @@ fn steps(service: &Service, app: &plan::App, manifest: &Manifest, language: &str
         format!(
             "yunohost app install {} --force --label {} --args {}",
             folder.display(),
-            quoted(title(&service.title, language)),
+            quoted(title(&service.title, language(plan))),
             arguments(&app.answers(&service.path, manifest)),
         ),
         app.timeout,
@@ -411,7 +419,7 @@ disk = "20M"
     fn steps_of(plan: &Plan) -> Vec<Bake> {
         let service = &plan.services[0];
         let manifest = manifest_of(plan, service, MANIFEST).unwrap();
-        steps(service, service.app().unwrap(), &manifest, language(plan))
+        steps(plan, service, service.app().unwrap(), &manifest)
     }
 
     #[test]
@@ -518,7 +526,7 @@ disk = "20M"
         let plan = plan("enabled", "");
         let service = &plan.services[0];
         let manifest = manifest_of(&plan, service, MANIFEST).unwrap();
-        let with = |packages: &[(&str, &str)]| suits(service, &manifest, &resolution(packages));
+        let with = |packages: &[(&str, &str)]| suits(&plan, service, &manifest, &resolution(packages));
         with(&[("nginx", "1"), ("sqlite3", "3"), ("yunohost", "12.1.25")]).unwrap();
         let said = with(&[("nginx", "1"), ("sqlite3", "3"), ("yunohost", "12.0.9")]).unwrap_err();
         let said = format!("{said:#}");

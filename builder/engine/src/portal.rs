@@ -1,52 +1,42 @@
 //! The portal's pages: what the plan says of the device, in the portal room's words.
 
 use anyhow::{Context as _, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_portal as portal;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
-    Bundle, BundleItem, BundleKind, Content, Data, PlannedOverlay, Service, ServiceState, Theme, TreeFile,
-    TreeFileKind, Value,
+    Bundle, BundleItem, BundleKind, Capability, Content, Data, PlannedOverlay, Service, ServiceState, Theme,
+    TreeFile, TreeFileKind, Value,
 };
-use clic_store::sha256;
 
 use crate::services;
-
-/// The overlay that serves the pages.
-const OVERLAY: &str = "portal";
-/// The overlay that people reach them by.
-const HOTSPOT: &str = "hotspot";
-/// The overlay that shows ZIM archives.
-const KIWIX: &str = "kiwix";
-/// Where the pages are on the device.
-const DIRECTORY: &str = "/usr/share/clic/portal";
 
 /// The pages as files of the image; none if the recipe has no portal.
 ///
 /// Errors: [`UserError`] with all that cannot be shown.
 pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
-    let Some(overlay) = find(plan, OVERLAY) else {
+    let Some(overlay) = plan.provider(Capability::Portal) else {
         return Ok(Vec::new());
     };
+    let directory = overlay.provides.portal.as_deref();
+    let directory = directory.context("a portal without a directory")?;
     let unshown = plan.bundles.iter().find(|bundle| bundle.kind == BundleKind::Zim);
-    if let (Some(bundle), None) = (unshown, find(plan, KIWIX)) {
+    if let (Some(bundle), Some(absent)) = (unshown, plan.absent(Capability::Zim)) {
         let what = format!(
             "bundle `{}` has ZIM archives, and nothing in this recipe can show them",
             bundle.name
         );
-        return Err(UserError::new(what)
-            .help(format!("add \"{KIWIX}\" to the recipe's `overlays`"))
-            .into());
+        return Err(UserError::new(what).help(absent.help()).into());
     }
     let site = site(plan, overlay)?;
     let pages = portal::generate(&site).map_err(|problems| UserError::new(problems.to_string()))?;
     Ok(pages
         .into_iter()
         .map(|page| TreeFile {
-            path: format!("{DIRECTORY}/{}", page.path),
-            from: OVERLAY.to_owned(),
+            path: format!("{directory}/{}", page.path),
+            from: overlay.name.clone(),
             kind: TreeFileKind::File(Content {
-                sha256: sha256(&page.bytes),
+                sha256: Sha256::of(&page.bytes),
                 size: page.bytes.len() as u64,
                 data: Data::Bytes(page.bytes.into()),
             }),
@@ -55,10 +45,6 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
             group: "root".to_owned(),
         })
         .collect())
-}
-
-fn find<'a>(plan: &'a Plan, name: &str) -> Option<&'a PlannedOverlay> {
-    plan.overlays.iter().find(|overlay| overlay.name == name)
 }
 
 fn text<'a>(overlay: &'a PlannedOverlay, name: &str) -> &'a str {
@@ -75,7 +61,8 @@ fn is_set(overlay: &PlannedOverlay, name: &str) -> bool {
 fn site(plan: &Plan, overlay: &PlannedOverlay) -> Result<portal::Site> {
     let mut languages = portal::Language::ALL.to_vec();
     languages.sort_by_key(|language| language.tag() != text(overlay, "language"));
-    let hotspot = find(plan, HOTSPOT)
+    let hotspot = plan
+        .provider(Capability::Hotspot)
         .map(|hotspot| hotspot_of(hotspot, overlay))
         .transpose()?;
     let title = portal::Texts::from([("fr", &*plan.recipe.title), ("en", &*plan.recipe.title)]);

@@ -25,7 +25,9 @@ pub struct LockFile {
 
 impl LockFile {
     /// Beside the recipe. `recipe` and `board` as they were asked for.
-    pub fn new(tree: &Tree, recipe: &str, board: &str, plan: &Plan) -> Self {
+    ///
+    /// Errors: it is a symbolic link, which could leave the tree.
+    pub fn new(tree: &Tree, recipe: &str, board: &str, plan: &Plan) -> Result<Self> {
         let name = format!("{}-{}.lock", plan.recipe.name, plan.board.name);
         let is_toml = Path::new(recipe).extension().is_some_and(|end| end == "toml");
         let by_path = recipe.contains('/') || is_toml;
@@ -34,14 +36,14 @@ impl LockFile {
             (beside.clone(), beside)
         } else {
             let shown = Path::new("recipes").join(&name);
-            (tree.root().join(&shown), shown)
+            (tree.inside(&shown)?, shown)
         };
-        Self {
+        Ok(Self {
             path,
             shown,
             command: format!("clic lock {recipe} --board {board}"),
             recipe: plan.recipe.name.clone(),
-        }
+        })
     }
 
     /// The lock, if the file is there. A damaged one is an error.
@@ -86,7 +88,9 @@ impl LockFile {
         };
         let start = format!("{}-", self.recipe);
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        // A link could lead to somebody else's word.
+        let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let names = files.filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<String> = names
             .filter(|name| {
                 name.starts_with(&start) && Path::new(name).extension().is_some_and(|end| end == "lock")

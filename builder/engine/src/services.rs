@@ -1,19 +1,14 @@
-//! Services as the device knows them: a file for each in `/usr/share/clic/services.d` (the overlay `services` says what they
-//! mean), and what makes their secrets anew on each device.
+//! Services as the device knows them: a file for each in the directory of the overlay that provides `services` and says what
+//! they mean, and what makes their secrets anew on each device.
 
 use anyhow::{Context as _, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::Plan;
 use clic_recipe::plan::{
-    Category, Content, Data, Place, Service, ServiceKind, ServiceState, Texts, TreeFile, TreeFileKind,
+    Capability, Category, Content, Data, Place, Service, ServiceKind, ServiceState, Texts, TreeFile,
+    TreeFileKind,
 };
-use clic_store::sha256;
 use serde::Serialize;
-
-/// The overlay that reads them.
-const OVERLAY: &str = "services";
-/// Where they are on the device.
-const DIRECTORY: &str = "/usr/share/clic/services.d";
 
 /// The files, one for each service of the recipe, and its step of first boot.
 ///
@@ -22,27 +17,30 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
     let Some(first) = plan.services.first() else {
         return Ok(Vec::new());
     };
-    if !plan.overlays.iter().any(|overlay| overlay.name == OVERLAY) {
-        let what = format!(
-            "{}: service `{}` needs the overlay `{OVERLAY}`",
-            first.origin, first.name
+    if let Some(absent) = plan.absent(Capability::Services) {
+        let (origin, name) = (&first.origin, &first.name);
+        return Err(
+            UserError::new(format!("{origin}: service `{name}` needs {}", absent.needed()))
+                .help(absent.help())
+                .into(),
         );
-        return Err(UserError::new(what)
-            .help(format!("add \"{OVERLAY}\" to the recipe's `overlays`"))
-            .into());
     }
+    let overlay = plan.provider(Capability::Services);
+    let overlay = overlay.context("a capability that is neither provided nor absent")?;
+    let directory = overlay.provides.services.as_deref();
+    let directory = directory.context("services without a directory")?;
     let mut files = Vec::new();
     for service in &plan.services {
         let text = toml::to_string(&File::of(service)).context("writing a service's file")?;
         let bytes = text.into_bytes();
         let content = Content {
-            sha256: sha256(&bytes),
+            sha256: Sha256::of(&bytes),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
         };
         files.push(file(
-            format!("{DIRECTORY}/{}.toml", service.name),
-            OVERLAY,
+            format!("{directory}/{}.toml", service.name),
+            &overlay.name,
             content,
         ));
         // Not before the bakes: what they make is thrown away anyway, and a placeholder is for the device.

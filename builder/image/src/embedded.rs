@@ -183,7 +183,7 @@ impl From<&TreeFile> for DescribedFile {
             from: file.from.clone(),
             kind: match &file.kind {
                 TreeFileKind::File(content) => DescribedKind::File {
-                    sha256: content.sha256.clone(),
+                    sha256: content.sha256.to_string(),
                     size: content.size,
                 },
                 TreeFileKind::Directory => DescribedKind::Directory,

@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::board::distinct;
-use crate::bundle::{is_address, is_sha256};
+use crate::bundle::is_address;
+use crate::checker::Checker;
 use crate::manifest;
 use crate::nearest::{advice, quoted};
 use crate::overlay_files::{content_of, walk};
 use crate::plan::{
-    App, AppFile, AppSource, Arch, Argument, Emulate, Machine, Manifest, Plan, PlannedOverlay, Question,
-    Service, Value,
+    Absent, App, AppFile, AppSource, Arch, Argument, Capability, Emulate, Machine, Manifest, Plan,
+    PlannedOverlay, Question, Service, Value,
 };
-use crate::raw::{At, RawService, sited};
+use crate::provides::provider;
+use crate::raw::{At, RawService};
 use crate::report::{Problem, Problems, Report};
 use crate::size;
 use crate::source::{Origin, SourceFile};
 use crate::tree::{Closed, Tree, plain_path};
 
-/// The overlay that has `YunoHost`, and the one that switches services on and off.
-const OVERLAYS: [&str; 2] = ["yunohost", "services"];
-/// The overlay `yunohost`'s parameter that says `YunoHost`'s first domain.
+/// What the recipe's overlays provide for apps.
+const NEEDED: [Capability; 2] = [Capability::YunoHost, Capability::Services];
+/// The parameter that says `YunoHost`'s first domain.
 const DOMAIN: &str = "domain";
 /// Seconds that an installation may take when the recipe does not say, and that it may ask for: as a bake.
 const INSTALL: u64 = 3600;
@@ -33,38 +33,38 @@ pub const MOST: u64 = 256 << 20;
 const MOST_BUILD: u64 = 16 << 30;
 
 /// Checks what the recipe says of an app. `None` if anything is wrong with it.
-pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<App> {
-    let before = problems.count();
-    let source = source(raw, file, problems);
+pub(crate) fn check(raw: &RawService, checker: &mut Checker<'_>) -> Option<App> {
+    let before = checker.count();
+    let source = source(raw, checker);
     let id = match &raw.app {
         Some(id) if !manifest::is_id(&id.value) => {
             let what = format!("`{}` can't be an app's id", id.value.escape_debug());
-            problems.push(
-                Problem::at(&id.origin(file), what).help("as its manifest says it, such as `my_webapp`"),
-            );
+            checker
+                .wrong(id, what)
+                .help("as its manifest says it, such as `my_webapp`");
             String::new()
         }
         Some(id) => id.value.clone(),
         None => raw.name.value.clone(),
     };
     if let Some(domain) = raw.domain.as_ref().filter(|domain| !is_domain(&domain.value)) {
-        problems.push(
-            Problem::at(
-                &domain.origin(file),
+        checker
+            .wrong(
+                domain,
                 format!("`{}` is not a domain", domain.value.escape_debug()),
             )
-            .help("write one like `pads.clic.internal`"),
-        );
+            .help("write one like `pads.clic.internal`");
     }
     let mut words = |given: &Option<Vec<At<String>>>, otherwise: &[&str], kind: &str| {
         let Some(given) = given else {
             return otherwise.iter().map(|word| (*word).to_owned()).collect();
         };
-        let words = distinct(sited(given.clone(), file), kind, problems);
+        let words = checker.distinct(given.clone(), kind);
         for word in words.iter().filter(|word| !is_word(&word.value)) {
             let what = format!("`{}` can't be a {kind}", word.value.escape_debug());
-            problems
-                .push(Problem::at(&word.origin, what).help("lower case letters, digits, `_`, `-` and `.`"));
+            checker
+                .wrong(&word.origin, what)
+                .help("lower case letters, digits, `_`, `-` and `.`");
         }
         words.into_iter().map(|word| word.value).collect()
     };
@@ -76,13 +76,15 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
                 "{} seconds is not a sensible time to install an app",
                 seconds.value
             );
-            problems.push(Problem::at(&seconds.origin(file), what).help(format!("from 1 to {MOST_INSTALL}")));
+            checker
+                .wrong(seconds, what)
+                .help(format!("from 1 to {MOST_INSTALL}"));
         }
         seconds.value
     });
-    let arguments = arguments(raw, file, problems);
+    let arguments = arguments(raw, checker);
     let source = source?;
-    (problems.count() == before).then(|| App {
+    (checker.count() == before).then(|| App {
         id,
         domain: raw
             .domain
@@ -100,7 +102,8 @@ pub(crate) fn check(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Pro
 }
 
 /// Keys that only an app has, of a service that is none.
-pub(crate) fn not_with(raw: &RawService, kind: &str, file: &Arc<SourceFile>, problems: &mut Problems) {
+pub(crate) fn not_with(raw: &RawService, kind: &str, checker: &mut Checker<'_>) {
+    let file = checker.file;
     let text = |key: &Option<At<String>>| key.as_ref().map(|value| value.origin(file));
     let list = |key: &Option<Vec<At<String>>>| {
         key.as_ref()
@@ -125,116 +128,101 @@ pub(crate) fn not_with(raw: &RawService, kind: &str, file: &Arc<SourceFile>, pro
             raw.install_seconds.as_ref().map(|value| value.origin(file)),
         ),
     ];
-    for (key, origin) in given {
-        if let Some(origin) = origin {
-            let what = format!("`{key}` has no meaning for a service of kind `{kind}`");
-            problems.push(Problem::at(&origin, what).help("remove it, or use kind `yunohost-app`"));
+    let what = format!("a service of kind `{kind}`");
+    checker.meaningless(given, &what, "remove it, or use kind `yunohost-app`");
+}
+
+/// Where an app comes from: a directory of the tree, or an archive.
+fn source(raw: &RawService, checker: &mut Checker<'_>) -> Option<AppSource> {
+    match (&raw.url, &raw.directory) {
+        (Some(url), None) => archive(raw, url, checker),
+        (None, Some(path)) => in_directory(raw, path, checker),
+        (Some(url), Some(_)) => {
+            checker
+                .wrong(url, "an app comes from one place")
+                .help("leave out `url` or `directory`");
+            None
+        }
+        (None, None) => {
+            checker
+                .wrong(&raw.kind, "where is this app?")
+                .help("add `directory = \"apps/...\"`, or `url` with `sha256` and `size`");
+            None
         }
     }
 }
 
-fn source(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<AppSource> {
-    let wrong = |origin: Origin, what: &str, help: &str, problems: &mut Problems| {
-        problems.push(Problem::at(&origin, what).help(help));
-        None
-    };
-    let (url, directory) = match (&raw.url, &raw.directory) {
-        (Some(url), None) => (url, None),
-        (None, Some(directory)) => (directory, Some(directory)),
-        (Some(url), Some(_)) => {
-            let help = "leave out `url` or `directory`";
-            return wrong(url.origin(file), "an app comes from one place", help, problems);
-        }
-        (None, None) => {
-            let help = "add `directory = \"apps/...\"`, or `url` with `sha256` and `size`";
-            return wrong(raw.kind.origin(file), "where is this app?", help, problems);
-        }
-    };
-    if let Some(directory) = directory {
-        let of_archive = [
-            ("sha256", raw.sha256.as_ref().map(|value| value.origin(file))),
-            ("size", raw.size.as_ref().map(|value| value.origin(file))),
-        ];
-        for (key, origin) in of_archive {
-            if let Some(origin) = origin {
-                let what = format!("`{key}` has no meaning for an app in a directory");
-                problems.push(Problem::at(&origin, what).help("remove it"));
-            }
-        }
-        if let Err(why) = plain_path(&directory.value) {
-            problems.push(Problem::at(&directory.origin(file), why));
-            return None;
-        }
-        return Some(AppSource::Directory {
-            path: directory.value.clone(),
-            files: Vec::new(),
-        });
+fn in_directory(raw: &RawService, path: &At<String>, checker: &mut Checker<'_>) -> Option<AppSource> {
+    let file = checker.file;
+    let of_archive = [
+        ("sha256", raw.sha256.as_ref().map(|value| value.origin(file))),
+        ("size", raw.size.as_ref().map(|value| value.origin(file))),
+    ];
+    checker.meaningless(of_archive, "an app in a directory", "remove it");
+    if let Err(why) = plain_path(&path.value) {
+        checker.wrong(path, why);
+        return None;
     }
+    Some(AppSource::Directory {
+        path: path.value.clone(),
+        files: Vec::new(),
+    })
+}
+
+fn archive(raw: &RawService, url: &At<String>, checker: &mut Checker<'_>) -> Option<AppSource> {
     if !is_address(&url.value) {
         let what = format!("`{}` is not the address of an archive", url.value.escape_debug());
-        let help = "write it like `https://example.org/my_webapp_ynh/archive/COMMIT.tar.gz`";
-        return wrong(url.origin(file), &what, help, problems);
+        checker
+            .wrong(url, what)
+            .help("write it like `https://example.org/my_webapp_ynh/archive/COMMIT.tar.gz`");
+        return None;
     }
     let Some(sha256) = &raw.sha256 else {
-        let help = "add `sha256 = \"...\"`, as `sha256sum FILE` prints it";
-        return wrong(
-            url.origin(file),
-            "this archive does not say its `sha256`",
-            help,
-            problems,
-        );
+        checker
+            .wrong(url, "this archive does not say its `sha256`")
+            .help("add `sha256 = \"...\"`, as `sha256sum FILE` prints it");
+        return None;
     };
-    if !is_sha256(&sha256.value) {
-        let help = "64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them";
-        return wrong(sha256.origin(file), "this is not a SHA-256", help, problems);
-    }
+    let sha256 = checker.sha256(sha256)?;
     let Some(size) = &raw.size else {
-        let help = "add it, in bytes";
-        return wrong(
-            url.origin(file),
-            "this archive does not say its `size`",
-            help,
-            problems,
-        );
+        checker
+            .wrong(url, "this archive does not say its `size`")
+            .help("add it, in bytes");
+        return None;
     };
     if !(1..=MOST).contains(&size.value) {
-        let help = format!("from 1 to {MOST} bytes");
-        return wrong(
-            size.origin(file),
-            "no app's archive has this size",
-            &help,
-            problems,
-        );
+        checker
+            .wrong(size, "no app's archive has this size")
+            .help(format!("from 1 to {MOST} bytes"));
+        return None;
     }
     // The plan counts them before the archive is there.
     for (key, there) in [("ram", raw.ram.is_some()), ("disk", raw.disk.is_some())] {
         if !there {
-            let what = format!("an app in an archive needs its `{key}` here");
-            problems.push(Problem::at(&url.origin(file), what).help(format!(
-                "add `{key} = \"...\"`, from its manifest.toml: `clic plan` can't read an archive that is not downloaded yet"
-            )));
+            checker
+                .wrong(url, format!("an app in an archive needs its `{key}` here"))
+                .help(format!(
+                    "add `{key} = \"...\"`, from its manifest.toml: \
+                     `clic plan` can't read an archive that is not downloaded yet"
+                ));
         }
     }
     Some(AppSource::Archive {
         url: url.value.clone(),
-        sha256: sha256.value.clone(),
+        sha256,
         size: size.value,
     })
 }
 
 /// Values as `YunoHost` takes them from a form: text.
-fn arguments(
-    raw: &RawService,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> BTreeMap<String, Argument> {
+fn arguments(raw: &RawService, checker: &mut Checker<'_>) -> BTreeMap<String, Argument> {
     let mut found = BTreeMap::new();
     for (name, value) in &raw.arguments {
-        let origin = value.origin(file);
+        let origin = value.origin(checker.file);
         if ["domain", "path"].contains(&name.value.as_str()) {
             let what = format!("`{}` is a key of the service itself", name.value);
             let help = format!("write `{} = ...` beside `arguments`", name.value);
-            problems.push(Problem::at(&name.origin(file), what).help(help));
+            checker.wrong(name, what).help(help);
         }
         let text = match &value.value.0 {
             toml::Value::String(text) if text.contains('\0') => None,
@@ -245,10 +233,12 @@ fn arguments(
         };
         let Some(text) = text else {
             let what = format!("`{}` can't be answered with this", name.value);
-            problems.push(Problem::at(&origin, what).help("answers are text, true, false, or whole numbers"));
+            checker
+                .wrong(&origin, what)
+                .help("answers are text, true, false, or whole numbers");
             continue;
         };
-        let origin = name.origin(file);
+        let origin = name.origin(checker.file);
         found.insert(name.value.clone(), Argument { value: text, origin });
     }
     found
@@ -295,32 +285,32 @@ pub(crate) fn complete(
     let origin = service.origin.clone();
     let Some(app) = service.app() else { return };
     let mut app = app.clone();
-    for name in OVERLAYS {
-        if !overlays.iter().any(|overlay| overlay.name == name) {
-            let what = format!(
-                "service `{}` is an app of YunoHost and needs the overlay `{name}`",
-                service.name
-            );
+    for capability in NEEDED {
+        if provider(overlays, capability).is_none() {
+            let absent = Absent::of(tree, capability);
+            let (name, needed) = (&service.name, absent.needed());
             problems
-                .push(Problem::at(&origin, what).help(format!("add \"{name}\" to the recipe's `overlays`")));
+                .wrong(
+                    &origin,
+                    format!("service `{name}` is an app of YunoHost and needs {needed}"),
+                )
+                .help(absent.help());
         }
     }
-    let yunohost = overlays.iter().find(|overlay| overlay.name == OVERLAYS[0]);
-    match yunohost.map(|overlay| overlay.parameters.get(DOMAIN)) {
-        Some(Some(Value::String(domain))) => {
+    let yunohost = provider(overlays, Capability::YunoHost);
+    if let Some(overlay) = yunohost {
+        if let Some(Value::String(domain)) = overlay.parameters.get(DOMAIN) {
             if app.domain.is_empty() {
                 app.domain.clone_from(domain);
             }
             app.main_domain = app.domain == *domain;
-        }
-        Some(_) => {
+        } else {
             let what = format!(
                 "overlay `{}` has no parameter `{DOMAIN}`, which services are on",
-                OVERLAYS[0]
+                overlay.name
             );
-            problems.push(Problem::at(&origin, what));
+            problems.wrong(&origin, what);
         }
-        None => {}
     }
     if let AppSource::Directory { path, files } = &mut app.source {
         let Some((found, manifest)) = directory(tree, path, &origin, problems) else {
@@ -356,10 +346,9 @@ fn directory(
         Err(closed) => Some(closed.to_string()),
     };
     if let Some(wrong) = wrong {
-        problems.push(
-            Problem::at(origin, wrong)
-                .help("`directory` is relative to the tree: it holds the app's manifest.toml"),
-        );
+        problems
+            .wrong(origin, wrong)
+            .help("`directory` is relative to the tree: it holds the app's manifest.toml");
         return None;
     }
     let mut found = BTreeMap::new();
@@ -382,10 +371,10 @@ fn directory(
         });
     }
     if left == 0 {
-        problems.push(Problem::at(
+        problems.wrong(
             origin,
             format!("{path} has more than {} in it", size::in_words(MOST)),
-        ));
+        );
     }
     let relative = Path::new(path).join("manifest.toml");
     let text = match tree.read(&relative) {
@@ -395,7 +384,7 @@ fn directory(
             return None;
         }
     };
-    let manifest = manifest::read(&text, problems)?;
+    let manifest = manifest::read(&mut Checker::new(&text, problems))?;
     if !files.iter().any(|file| file.path == "scripts/install") {
         problems.push(Problem::file(
             path,
@@ -416,7 +405,7 @@ pub fn manifest_of(plan: &Plan, service: &Service, text: &str) -> Result<Manifes
         emulate: &plan.emulate,
     };
     let name = format!("manifest.toml of service {}", service.name);
-    let manifest = manifest::read(&SourceFile::new(name, text), &mut problems);
+    let manifest = manifest::read(&mut Checker::new(&SourceFile::new(name, text), &mut problems));
     if let (Some(manifest), Some(app)) = (&manifest, service.app()) {
         fits(manifest, service, app, on, &mut problems);
     }
@@ -428,7 +417,7 @@ pub fn manifest_of(plan: &Plan, service: &Service, text: &str) -> Result<Manifes
 fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, problems: &mut Problems) -> bool {
     let before = problems.count();
     let name = &service.name;
-    let mut wrong = |what: String, help: String| problems.push(Problem::at(&service.origin, what).help(help));
+    let mut wrong = |what: String, help: String| problems.wrong(&service.origin, what).help(help);
     if manifest.id != app.id {
         wrong(
             format!(
@@ -509,7 +498,7 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
             ),
             Some(_) => continue,
         };
-        problems.push(Problem::at(&argument.origin, what).help(help));
+        problems.wrong(&argument.origin, what).help(help);
     }
     let answered = app.answers(&service.path, manifest);
     for (question, kind) in &manifest.questions {
@@ -518,10 +507,9 @@ fn fits(manifest: &Manifest, service: &Service, app: &App, on: Target<'_>, probl
                 "service `{name}`: app `{}` asks `{question}`, which has no answer here",
                 manifest.id
             );
-            problems.push(
-                Problem::at(&service.origin, what)
-                    .help(format!("add `arguments.{question} = ...` to the service")),
-            );
+            problems
+                .wrong(&service.origin, what)
+                .help(format!("add `arguments.{question} = ...` to the service"));
         }
     }
     problems.count() == before

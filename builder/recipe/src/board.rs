@@ -1,19 +1,18 @@
 //! Boards: from TOML to checked values.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::checker::Checker;
 use crate::debian::{self, COMPONENTS, SUITES};
 use crate::disk;
 use crate::nearest::{advice, quoted};
 use crate::plan::{Arch, Boot, Disk, Emulate, Machine, Named, Table};
-use crate::raw::{At, RawBoard, RawEmulate, RawPower, sited};
+use crate::raw::{At, RawBoard, RawEmulate, RawPower};
 use crate::report::{Problem, Problems};
 use crate::size::{self, MIB};
-use crate::source::{Origin, Sited, SourceFile};
+use crate::source::Sited;
 
 /// Seconds that an emulated boot may take when the board does not say. The slowest measured: a Raspberry Pi with a
 /// dozen services, under 450 s.
@@ -49,32 +48,27 @@ pub struct Power {
 }
 
 /// Checks a board. `None` when anything is wrong with it.
-pub(crate) fn check(
-    name: &str,
-    raw: RawBoard,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<Rc<Board>> {
-    let before = problems.count();
+pub(crate) fn check(name: &str, raw: RawBoard, checker: &mut Checker<'_>) -> Option<Rc<Board>> {
+    let before = checker.count();
     let arch = raw.arch.value;
-    let suites = suites(raw.suites, arch, file, problems);
-    let packages = packages(raw.packages, file, problems);
-    let components = components(raw.components, file, problems);
-    let consoles = consoles(raw.consoles, file, problems);
-    let disk = disk::check(raw.disk, raw.boot.kind.value, file, problems);
-    boot_fits(&raw.boot.kind, arch, disk.as_ref(), file, problems);
-    let emulate = emulate(raw.emulate, arch, raw.boot.kind.value, file, problems);
+    let suites = suites(raw.suites, arch, checker);
+    let packages = packages(raw.packages, checker);
+    let components = components(raw.components, checker);
+    let consoles = consoles(raw.consoles, checker);
+    let disk = disk::check(raw.disk, raw.boot.kind.value, checker);
+    boot_fits(&raw.boot.kind, arch, disk.as_ref(), checker);
+    let emulate = emulate(raw.emulate, arch, raw.boot.kind.value, checker);
     let memory = raw.memory.map(|memory| {
         size::parse_mib(&memory.value).unwrap_or_else(|why| {
-            problems.push(Problem::at(&memory.origin(file), why));
+            checker.wrong(&memory, why);
             0
         })
     });
-    let power = raw.power.and_then(|power| check_power(power, file, problems));
+    let power = raw.power.and_then(|power| check_power(power, checker));
     if raw.title.value.trim().is_empty() {
-        problems.push(Problem::at(&raw.title.origin(file), "the title is empty"));
+        checker.wrong(&raw.title, "the title is empty");
     }
-    (problems.count() == before).then_some(())?;
+    (checker.count() == before).then_some(())?;
     Some(Rc::new(Board {
         named: Named {
             name: name.to_owned(),
@@ -93,21 +87,15 @@ pub(crate) fn check(
     }))
 }
 
-fn suites(
-    raw: At<Vec<At<String>>>,
-    arch: Arch,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Vec<String> {
+fn suites(raw: At<Vec<At<String>>>, arch: Arch, checker: &mut Checker<'_>) -> Vec<String> {
     if raw.value.is_empty() {
-        problems.push(
-            Problem::at(&raw.origin(file), "a board needs at least one suite")
-                .help(format!("suites: {}", quoted(&SUITES.map(|suite| suite.name)))),
-        );
+        checker
+            .wrong(&raw, "a board needs at least one suite")
+            .help(format!("suites: {}", quoted(&SUITES.map(|suite| suite.name))));
     }
-    let list = distinct(sited(raw.value, file), "suite", problems);
+    let list = checker.distinct(raw.value, "suite");
     for suite in &list {
-        known_suite(suite, Some(arch), problems);
+        known_suite(suite, Some(arch), checker.problems);
     }
     list.into_iter().map(|suite| suite.value).collect()
 }
@@ -115,72 +103,42 @@ fn suites(
 /// A suite that we know and, when an architecture is given, that has it.
 pub(crate) fn known_suite(suite: &Sited<String>, arch: Option<Arch>, problems: &mut Problems) {
     let Some(known) = SUITES.iter().find(|known| known.name == suite.value) else {
-        problems.push(
-            Problem::at(&suite.origin, format!("unknown suite `{}`", suite.value)).help(advice(
-                &suite.value,
-                "suites",
-                SUITES.map(|suite| suite.name),
-            )),
-        );
+        problems
+            .wrong(&suite.origin, format!("unknown suite `{}`", suite.value))
+            .help(advice(&suite.value, "suites", SUITES.map(|suite| suite.name)));
         return;
     };
     if let Some(arch) = arch.filter(|arch| !known.archs.contains(arch)) {
-        problems.push(Problem::at(
+        problems.wrong(
             &suite.origin,
             format!("Debian {} has no kernel for {arch}", suite.value),
-        ));
+        );
     }
 }
 
 /// Package names that could exist, each once in one list.
-pub(crate) fn packages(
-    raw: Vec<At<String>>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Vec<Sited<String>> {
-    let list = distinct(sited(raw, file), "package", problems);
+pub(crate) fn packages(raw: Vec<At<String>>, checker: &mut Checker<'_>) -> Vec<Sited<String>> {
+    let list = checker.distinct(raw, "package");
     for package in &list {
         if let Err(why) = debian::package_name(&package.value) {
-            problems.push(Problem::at(&package.origin, why).help(
+            checker.wrong(&package.origin, why).help(
                 "package names are lower case letters, digits, `+`, `-` and `.`; no version, no architecture",
-            ));
-        }
-    }
-    list
-}
-
-/// Reports what a list names twice.
-pub(crate) fn distinct(list: Vec<Sited<String>>, kind: &str, problems: &mut Problems) -> Vec<Sited<String>> {
-    let mut seen = BTreeSet::new();
-    for element in &list {
-        if !seen.insert(&element.value) {
-            problems.push(
-                Problem::at(
-                    &element.origin,
-                    format!("{kind} `{}` is in this list twice", element.value),
-                )
-                .help("remove one of them"),
             );
         }
     }
     list
 }
 
-pub(crate) fn components(
-    raw: Vec<At<String>>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Vec<String> {
-    let list = distinct(sited(raw, file), "component", problems);
+pub(crate) fn components(raw: Vec<At<String>>, checker: &mut Checker<'_>) -> Vec<String> {
+    let list = checker.distinct(raw, "component");
     for component in &list {
         if !COMPONENTS.contains(&component.value.as_str()) {
-            problems.push(
-                Problem::at(
+            checker
+                .wrong(
                     &component.origin,
                     format!("unknown component `{}`", component.value),
                 )
-                .help(advice(&component.value, "components", COMPONENTS)),
-            );
+                .help(advice(&component.value, "components", COMPONENTS));
         }
     }
     // Everything depends on main.
@@ -191,49 +149,41 @@ pub(crate) fn components(
         .collect()
 }
 
-fn consoles(raw: At<Vec<At<String>>>, file: &Arc<SourceFile>, problems: &mut Problems) -> Vec<String> {
+fn consoles(raw: At<Vec<At<String>>>, checker: &mut Checker<'_>) -> Vec<String> {
     if raw.value.is_empty() {
-        problems.push(
-            Problem::at(&raw.origin(file), "a board needs at least one console")
-                .help("write the most important last: `[\"tty1\", \"ttyS0,115200\"]`"),
-        );
+        checker
+            .wrong(&raw, "a board needs at least one console")
+            .help("write the most important last: `[\"tty1\", \"ttyS0,115200\"]`");
     }
-    let list = distinct(sited(raw.value, file), "console", problems);
+    let list = checker.distinct(raw.value, "console");
     for console in &list {
         if let Err(why) = debian::console(&console.value) {
-            problems.push(Problem::at(&console.origin, why));
+            checker.wrong(&console.origin, why);
         }
     }
     list.into_iter().map(|console| console.value).collect()
 }
 
 /// Boot loader, architecture and partition table belong together.
-fn boot_fits(
-    kind: &At<Boot>,
-    arch: Arch,
-    disk: Option<&Disk>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) {
+fn boot_fits(kind: &At<Boot>, arch: Arch, disk: Option<&Disk>, checker: &mut Checker<'_>) {
     let (name, wanted_arch, wanted_table) = match kind.value {
         Boot::Grub => ("grub", Arch::Amd64, Table::Gpt),
         Boot::RaspiFirmware => ("raspi-firmware", Arch::Arm64, Table::Mbr),
     };
-    let origin = kind.origin(file);
+    let origin = kind.origin(checker.file);
     if arch != wanted_arch {
-        problems.push(
-            Problem::at(
+        checker
+            .wrong(
                 &origin,
                 format!("`{name}` starts {wanted_arch} boards, and this board is {arch}"),
             )
             .help(match kind.value {
                 Boot::Grub => "arm64 boards start with `raspi-firmware`",
                 Boot::RaspiFirmware => "amd64 boards start with `grub`",
-            }),
-        );
+            });
     }
     if disk.is_some_and(|disk| disk.table != wanted_table) {
-        problems.push(match kind.value {
+        checker.problems.push(match kind.value {
             Boot::Grub => Problem::at(&origin, "`grub` needs `table = \"gpt\"`")
                 .help("one image then starts on BIOS, UEFI x64 and UEFI ia32"),
             Boot::RaspiFirmware => Problem::at(&origin, "`raspi-firmware` needs `table = \"mbr\"`")
@@ -242,39 +192,27 @@ fn boot_fits(
     }
 }
 
-fn emulate(
-    raw: RawEmulate,
-    arch: Arch,
-    boot: Boot,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Emulate {
+fn emulate(raw: RawEmulate, arch: Arch, boot: Boot, checker: &mut Checker<'_>) -> Emulate {
     let (name, wanted_arch, wanted_boot) = match raw.machine.value {
         Machine::Pc => ("pc", Arch::Amd64, Boot::Grub),
         Machine::Raspi3b => ("raspi3b", Arch::Arm64, Boot::RaspiFirmware),
     };
     if arch != wanted_arch || boot != wanted_boot {
-        problems.push(
-            Problem::at(
-                &raw.machine.origin(file),
-                format!("machine `{name}` can't emulate this board"),
-            )
-            .help("`pc` is for amd64 with grub, `raspi3b` for arm64 with raspi-firmware"),
-        );
+        checker
+            .wrong(&raw.machine, format!("machine `{name}` can't emulate this board"))
+            .help("`pc` is for amd64 with grub, `raspi3b` for arm64 with raspi-firmware");
     }
-    let memory = raw.memory.map_or(1024, |memory| {
-        let origin = memory.origin(file);
-        check_memory(&memory.value, raw.machine.value, &origin, problems)
-    });
+    let memory = raw
+        .memory
+        .map_or(1024, |memory| check_memory(&memory, raw.machine.value, checker));
     let timeout = raw.timeout_seconds.map_or(TIMEOUT, |timeout| {
         if !(10..=7200).contains(&timeout.value) {
-            problems.push(
-                Problem::at(
-                    &timeout.origin(file),
+            checker
+                .wrong(
+                    &timeout,
                     format!("{} seconds is not a sensible time for a boot", timeout.value),
                 )
-                .help("from 10 to 7200"),
-            );
+                .help("from 10 to 7200");
         }
         timeout.value
     });
@@ -286,42 +224,36 @@ fn emulate(
 }
 
 /// Memory of the guest in MiB.
-fn check_memory(text: &str, machine: Machine, origin: &Origin, problems: &mut Problems) -> u32 {
-    match size::parse_mib(text) {
-        Err(why) => problems.push(Problem::at(origin, why)),
-        Ok(bytes) if machine == Machine::Raspi3b && bytes != 1024 * MIB => {
-            problems.push(
-                Problem::at(origin, "the `raspi3b` always has 1G of memory").help("write `memory = \"1G\"`"),
-            );
+fn check_memory(memory: &At<String>, machine: Machine, checker: &mut Checker<'_>) -> u32 {
+    match size::parse_mib(&memory.value) {
+        Err(why) => {
+            checker.wrong(memory, why);
         }
-        Ok(bytes) if !(128 * MIB..=64 * 1024 * MIB).contains(&bytes) => {
-            problems.push(
-                Problem::at(origin, format!("{text} is not a sensible memory for a test"))
-                    .help("from 128M to 64G"),
-            );
-        }
+        Ok(bytes) if machine == Machine::Raspi3b && bytes != 1024 * MIB => checker
+            .wrong(memory, "the `raspi3b` always has 1G of memory")
+            .help("write `memory = \"1G\"`"),
+        Ok(bytes) if !(128 * MIB..=64 * 1024 * MIB).contains(&bytes) => checker
+            .wrong(
+                memory,
+                format!("{} is not a sensible memory for a test", memory.value),
+            )
+            .help("from 128M to 64G"),
         Ok(bytes) => return u32::try_from(bytes / MIB).unwrap_or(1024),
     }
     1024
 }
 
-fn check_power(raw: RawPower, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Power> {
-    let before = problems.count();
+fn check_power(raw: RawPower, checker: &mut Checker<'_>) -> Option<Power> {
+    let before = checker.count();
     for watts in [&raw.idle_watts, &raw.load_watts] {
         if !(watts.value.is_finite() && watts.value > 0.0 && watts.value < 10_000.0) {
-            problems.push(Problem::at(
-                &watts.origin(file),
-                "this must be more than 0 and less than 10000 watts",
-            ));
+            checker.wrong(watts, "this must be more than 0 and less than 10000 watts");
         }
     }
     if raw.load_watts.value < raw.idle_watts.value {
-        problems.push(Problem::at(
-            &raw.load_watts.origin(file),
-            "a busy board can't draw less than an idle one",
-        ));
+        checker.wrong(&raw.load_watts, "a busy board can't draw less than an idle one");
     }
-    (problems.count() == before).then_some(Power {
+    (checker.count() == before).then_some(Power {
         idle_watts: raw.idle_watts.value,
         load_watts: raw.load_watts.value,
         source: raw.source.value,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::checker::Checker;
 use crate::overlay_files::{content_of, walk};
 use crate::plan::Content;
-use crate::report::{Problem, Problems};
-use crate::source::Origin;
+use crate::raw::At;
 use crate::tree::{Closed, Kind, Tree, plain_path};
 
 /// The bundle's directory, relative to the tree.
@@ -24,15 +24,14 @@ pub(crate) fn is_directory(tree: &Tree, bundle: &str, local: &str) -> bool {
 pub(crate) fn file(
     tree: &Tree,
     bundle: &str,
-    local: &str,
-    origin: &Origin,
-    problems: &mut Problems,
+    local: &At<String>,
+    checker: &mut Checker<'_>,
 ) -> Option<PathBuf> {
-    if let Err(why) = plain_path(local) {
-        problems.push(Problem::at(origin, why));
+    if let Err(why) = plain_path(&local.value) {
+        checker.wrong(local, why);
         return None;
     }
-    let relative = home(bundle).join(local);
+    let relative = home(bundle).join(&local.value);
     let path = match tree.place(&relative) {
         Ok(path) => path,
         Err(closed) => {
@@ -40,15 +39,12 @@ pub(crate) fn file(
                 Closed::Link(_) => "put the file itself there",
                 _ => "`local` is relative to the directory of bundle.toml",
             };
-            problems.push(Problem::at(origin, closed.to_string()).help(help));
+            checker.wrong(local, closed.to_string()).help(help);
             return None;
         }
     };
     if !path.is_file() {
-        problems.push(Problem::at(
-            origin,
-            format!("{} is not a regular file", relative.display()),
-        ));
+        checker.wrong(local, format!("{} is not a regular file", relative.display()));
         return None;
     }
     Some(path)
@@ -58,30 +54,22 @@ pub(crate) fn file(
 pub(crate) fn directory(
     tree: &Tree,
     bundle: &str,
-    local: &str,
-    origin: &Origin,
-    problems: &mut Problems,
+    local: &At<String>,
+    checker: &mut Checker<'_>,
 ) -> Option<Vec<(String, Content)>> {
-    let before = problems.count();
-    let mut found = BTreeMap::new();
+    let before = checker.count();
+    let directory = home(bundle).join(&local.value);
     let link = |_: &str, _: &str| "put the file itself there".to_owned();
-    walk(
-        tree,
-        &home(bundle).join(local),
-        "",
-        &link,
-        0,
-        &mut found,
-        problems,
-    );
-    if found.is_empty() && problems.count() == before {
-        problems.push(Problem::at(origin, format!("`{local}` has no file in it")));
+    let mut found = BTreeMap::new();
+    walk(tree, &directory, "", &link, 0, &mut found, checker.problems);
+    if found.is_empty() && checker.count() == before {
+        checker.wrong(local, format!("`{}` has no file in it", local.value));
     }
     let mut files = Vec::new();
     for (path, relative) in found {
-        if let Some(content) = content_of(tree, &relative, problems) {
+        if let Some(content) = content_of(tree, &relative, checker.problems) {
             files.push((path.trim_start_matches('/').to_owned(), content));
         }
     }
-    (problems.count() == before).then_some(files)
+    (checker.count() == before).then_some(files)
 }

@@ -1,13 +1,12 @@
 //! Disk layouts: partitions that exist, fit and do not overlap.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use crate::checker::Checker;
 use crate::plan::{Boot, Disk, Filesystem, Partition, PartitionSize, Table};
 use crate::raw::{At, RawDisk, RawPartition};
-use crate::report::{Problem, Problems};
+use crate::report::Problem;
 use crate::size::{self, MIB};
-use crate::source::SourceFile;
 
 /// Bytes of a sector, of every disk that we write.
 const SECTOR: u64 = 512;
@@ -29,21 +28,16 @@ const GPT_TAIL: u64 = MIB;
 const MBR_MOST: usize = 4;
 
 /// Checks a disk layout. `None` when it can't be one.
-pub(crate) fn check(
-    raw: At<RawDisk>,
-    boot: Boot,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<Disk> {
-    let before = problems.count();
-    let origin = raw.origin(file);
+pub(crate) fn check(raw: At<RawDisk>, boot: Boot, checker: &mut Checker<'_>) -> Option<Disk> {
+    let before = checker.count();
+    let origin = raw.origin(checker.file);
     let table = raw.value.table.value;
     let rows: Vec<(At<RawPartition>, Option<PartitionSize>)> = raw
         .value
         .partitions
         .into_iter()
         .map(|row| {
-            let size = partition_size(&row.value, file, problems);
+            let size = partition_size(&row.value, checker);
             (row, size)
         })
         .collect();
@@ -51,34 +45,26 @@ pub(crate) fn check(
     if table == Table::Mbr
         && let Some((row, _)) = rows.get(MBR_MOST)
     {
-        problems.push(
-            Problem::at(&row.origin(file), "an MBR holds at most 4 partitions")
-                .help("use `table = \"gpt\"` where the board can read it"),
-        );
+        checker
+            .wrong(row, "an MBR holds at most 4 partitions")
+            .help("use `table = \"gpt\"` where the board can read it");
     }
     let mut names = BTreeSet::new();
     for (row, _) in &rows {
         let name = &row.value.name;
         // GPT names have 36 UTF-16 units; ours are short words.
         if crate::debian::our_name(&name.value).is_err() || name.value.len() > 36 {
-            problems.push(
-                Problem::at(
-                    &name.origin(file),
-                    format!("`{}` can't be a partition's name", name.value),
-                )
-                .help("lower case letters, digits and `-`, at most 36"),
-            );
+            checker
+                .wrong(name, format!("`{}` can't be a partition's name", name.value))
+                .help("lower case letters, digits and `-`, at most 36");
         }
         if !names.insert(name.value.clone()) {
-            problems.push(Problem::at(
-                &name.origin(file),
-                format!("two partitions are named `{}`", name.value),
-            ));
+            checker.wrong(name, format!("two partitions are named `{}`", name.value));
         }
     }
-    check_root(&rows, &origin, file, problems);
-    check_boot(&rows, boot, &origin, file, problems);
-    if problems.count() > before {
+    check_root(&rows, &origin, checker);
+    check_boot(&rows, boot, &origin, checker);
+    if checker.count() > before {
         return None;
     }
 
@@ -87,22 +73,23 @@ pub(crate) fn check(
     for (row, size) in rows {
         let size = size?;
         if let Some(first) = &row.value.first_sector {
-            let origin = first.origin(file);
+            let origin = first.origin(checker.file);
             match first
                 .value
                 .checked_mul(SECTOR)
                 .filter(|start| *start < size::MOST)
             {
-                None => problems.push(Problem::at(&origin, "no disk has this sector")),
-                Some(start) if start % MIB != 0 || start == 0 => problems.push(
-                    Problem::at(
+                None => {
+                    checker.wrong(&origin, "no disk has this sector");
+                }
+                Some(start) if start % MIB != 0 || start == 0 => checker
+                    .wrong(
                         &origin,
                         format!("sector {} is not at a whole mebibyte", first.value),
                     )
                     .help("write a multiple of 2048"),
-                ),
-                Some(start) if start < end => problems.push(
-                    Problem::at(
+                Some(start) if start < end => checker
+                    .wrong(
                         &origin,
                         format!(
                             "partition `{}` overlaps the one before it, which ends at sector {}",
@@ -114,7 +101,6 @@ pub(crate) fn check(
                         "write {} or more, or leave `first-sector` out",
                         end / SECTOR
                     )),
-                ),
                 Some(start) => end = start,
             }
         }
@@ -125,10 +111,9 @@ pub(crate) fn check(
         end = end.checked_add(bytes)?;
         // An MBR counts sectors in 32 bits.
         if table == Table::Mbr && end / SECTOR > u64::from(u32::MAX) {
-            problems.push(
-                Problem::at(&row.origin(file), "an MBR can't hold more than 2T")
-                    .help("use `table = \"gpt\"`"),
-            );
+            checker
+                .wrong(&row, "an MBR can't hold more than 2T")
+                .help("use `table = \"gpt\"`");
             return None;
         }
         partitions.push(Partition {
@@ -138,7 +123,7 @@ pub(crate) fn check(
             first_sector: row.value.first_sector.map(|first| first.value),
         });
     }
-    (problems.count() == before).then_some(Disk { table, partitions })
+    (checker.count() == before).then_some(Disk { table, partitions })
 }
 
 /// Bytes that an image of this layout has at least: fixed partitions, gaps, tables and free space, no content.
@@ -158,30 +143,24 @@ pub(crate) fn least_size(disk: &Disk) -> u64 {
     }
 }
 
-fn partition_size(
-    row: &RawPartition,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<PartitionSize> {
-    let origin = row.size.origin(file);
+fn partition_size(row: &RawPartition, checker: &mut Checker<'_>) -> Option<PartitionSize> {
+    let origin = row.size.origin(checker.file);
     if row.size.value == "fit" {
         let Some(free) = &row.free else {
-            problems.push(
-                Problem::at(&origin, "a partition that fits its content needs `free`")
-                    .help("add `free = \"512M\"`"),
-            );
+            checker
+                .wrong(&origin, "a partition that fits its content needs `free`")
+                .help("add `free = \"512M\"`");
             return None;
         };
-        return free_space(&free.value, &free.origin(file), problems).map(|free| PartitionSize::Fit { free });
+        return free_space(free, checker).map(|free| PartitionSize::Fit { free });
     }
     if let Some(free) = &row.free {
-        problems.push(
-            Problem::at(
-                &free.origin(file),
+        checker
+            .wrong(
+                free,
                 "`free` belongs to `size = \"fit\"`; this partition has a fixed size",
             )
-            .help("remove `free`"),
-        );
+            .help("remove `free`");
     }
     let bytes = match size::parse_mib(&row.size.value) {
         Ok(bytes) => bytes,
@@ -197,7 +176,7 @@ fn partition_size(
             } else {
                 Problem::at(&origin, why).help("or `fit`, for the root")
             };
-            problems.push(why);
+            checker.problems.push(why);
             return None;
         }
     };
@@ -207,30 +186,28 @@ fn partition_size(
         Filesystem::Ext4 => (FREE_LEAST, "an ext4 file system"),
     };
     if bytes < least {
-        problems.push(
-            Problem::at(&origin, format!("{} is too small for {why}", row.size.value))
-                .help(format!("at least {}", size::in_words(least))),
-        );
+        checker
+            .wrong(&origin, format!("{} is too small for {why}", row.size.value))
+            .help(format!("at least {}", size::in_words(least)));
     }
     Some(PartitionSize::Fixed(bytes))
 }
 
 /// Free space of a root file system, in bytes.
-pub(crate) fn free_space(text: &str, origin: &crate::source::Origin, problems: &mut Problems) -> Option<u64> {
-    match size::parse_mib(text) {
+pub(crate) fn free_space(raw: &At<String>, checker: &mut Checker<'_>) -> Option<u64> {
+    match size::parse_mib(&raw.value) {
         Ok(free) if free < FREE_LEAST => {
-            problems.push(
-                Problem::at(
-                    origin,
-                    format!("{text} free is too little: the device's own logs fill it"),
+            checker
+                .wrong(
+                    raw,
+                    format!("{} free is too little: the device's own logs fill it", raw.value),
                 )
-                .help(format!("at least {}", size::in_words(FREE_LEAST))),
-            );
+                .help(format!("at least {}", size::in_words(FREE_LEAST)));
             None
         }
         Ok(free) => Some(free),
         Err(why) => {
-            problems.push(Problem::at(origin, why));
+            checker.wrong(raw, why);
             None
         }
     }
@@ -239,58 +216,39 @@ pub(crate) fn free_space(text: &str, origin: &crate::source::Origin, problems: &
 type Rows = [(At<RawPartition>, Option<PartitionSize>)];
 
 /// Exactly one root, ext4, fitting, and last so that it can grow.
-fn check_root(rows: &Rows, disk: &crate::source::Origin, file: &Arc<SourceFile>, problems: &mut Problems) {
+fn check_root(rows: &Rows, disk: &crate::source::Origin, checker: &mut Checker<'_>) {
     let Some(index) = rows.iter().position(|(row, _)| row.value.name.value == "root") else {
-        problems.push(
-            Problem::at(disk, "no partition is named `root`")
-                .help("add `{ name = \"root\", fs = \"ext4\", size = \"fit\", free = \"512M\" }`"),
-        );
+        checker
+            .wrong(disk, "no partition is named `root`")
+            .help("add `{ name = \"root\", fs = \"ext4\", size = \"fit\", free = \"512M\" }`");
         return;
     };
     let Some((root, _)) = rows.get(index) else { return };
     if root.value.fs.value != Filesystem::Ext4 {
-        problems.push(Problem::at(
-            &root.value.fs.origin(file),
-            "the root must be `ext4`",
-        ));
+        checker.wrong(&root.value.fs, "the root must be `ext4`");
     }
     if root.value.size.value != "fit" {
-        problems.push(
-            Problem::at(
-                &root.value.size.origin(file),
-                "the root must have `size = \"fit\"`",
-            )
-            .help("it is made as large as its content, plus `free`, and grows on the device"),
-        );
+        checker
+            .wrong(&root.value.size, "the root must have `size = \"fit\"`")
+            .help("it is made as large as its content, plus `free`, and grows on the device");
     }
     if index + 1 != rows.len() {
-        problems.push(
-            Problem::at(&root.origin(file), "the root must be the last partition")
-                .help("it grows to the end of the disk at the first boot"),
-        );
+        checker
+            .wrong(root, "the root must be the last partition")
+            .help("it grows to the end of the disk at the first boot");
     }
     for (row, _) in rows
         .iter()
         .filter(|(row, _)| row.value.name.value != "root" && row.value.size.value == "fit")
     {
-        problems.push(
-            Problem::at(
-                &row.value.size.origin(file),
-                "only the root can have `size = \"fit\"`",
-            )
-            .help("write a size, like `512M`"),
-        );
+        checker
+            .wrong(&row.value.size, "only the root can have `size = \"fit\"`")
+            .help("write a size, like `512M`");
     }
 }
 
 /// The partitions that the boot loader lives in.
-fn check_boot(
-    rows: &Rows,
-    boot: Boot,
-    disk: &crate::source::Origin,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) {
+fn check_boot(rows: &Rows, boot: Boot, disk: &crate::source::Origin, checker: &mut Checker<'_>) {
     let count = |fs| rows.iter().filter(|(row, _)| row.value.fs.value == fs).count();
     match boot {
         Boot::Grub => {
@@ -299,8 +257,8 @@ fn check_boot(
                 (Filesystem::Fat32, "fat32", "64M"),
             ] {
                 if count(fs) != 1 {
-                    problems.push(
-                        Problem::at(
+                    checker
+                        .wrong(
                             disk,
                             format!(
                                 "`grub` needs exactly one `{name}` partition, and here are {}",
@@ -309,8 +267,7 @@ fn check_boot(
                         )
                         .help(format!(
                             "like `{{ name = \"...\", fs = \"{name}\", size = \"{size}\" }}`"
-                        )),
-                    );
+                        ));
                 }
             }
         }
@@ -319,25 +276,20 @@ fn check_boot(
                 if let Some(PartitionSize::Fixed(bytes)) = size
                     && (FAT32_LEAST..FIRMWARE_LEAST).contains(bytes)
                 {
-                    problems.push(
-                        Problem::at(
-                            &row.value.size.origin(file),
+                    checker
+                        .wrong(
+                            &row.value.size,
                             format!(
                                 "{} is too small for two kernels and the firmware",
                                 row.value.size.value
                             ),
                         )
-                        .help(format!("at least {}", size::in_words(FIRMWARE_LEAST))),
-                    );
+                        .help(format!("at least {}", size::in_words(FIRMWARE_LEAST)));
                 }
             }
-            Some((row, _)) => problems.push(
-                Problem::at(
-                    &row.origin(file),
-                    "with `raspi-firmware`, the first partition must be `fat32`",
-                )
+            Some((row, _)) => checker
+                .wrong(row, "with `raspi-firmware`, the first partition must be `fat32`")
                 .help("the boot ROM looks for the firmware there"),
-            ),
             None => {}
         },
     }

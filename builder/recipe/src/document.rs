@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::checker::Checker;
 use crate::nearest::advice;
-use crate::report::{Problem, Problems};
+use crate::report::Problem;
 use crate::source::SourceFile;
 
 /// The schema version that this program reads, of all kinds of files.
@@ -19,19 +20,19 @@ pub(crate) const SCHEMA: i64 = 1;
 
 /// Reads a file. `None` when anything about its shape is wrong: then every slip is in `problems`, and later checks
 /// of its values would only produce consequences of them.
-pub(crate) fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<T> {
-    let mut table = match DeTable::parse(&file.text) {
+pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T> {
+    let mut table = match DeTable::parse(&checker.file.text) {
         Ok(table) => table,
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            problems.push(Problem::at(
-                &file.at(span),
+            checker.wrong(
+                &checker.file.at(span),
                 format!("not valid TOML: {}", error.message()),
-            ));
+            );
             return None;
         }
     };
-    check_schema(file, &table, problems)?;
+    check_schema(&table, checker)?;
 
     let mut removed: Vec<String> = Vec::new();
     loop {
@@ -50,11 +51,11 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>, problems: &mut 
         }
         // The whole document is meant when a key of the top level is missing: its first line is enough.
         let shown = if span == table.span() {
-            file.line_span(1)
+            checker.file.line_span(1)
         } else {
             span.clone()
         };
-        problems.push(explain(message, file, shown));
+        checker.problems.push(explain(message, checker.file, shown));
         match remove(table.get_mut(), &span) {
             Some(name) => removed.push(name),
             None => return None,
@@ -63,12 +64,11 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &Arc<SourceFile>, problems: &mut 
 }
 
 /// A file of a newer version is told as that, not as a heap of unknown keys.
-fn check_schema(file: &Arc<SourceFile>, table: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<()> {
+fn check_schema(table: &Spanned<DeTable<'_>>, checker: &mut Checker<'_>) -> Option<()> {
     let Some(value) = table.get_ref().get("schema") else {
-        problems.push(
-            Problem::at(&file.at(file.line_span(1)), "the key `schema` is missing")
-                .help(format!("start the file with `schema = {SCHEMA}`")),
-        );
+        checker
+            .wrong(&checker.beginning(), "the key `schema` is missing")
+            .help(format!("start the file with `schema = {SCHEMA}`"));
         return None;
     };
     match value
@@ -83,20 +83,18 @@ fn check_schema(file: &Arc<SourceFile>, table: &Spanned<DeTable<'_>>, problems: 
             } else {
                 format!("schema versions start at 1; write `schema = {SCHEMA}`")
             };
-            problems.push(
-                Problem::at(
-                    &file.at(value.span()),
+            checker
+                .wrong(
+                    &checker.file.at(value.span()),
                     format!("schema {number} is not known; this clic reads schema {SCHEMA}"),
                 )
-                .help(help),
-            );
+                .help(help);
             None
         }
         None => {
-            problems.push(
-                Problem::at(&file.at(value.span()), "`schema` must be a whole number")
-                    .help(format!("write `schema = {SCHEMA}`")),
-            );
+            checker
+                .wrong(&checker.file.at(value.span()), "`schema` must be a whole number")
+                .help(format!("write `schema = {SCHEMA}`"));
             None
         }
     }

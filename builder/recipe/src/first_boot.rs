@@ -1,21 +1,18 @@
 //! Steps of a device's first boot that services bring: what makes a service's secrets anew on each device.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::checker::Checker;
 use crate::document;
 use crate::merge::content;
-use crate::plan::{FirstBoot, PlannedOverlay, Service, TreeFile};
+use crate::plan::{Absent, Capability, FirstBoot, PlannedOverlay, Service, TreeFile};
+use crate::provides::provider;
 use crate::raw::At;
-use crate::report::{Problem, Problems};
-use crate::source::SourceFile;
+use crate::report::Problems;
 use crate::tree::{Closed, Tree, plain_path};
 
-/// The overlay that runs steps, and where it finds them.
-const OVERLAY: &str = "first-boot";
-const DIRECTORY: &str = "/usr/lib/clic/first-boot.d";
 /// Where services' steps stand among all: after those of the machine and of `YunoHost`.
 const NUMBER: u8 = 70;
 
@@ -27,15 +24,13 @@ struct Step {
 }
 
 /// What a recipe says: the path of a file in the tree.
-pub(crate) fn check(
-    raw: Option<&At<String>>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<FirstBoot> {
+pub(crate) fn check(raw: Option<&At<String>>, checker: &mut Checker<'_>) -> Option<FirstBoot> {
     let raw = raw?;
-    let origin = raw.origin(file);
+    let origin = raw.origin(checker.file);
     if let Err(why) = plain_path(&raw.value) {
-        problems.push(Problem::at(&origin, why).help("a file of this tree, such as `steps/pads.toml`"));
+        checker
+            .wrong(&origin, why)
+            .help("a file of this tree, such as `steps/pads.toml`");
         return None;
     }
     Some(FirstBoot {
@@ -57,33 +52,38 @@ pub(crate) fn complete(
     let Some(step) = &mut service.first_boot else {
         return;
     };
-    if !overlays.iter().any(|overlay| overlay.name == OVERLAY) {
-        let what = format!(
-            "service `{}` has a step of first boot and needs the overlay `{OVERLAY}`",
-            service.name
-        );
-        problems.push(
-            Problem::at(&step.origin, what).help(format!("add \"{OVERLAY}\" to the recipe's `overlays`")),
-        );
+    let provider = provider(overlays, Capability::FirstBoot);
+    if let Some(directory) = provider.and_then(|overlay| overlay.provides.first_boot.as_ref()) {
+        step.path = format!("{directory}/{NUMBER}-{}.toml", service.name);
+    } else {
+        let absent = Absent::of(tree, Capability::FirstBoot);
+        let (name, needed) = (&service.name, absent.needed());
+        problems
+            .wrong(
+                &step.origin,
+                format!("service `{name}` has a step of first boot and needs {needed}"),
+            )
+            .help(absent.help());
     }
-    step.path = format!("{DIRECTORY}/{NUMBER}-{}.toml", service.name);
     if let Some(other) = files.iter().find(|other| other.path == step.path) {
         let what = format!("overlay `{}` brings {} already", other.from, step.path);
-        problems.push(
-            Problem::at(&step.origin, what).help("give the service another name, or leave one of them out"),
-        );
+        problems
+            .wrong(&step.origin, what)
+            .help("give the service another name, or leave one of them out");
     }
     let name = Path::new(&step.source);
     if let Err(Closed::Absent(_)) = tree.place(name) {
         let help = "`first-boot` is relative to the tree: a file as the overlay `first-boot` reads them";
-        problems.push(Problem::at(&step.origin, format!("there is no file {}", step.source)).help(help));
+        problems
+            .wrong(&step.origin, format!("there is no file {}", step.source))
+            .help(help);
         return;
     }
     let text = match tree.read(name) {
         Ok(text) => text,
         Err(problem) => return problems.push(problem),
     };
-    if document::parse::<Step>(&text, problems).is_some() {
+    if document::parse::<Step>(&mut Checker::new(&text, problems)).is_some() {
         step.content = Some(content(text.text.clone().into_bytes()));
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use sha2::{Digest as _, Sha256};
+use clic_host::Sha256;
 
 use crate::merge::content;
 use crate::plan::{TreeFile, TreeFileKind};
@@ -68,7 +68,7 @@ pub(crate) fn plan(
                 lines.push('\n');
             }
             Err(Wrong { what, help, fatal }) => {
-                problems.push(Problem::at(&file.at(span), what).help(help));
+                problems.wrong(&file.at(span), what).help(help);
                 if fatal {
                     break;
                 }
@@ -178,7 +178,7 @@ fn key(line: &str) -> Result<String, Wrong> {
         ));
     }
     let comment = if comment.is_empty() { "no comment" } else { comment };
-    let fingerprint = STANDARD_NO_PAD.encode(Sha256::digest(&blob));
+    let fingerprint = STANDARD_NO_PAD.encode(Sha256::of(&blob).as_bytes());
     Ok(format!("{bits} SHA256:{fingerprint} {comment} ({shown})"))
 }
 

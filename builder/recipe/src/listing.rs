@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::board::Power;
 use crate::loader::Loader;
 use crate::plan::{Arch, Bundle, Plan};
-use crate::report::{Problem, ProblemEntry, Report};
+use crate::report::{ProblemEntry, Report};
 use crate::resolve::{ResolveOptions, plan};
 use crate::sources::AbsentKey;
 use crate::tree::{Kind, Tree};
@@ -161,13 +161,13 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
                     .chain([recipe.origin.file.name.clone()]),
             );
             if recipe.boards.is_empty() {
-                loader.problems.push(
-                    Problem::at(
+                loader
+                    .problems
+                    .wrong(
                         &recipe.origin,
                         format!("recipe `{}` is for no board", recipe.named.name),
                     )
-                    .help("add `boards = [...]`"),
-                );
+                    .help("add `boards = [...]`");
             }
             recipes.push(recipe);
         }

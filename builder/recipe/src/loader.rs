@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::board::{self, Board};
 use crate::bundle;
+use crate::checker::Checker;
 use crate::debian;
 use crate::document;
 use crate::nearest::advice;
@@ -66,7 +67,10 @@ impl<'t> Loader<'t> {
             Asked::Name(name) => Some((self.board(&name)?, true)),
             Asked::Path(name, file) => {
                 let raw = self.parse::<RawBoard>(&file)?;
-                Some((board::check(&name, raw, &file, &mut self.problems)?, false))
+                Some((
+                    board::check(&name, raw, &mut Checker::new(&file, &mut self.problems))?,
+                    false,
+                ))
             }
         }
     }
@@ -153,13 +157,12 @@ impl<'t> Loader<'t> {
                         .map(|(name, _)| name.as_str())
                         .chain([extends.value.as_str()])
                         .collect();
-                    self.problems.push(
-                        Problem::at(
+                    self.problems
+                        .wrong(
                             &origin,
                             format!("recipes extend each other in a circle: {}", cycle.join(" -> ")),
                         )
-                        .help("remove `extends` from one of them"),
-                    );
+                        .help("remove `extends` from one of them");
                     chain.pop();
                     return None;
                 }
@@ -175,7 +178,7 @@ impl<'t> Loader<'t> {
                 Some(parent?)
             }
         };
-        recipe::check(name, raw, parent, file, &mut self.problems)
+        recipe::check(name, raw, parent, &mut Checker::new(file, &mut self.problems))
     }
 
     /// A board by name.
@@ -185,7 +188,7 @@ impl<'t> Loader<'t> {
         }
         let board = self.read(Kind::Board, name).and_then(|file| {
             let raw = self.parse::<RawBoard>(&file)?;
-            board::check(name, raw, &file, &mut self.problems)
+            board::check(name, raw, &mut Checker::new(&file, &mut self.problems))
         });
         self.boards.insert(name.to_owned(), board.clone());
         board
@@ -198,7 +201,7 @@ impl<'t> Loader<'t> {
         }
         let overlay = self.read(Kind::Overlay, name).and_then(|file| {
             let raw = self.parse::<RawOverlay>(&file)?;
-            let overlay = overlay::check(self.tree, name, raw, &file, &mut self.problems)?;
+            let overlay = overlay::check(self.tree, name, raw, &mut Checker::new(&file, &mut self.problems))?;
             // All of them are looked at, so that each is reported.
             let missing = overlay
                 .requires
@@ -218,7 +221,7 @@ impl<'t> Loader<'t> {
         }
         let bundle = self.read(Kind::Bundle, name).and_then(|file| {
             let raw = self.parse::<RawBundle>(&file)?;
-            bundle::check(self.tree, name, raw, &file, &mut self.problems)
+            bundle::check(self.tree, name, raw, &mut Checker::new(&file, &mut self.problems))
         });
         self.bundles.insert(name.to_owned(), bundle.clone());
         bundle
@@ -230,13 +233,9 @@ impl<'t> Loader<'t> {
             return true;
         }
         let names = self.names(kind);
-        self.problems.push(
-            Problem::at(&name.origin, format!("unknown {} `{}`", kind.one(), name.value)).help(advice(
-                &name.value,
-                kind.many(),
-                names.iter().map(String::as_str),
-            )),
-        );
+        self.problems
+            .wrong(&name.origin, format!("unknown {} `{}`", kind.one(), name.value))
+            .help(advice(&name.value, kind.many(), names.iter().map(String::as_str)));
         false
     }
 
@@ -254,6 +253,6 @@ impl<'t> Loader<'t> {
     }
 
     fn parse<T: DeserializeOwned>(&mut self, file: &Arc<SourceFile>) -> Option<T> {
-        document::parse(file, &mut self.problems)
+        document::parse(&mut Checker::new(file, &mut self.problems))
     }
 }

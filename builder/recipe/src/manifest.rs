@@ -2,17 +2,16 @@
 //! everything else is left to `YunoHost`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Value;
 
+use crate::checker::Checker;
 use crate::debian;
 use crate::plan::{Manifest, Question};
 use crate::raw::At;
-use crate::report::{Problem, Problems};
+use crate::report::Problem;
 use crate::size;
-use crate::source::{Origin, SourceFile};
 
 /// Most questions that anybody would answer.
 const MOST_QUESTIONS: usize = 200;
@@ -75,26 +74,25 @@ enum Words {
 }
 
 /// Reads a manifest. `None` if anything is wrong with it.
-pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Manifest> {
-    let before = problems.count();
-    let raw: RawManifest = match toml::from_str(&file.text) {
+pub(crate) fn read(checker: &mut Checker<'_>) -> Option<Manifest> {
+    let before = checker.count();
+    let raw: RawManifest = match toml::from_str(&checker.file.text) {
         Ok(raw) => raw,
         Err(error) => {
-            let place = error.span().unwrap_or_else(|| file.line_span(1));
-            problems.push(Problem::at(
-                &file.at(place),
+            let place = error.span().unwrap_or_else(|| checker.file.line_span(1));
+            checker.wrong(
+                &checker.file.at(place),
                 format!("no manifest of an app: {}", error.message()),
-            ));
+            );
             return None;
         }
     };
-    format_two(&raw.packaging_format, file, problems);
+    format_two(&raw.packaging_format, checker);
     if !is_id(&raw.id.value) {
         let what = format!("`{}` can't be an app's id", raw.id.value.escape_debug());
-        problems.push(
-            Problem::at(&raw.id.origin(file), what)
-                .help("lower case letters, digits and `_`, such as `my_webapp`"),
-        );
+        checker
+            .wrong(&raw.id, what)
+            .help("lower case letters, digits and `_`, such as `my_webapp`");
     }
     let RawIntegration {
         yunohost,
@@ -102,14 +100,14 @@ pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Ma
         disk,
         ram,
     } = raw.integration;
-    let yunohost = yunohost.and_then(|text| least(&text.value, &text.origin(file), problems));
+    let yunohost = yunohost.and_then(|text| least(&text, checker));
     let mut bytes = |text: &Option<At<String>>| {
         text.as_ref().map_or(0, |text| {
             size_of(&text.value).unwrap_or_else(|| {
                 let what = format!("`{}` is not a size", text.value.escape_debug());
-                problems.push(
-                    Problem::at(&text.origin(file), what).help("apps write sizes like `50M` or `1.5G`"),
-                );
+                checker
+                    .wrong(text, what)
+                    .help("apps write sizes like `50M` or `1.5G`");
                 0
             })
         })
@@ -121,18 +119,18 @@ pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Ma
         Words::Many(words) => Some(words),
     });
     if raw.install.len() > MOST_QUESTIONS {
-        problems.push(Problem::file(
-            &file.name,
+        checker.problems.push(Problem::file(
+            &checker.file.name,
             format!("asks more than {MOST_QUESTIONS} questions"),
         ));
     }
     for name in raw.install.keys() {
         if !is_question(&name.value) {
             let what = format!("`{}` can't be the name of a question", name.value.escape_debug());
-            problems.push(Problem::at(&name.origin(file), what));
+            checker.wrong(name, what);
         }
     }
-    (problems.count() == before).then(|| Manifest {
+    (checker.count() == before).then(|| Manifest {
         id: raw.id.value,
         yunohost,
         architectures,
@@ -148,7 +146,7 @@ pub(crate) fn read(file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Ma
     })
 }
 
-fn format_two(raw: &At<Value>, file: &Arc<SourceFile>, problems: &mut Problems) {
+fn format_two(raw: &At<Value>, checker: &mut Checker<'_>) {
     let text = match &raw.value {
         Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),
@@ -156,9 +154,9 @@ fn format_two(raw: &At<Value>, file: &Arc<SourceFile>, problems: &mut Problems) 
     let major = text.split('.').next().unwrap_or_default();
     if major != "2" {
         let what = format!("packaging format {} is not known", text.escape_debug());
-        problems.push(
-            Problem::at(&raw.origin(file), what).help("apps of packaging format 2 can be installed here"),
-        );
+        checker
+            .wrong(raw, what)
+            .help("apps of packaging format 2 can be installed here");
     }
 }
 
@@ -178,15 +176,15 @@ fn is_question(name: &str) -> bool {
 }
 
 /// `>= 11.2.10`: the version.
-fn least(text: &str, origin: &Origin, problems: &mut Problems) -> Option<String> {
-    let version = text.trim_start_matches(['>', '=', ' ']).trim();
+fn least(text: &At<String>, checker: &mut Checker<'_>) -> Option<String> {
+    let version = text.value.trim_start_matches(['>', '=', ' ']).trim();
     let number =
         |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
     if version.split('.').all(number) {
         return Some(version.to_owned());
     }
-    let what = format!("`{}` says no version of YunoHost", text.escape_debug());
-    problems.push(Problem::at(origin, what).help("apps write it like `>= 11.2.10`"));
+    let what = format!("`{}` says no version of YunoHost", text.value.escape_debug());
+    checker.wrong(text, what).help("apps write it like `>= 11.2.10`");
     None
 }
 
@@ -256,10 +254,13 @@ fn kind(raw: &RawQuestion) -> Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Problems;
+    use crate::source::SourceFile;
 
     fn read_text(text: &str) -> Result<Manifest, String> {
         let mut problems = Problems::default();
-        let manifest = read(&SourceFile::new("app/manifest.toml", text), &mut problems);
+        let file = SourceFile::new("app/manifest.toml", text);
+        let manifest = read(&mut Checker::new(&file, &mut problems));
         match problems.into_result() {
             Ok(()) => Ok(manifest.unwrap()),
             Err(report) => Err(report.to_string()),

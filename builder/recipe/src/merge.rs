@@ -3,39 +3,44 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
+use clic_host::Sha256;
 
 use crate::debian;
 use crate::nearest::advice;
 use crate::overlay_files::{Entry, EntryKind, EntryPlace};
-use crate::plan::{Content, Data, TreeFile, TreeFileKind, UnitChange, hex};
+use crate::plan::{Content, Data, TreeFile, TreeFileKind, UnitChange};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited};
 use crate::template::{self, Source, Values};
 
-/// Notes what happens to a unit; two overlays must not disagree.
-pub(crate) fn add_unit(
-    units: &mut BTreeMap<String, (UnitChange, Origin)>,
-    unit: &UnitChange,
-    origin: &Origin,
-    problems: &mut Problems,
-) {
-    if let Some((earlier, first)) = units.get(&unit.name) {
+/// What happens to units, each with where it was said first.
+#[derive(Default)]
+pub(crate) struct Units(BTreeMap<String, (UnitChange, Origin)>);
+
+impl Units {
+    /// Notes what happens to a unit; two overlays must not disagree.
+    pub(crate) fn add(&mut self, unit: &UnitChange, origin: &Origin, problems: &mut Problems) {
+        let Some((earlier, first)) = self.0.get(&unit.name) else {
+            self.0.insert(unit.name.clone(), (unit.clone(), origin.clone()));
+            return;
+        };
         if earlier.state != unit.state {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     origin,
                     format!(
                         "overlays `{}` and `{}` disagree about unit `{}`",
                         earlier.from, unit.from, unit.name
                     ),
                 )
-                .help(format!("the other one is at {first}")),
-            );
+                .help(format!("the other one is at {first}"));
         }
-        return;
     }
-    units.insert(unit.name.clone(), (unit.clone(), origin.clone()));
+
+    /// Sorted by unit.
+    pub(crate) fn finish(self) -> Vec<UnitChange> {
+        self.0.into_values().map(|(unit, _)| unit).collect()
+    }
 }
 
 /// debconf selections by package and question, each with who asked.
@@ -70,24 +75,22 @@ impl Preseeds {
             return problems.push(wrong(format!("`{line}` is not a preseed")));
         }
         if !debian::QUESTION_TYPES.contains(&kind) {
-            return problems.push(
-                Problem::at(
+            return problems
+                .wrong(
                     &preseed.origin,
                     format!("unknown type of debconf question `{kind}`"),
                 )
-                .help(advice(kind, "types", debian::QUESTION_TYPES)),
-            );
+                .help(advice(kind, "types", debian::QUESTION_TYPES));
         }
         let key = (package.to_owned(), question.to_owned());
         match self.0.get(&key) {
             Some((other, _, _)) if *other == line => {}
-            Some((_, other, first)) => problems.push(
-                Problem::at(
+            Some((_, other, first)) => problems
+                .wrong(
                     &preseed.origin,
                     format!("overlays `{other}` and `{overlay}` answer `{question}` differently"),
                 )
                 .help(format!("the other one is at {first}")),
-            ),
             None => {
                 self.0
                     .insert(key, (line, overlay.to_owned(), preseed.origin.clone()));
@@ -126,7 +129,14 @@ impl Files {
         self.insert(file, entry.place.clone(), problems);
     }
 
-    pub(crate) fn insert(&mut self, file: TreeFile, place: EntryPlace, problems: &mut Problems) {
+    /// Adds what something else than an overlay declares.
+    pub(crate) fn declare(&mut self, entries: Vec<(TreeFile, Origin)>, problems: &mut Problems) {
+        for (file, origin) in entries {
+            self.insert(file, EntryPlace::Declared(origin), problems);
+        }
+    }
+
+    fn insert(&mut self, file: TreeFile, place: EntryPlace, problems: &mut Problems) {
         if let Some((earlier, first)) = self.0.get(&file.path) {
             let both_directories = matches!(
                 (&earlier.kind, &file.kind),
@@ -186,7 +196,7 @@ fn clash(file: &TreeFile, place: &EntryPlace, other: &TreeFile, first: &EntryPla
 /// Bytes in memory as a file's content.
 pub(crate) fn content(bytes: Vec<u8>) -> Content {
     Content {
-        sha256: hex(&Sha256::digest(&bytes)),
+        sha256: Sha256::of(&bytes),
         size: bytes.len() as u64,
         data: Data::Bytes(Arc::from(bytes)),
     }

@@ -1,14 +1,13 @@
 //! What an overlay is for: suites of Debian, and architectures.
 
-use std::sync::Arc;
-
-use crate::board::{Board, distinct, known_suite};
+use crate::board::{Board, known_suite};
+use crate::checker::{Checker, Written};
 use crate::nearest::quoted;
 use crate::plan::Arch;
-use crate::raw::{At, sited};
+use crate::raw::At;
 use crate::recipe::Recipe;
-use crate::report::{Problem, Problems};
-use crate::source::{Sited, SourceFile};
+use crate::report::Problems;
+use crate::source::Sited;
 
 /// The only suites and architectures that an overlay is for. None of a kind: all.
 #[derive(Debug)]
@@ -21,30 +20,17 @@ impl Only {
     pub(crate) fn check(
         suites: Option<At<Vec<At<String>>>>,
         architectures: Option<At<Vec<Arch>>>,
-        file: &Arc<SourceFile>,
-        problems: &mut Problems,
+        checker: &mut Checker<'_>,
     ) -> Self {
-        let mut empty = |is_empty: bool, origin| {
-            if is_empty {
-                problems.push(
-                    Problem::at(&origin, "this list is empty, so the overlay could never be used")
-                        .help("leave this out if the overlay is for all of them"),
-                );
-            }
-        };
-        if let Some(list) = &suites {
-            empty(list.value.is_empty(), list.origin(file));
+        if let Some(list) = suites.as_ref().filter(|list| list.value.is_empty()) {
+            empty(list, checker);
         }
-        if let Some(list) = &architectures {
-            empty(list.value.is_empty(), list.origin(file));
+        if let Some(list) = architectures.as_ref().filter(|list| list.value.is_empty()) {
+            empty(list, checker);
         }
-        let suites = distinct(
-            sited(suites.map(|list| list.value).unwrap_or_default(), file),
-            "suite",
-            problems,
-        );
+        let suites = checker.distinct(suites.map(|list| list.value).unwrap_or_default(), "suite");
         for suite in &suites {
-            known_suite(suite, None, problems);
+            known_suite(suite, None, checker.problems);
         }
         Self {
             suites: suites.into_iter().map(|suite| suite.value).collect(),
@@ -71,12 +57,12 @@ impl Only {
                 .suite
                 .as_ref()
                 .map_or(&overlay.origin, |suite| &suite.origin);
-            problems.push(
-                Problem::at(origin, format!("overlay `{name}` is not for suite `{suite}`")).help(format!(
+            problems
+                .wrong(origin, format!("overlay `{name}` is not for suite `{suite}`"))
+                .help(format!(
                     "it is for {}; take one of them, or leave `{name}` out of `overlays`",
                     quoted(&self.suites)
-                )),
-            );
+                ));
         }
         if !self.architectures.is_empty() && !self.architectures.contains(&board.arch) {
             let named = recipe
@@ -84,8 +70,8 @@ impl Only {
                 .iter()
                 .find(|listed| listed.value == board.named.name);
             let known = self.architectures.iter().map(|arch| arch.debian());
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     named.map_or(&overlay.origin, |board| &board.origin),
                     format!(
                         "overlay `{name}` is not for board `{}`, which is {}",
@@ -95,8 +81,13 @@ impl Only {
                 .help(format!(
                     "it is for {}; take the board out of `boards`, or leave `{name}` out of `overlays`",
                     quoted(&known.collect::<Vec<_>>())
-                )),
-            );
+                ));
         }
     }
+}
+
+fn empty(list: &impl Written, checker: &mut Checker<'_>) {
+    checker
+        .wrong(list, "this list is empty, so the overlay could never be used")
+        .help("leave this out if the overlay is for all of them");
 }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::board::{distinct, packages};
+use crate::board::packages;
+use crate::checker::Checker;
 use crate::debian;
 use crate::nearest::advice;
 use crate::only::Only;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
-use crate::plan::{Arch, UnitChange, UnitState};
-use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit, sited};
+use crate::plan::{Arch, Provides, UnitChange, UnitState};
+use crate::provides;
+use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited, SourceFile};
 use crate::template;
@@ -44,6 +46,8 @@ pub(crate) struct Overlay {
     pub(crate) units: Vec<(UnitChange, Origin)>,
     pub(crate) bakes: Vec<BakeTemplate>,
     pub(crate) of_one_run: Vec<Sited<String>>,
+    pub(crate) provides: Provides,
+    pub(crate) own_paths: Vec<String>,
     pub(crate) checks: Vec<CheckTemplate>,
 }
 
@@ -64,11 +68,11 @@ impl Steps {
     /// Notes one, or tells that it was there before.
     pub(crate) fn add(&mut self, name: &str, origin: &Origin, problems: &mut Problems) {
         if let Some(other) = self.0.get(name) {
-            problems.push(
-                Problem::at(origin, format!("step `{name}` is declared twice")).help(format!(
+            problems
+                .wrong(origin, format!("step `{name}` is declared twice"))
+                .help(format!(
                     "a step is known by its name: give one of them another (the other is at {other})"
-                )),
-            );
+                ));
         } else {
             self.0.insert(name.to_owned(), origin.clone());
         }
@@ -136,88 +140,78 @@ pub(crate) fn check(
     tree: &Tree,
     name: &str,
     mut raw: RawOverlay,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
+    checker: &mut Checker<'_>,
 ) -> Option<Rc<Overlay>> {
-    let before = problems.count();
+    let before = checker.count();
     for text in [&raw.title, &raw.description] {
         if text.value.trim().is_empty() {
-            problems.push(Problem::at(&text.origin(file), "this text is empty"));
+            checker.wrong(text, "this text is empty");
         }
     }
     let mut parameters = BTreeMap::new();
     for (key, parameter) in std::mem::take(&mut raw.parameters) {
         if let Err(why) = template::variable_name(&key.value) {
-            problems.push(Problem::at(&key.origin(file), why));
+            checker.wrong(&key, why);
         }
-        if let Some(parameter) = parameter::declare(&key.value, parameter, file, problems) {
+        if let Some(parameter) = parameter::declare(&key.value, parameter, checker) {
             parameters.insert(key.value, parameter);
         }
     }
-    let declared = problems.count() == before;
-    let rules = rules(std::mem::take(&mut raw.rule), file);
+    let declared = checker.count() == before;
+    let rules = rules(std::mem::take(&mut raw.rule), checker.file);
 
-    let requires = distinct(
-        sited(std::mem::take(&mut raw.requires), file),
-        "overlay",
-        problems,
-    );
-    let only = Only::check(raw.suites.take(), raw.architectures.take(), file, problems);
-    let packages = packages(std::mem::take(&mut raw.packages), file, problems);
+    let requires = checker.distinct(std::mem::take(&mut raw.requires), "overlay");
+    let only = Only::check(raw.suites.take(), raw.architectures.take(), checker);
+    let packages = packages(std::mem::take(&mut raw.packages), checker);
     let packages_on = std::mem::take(&mut raw.packages_on)
         .into_iter()
-        .map(|(arch, list)| (arch, self::packages(list, file, problems)))
+        .map(|(arch, list)| (arch, self::packages(list, checker)))
         .collect();
-    let preseeds = sited(std::mem::take(&mut raw.preseeds), file);
-    let units = units(name, std::mem::take(&mut raw.unit), file, problems);
+    let preseeds = checker.sited(std::mem::take(&mut raw.preseeds));
+    let units = units(name, std::mem::take(&mut raw.unit), checker);
     let bakes: Vec<BakeTemplate> = std::mem::take(&mut raw.bake)
         .into_iter()
         .map(|bake| BakeTemplate {
-            timeout: seconds(
-                bake.timeout_seconds.as_ref(),
-                BAKE_TIMEOUT,
-                MOST_BAKE,
-                file,
-                problems,
-            ),
+            timeout: seconds(bake.timeout_seconds.as_ref(), BAKE_TIMEOUT, MOST_BAKE, checker),
             network: bake.network,
-            name: bake.name.sited(file),
-            command: bake.command.sited(file),
+            name: bake.name.sited(checker.file),
+            command: bake.command.sited(checker.file),
         })
         .collect();
     let mut names = Steps::default();
     for bake in &bakes {
-        names.add(&bake.name.value, &bake.name.origin, problems);
+        names.add(&bake.name.value, &bake.name.origin, checker.problems);
     }
-    let of_one_run = distinct(sited(std::mem::take(&mut raw.of_one_run), file), "path", problems);
+    let of_one_run = checker.distinct(std::mem::take(&mut raw.of_one_run), "path");
     for path in &of_one_run {
         if let Err(why) = image_path(&path.value) {
-            problems.push(Problem::at(&path.origin, why));
+            checker.wrong(&path.origin, why);
         }
     }
+    let provides = provides::check(std::mem::take(&mut raw.provides), checker);
+    let own_paths = provides::own_paths(std::mem::take(&mut raw.own_paths), checker);
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
         .into_iter()
-        .filter_map(|check| check_template(check, file, problems))
+        .filter_map(|check| check_template(check, checker))
         .collect();
-    let entries = overlay_files::collect(tree, name, &raw, file, problems);
+    let entries = overlay_files::collect(tree, name, &raw, checker);
 
     // Templates are looked at only when all parameters are known: else each use of a broken one would be reported.
     if declared {
         let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
         for (rule, origin) in &rules {
             if !parameters.contains_key(&rule.parameter) {
-                problems.push(
-                    Problem::at(
+                checker
+                    .wrong(
                         origin,
                         format!(
                             "a rule about `{}`, but there is no such parameter",
                             rule.parameter
                         ),
                     )
-                    .help(advice(&rule.parameter, "parameters", names.iter().copied())),
-                );
+                    .help(advice(&rule.parameter, "parameters", names.iter().copied()));
             }
-            template::check_expression(&rule.must, &names, problems);
+            template::check_expression(&rule.must, &names, checker.problems);
         }
         let said = rules
             .iter()
@@ -231,14 +225,14 @@ pub(crate) fn check(
             template::check(
                 template::Source::Inline(&text.origin, &text.value),
                 &names,
-                problems,
+                checker.problems,
             );
         }
         for origin in entries.iter().filter_map(Entry::template) {
-            template::check(template::Source::File(origin), &names, problems);
+            template::check(template::Source::File(origin), &names, checker.problems);
         }
     }
-    (problems.count() == before).then(|| {
+    (checker.count() == before).then(|| {
         Rc::new(Overlay {
             name: name.to_owned(),
             title: raw.title.value,
@@ -254,6 +248,8 @@ pub(crate) fn check(
             units,
             bakes,
             of_one_run,
+            provides,
+            own_paths,
             checks,
         })
     })
@@ -275,24 +271,18 @@ fn rules(raw: Vec<RawRule>, file: &Arc<SourceFile>) -> Vec<(Rule, Origin)> {
         .collect()
 }
 
-fn units(
-    overlay: &str,
-    raw: Vec<RawUnit>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Vec<(UnitChange, Origin)> {
+fn units(overlay: &str, raw: Vec<RawUnit>, checker: &mut Checker<'_>) -> Vec<(UnitChange, Origin)> {
     let mut units: BTreeMap<String, UnitState> = BTreeMap::new();
     let mut list = Vec::new();
     for unit in raw {
-        let origin = unit.name.origin(file);
+        let origin = unit.name.origin(checker.file);
         if let Err(why) = debian::unit_name(&unit.name.value) {
-            problems.push(Problem::at(&origin, why));
+            checker.wrong(&origin, why);
         }
         if units.insert(unit.name.value.clone(), unit.state).is_some() {
-            problems.push(
-                Problem::at(&origin, format!("unit `{}` is declared twice", unit.name.value))
-                    .help("keep one of them"),
-            );
+            checker
+                .wrong(&origin, format!("unit `{}` is declared twice", unit.name.value))
+                .help("keep one of them");
         }
         list.push((
             UnitChange {
@@ -307,32 +297,22 @@ fn units(
 }
 
 /// A timeout, or what stands for none.
-fn seconds(
-    raw: Option<&At<u64>>,
-    default: u64,
-    most: u64,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> u64 {
+fn seconds(raw: Option<&At<u64>>, default: u64, most: u64, checker: &mut Checker<'_>) -> u64 {
     let Some(raw) = raw else {
         return default;
     };
     if !(1..=most).contains(&raw.value) {
-        problems.push(
-            Problem::at(
-                &raw.origin(file),
-                format!("{} seconds is not a sensible timeout", raw.value),
-            )
-            .help(format!("from 1 to {most}")),
-        );
+        checker
+            .wrong(raw, format!("{} seconds is not a sensible timeout", raw.value))
+            .help(format!("from 1 to {most}"));
     }
     raw.value
 }
 
 /// Exactly one probe, with only the keys that belong to it.
-fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<CheckTemplate> {
-    let before = problems.count();
-    let name = raw.name.sited(file);
+fn check_template(raw: RawCheck, checker: &mut Checker<'_>) -> Option<CheckTemplate> {
+    let before = checker.count();
+    let name = raw.name.sited(checker.file);
     let given: Vec<&str> = [
         ("command", raw.command.is_some()),
         ("unit", raw.unit.is_some()),
@@ -349,27 +329,30 @@ fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems
         } else {
             crate::nearest::quoted(&given)
         };
-        problems.push(
-            Problem::at(
+        checker
+            .wrong(
                 &name.origin,
                 format!(
                     "a check has exactly one of `command`, `unit`, `port`, `file`, `http`; this has {found}"
                 ),
             )
-            .help("write two checks for two things"),
-        );
+            .help("write two checks for two things");
         return None;
     };
     let extras = [
         (
             "exit",
-            raw.exit.as_ref().map(|at| at.origin(file)),
+            raw.exit.as_ref().map(|at| at.origin(checker.file)),
             &["command"][..],
         ),
-        ("mode", raw.mode.as_ref().map(|at| at.origin(file)), &["file"][..]),
+        (
+            "mode",
+            raw.mode.as_ref().map(|at| at.origin(checker.file)),
+            &["file"][..],
+        ),
         (
             "contains",
-            raw.contains.as_ref().map(|at| at.origin(file)),
+            raw.contains.as_ref().map(|at| at.origin(checker.file)),
             &["command", "port", "file"][..],
         ),
     ];
@@ -379,89 +362,79 @@ fn check_template(raw: RawCheck, file: &Arc<SourceFile>, problems: &mut Problems
                 &origin,
                 format!("`{key}` has no meaning for a check of kind `{kind}`"),
             );
-            problems.push(if key == "contains" && kind == "http" {
+            checker.problems.push(if key == "contains" && kind == "http" {
                 problem.help("write it inside: `http = { path = \"/\", contains = \"...\" }`")
             } else {
                 problem.help(format!("it belongs to {}", crate::nearest::quoted(kinds)))
             });
         }
     }
-    let timeout = seconds(
-        raw.timeout_seconds.as_ref(),
-        CHECK_TIMEOUT,
-        MOST_CHECK,
-        file,
-        problems,
-    );
+    let timeout = seconds(raw.timeout_seconds.as_ref(), CHECK_TIMEOUT, MOST_CHECK, checker);
     let mode = raw.mode.and_then(|mode| match debian::mode(&mode.value) {
         Ok(bits) => Some(bits),
         Err(why) => {
-            problems.push(Problem::at(&mode.origin(file), why));
+            checker.wrong(&mode, why);
             None
         }
     });
     if let Some(port) = raw.port.as_ref().filter(|port| port.value == 0) {
-        problems
-            .push(Problem::at(&port.origin(file), "port 0 can't be connected to").help("from 1 to 65535"));
+        checker
+            .wrong(port, "port 0 can't be connected to")
+            .help("from 1 to 65535");
     }
     if let Some(path) = raw
         .file
         .as_ref()
         .filter(|path| !path.value.starts_with('/') && !path.value.starts_with('{'))
     {
-        problems.push(Problem::at(
-            &path.origin(file),
-            "this must be an absolute path in the device",
-        ));
+        checker.wrong(path, "this must be an absolute path in the device");
     }
-    let mut contains = raw.contains.map(|text| text.sited(file));
+    let mut contains = raw.contains.map(|text| text.sited(checker.file));
     let probe = if let Some(command) = raw.command {
         ProbeTemplate::Command {
-            command: command.sited(file),
+            command: command.sited(checker.file),
             exit: raw.exit.map_or(0, |exit| exit.value),
         }
     } else if let Some(unit) = raw.unit {
         if !unit.value.contains('{')
             && let Err(why) = debian::unit_name(&unit.value)
         {
-            problems.push(Problem::at(&unit.origin(file), why));
+            checker.wrong(&unit, why);
         }
-        ProbeTemplate::Unit(unit.sited(file))
+        ProbeTemplate::Unit(unit.sited(checker.file))
     } else if let Some(port) = raw.port {
         ProbeTemplate::Port(port.value)
     } else if let Some(path) = raw.file {
         ProbeTemplate::File {
-            path: path.sited(file),
+            path: path.sited(checker.file),
             mode,
         }
     } else {
         let http = raw.http?;
-        let origin = http.origin(file);
+        let origin = http.origin(checker.file);
         let http = http.value;
         if http.port == 0 {
-            problems.push(Problem::at(&origin, "port 0 can't be connected to").help("from 1 to 65535"));
+            checker
+                .wrong(&origin, "port 0 can't be connected to")
+                .help("from 1 to 65535");
         }
         if !(100..600).contains(&http.status) {
-            problems.push(
-                Problem::at(&origin, format!("{} is not an HTTP status", http.status))
-                    .help("from 100 to 599"),
-            );
+            checker
+                .wrong(&origin, format!("{} is not an HTTP status", http.status))
+                .help("from 100 to 599");
         }
         if !http.path.value.starts_with('/') && !http.path.value.starts_with('{') {
-            problems.push(Problem::at(
-                &http.path.origin(file),
-                "an HTTP path starts with a slash",
-            ));
+            checker.wrong(&http.path, "an HTTP path starts with a slash");
         }
-        contains = http.contains.map(|text| text.sited(file));
+        contains = http.contains.map(|text| text.sited(checker.file));
         ProbeTemplate::Http {
             port: http.port,
-            path: http.path.sited(file),
-            host: http.host.map(|host| host.sited(file)),
+            path: http.path.sited(checker.file),
+            host: http.host.map(|host| host.sited(checker.file)),
             status: http.status,
         }
     };
-    (problems.count() == before).then_some(CheckTemplate {
+    (checker.count() == before).then_some(CheckTemplate {
         name,
         probe,
         contains,

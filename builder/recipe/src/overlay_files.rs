@@ -1,19 +1,19 @@
 //! What an overlay puts into the image's tree: `files/`, and the entries of `overlay.toml` that refine it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
+use clic_host::Sha256;
+use clic_host::sha256::Hasher;
 
+use crate::checker::Checker;
 use crate::debian;
 use crate::nearest::nearest;
 use crate::plan::{Content, Data};
 use crate::raw::{At, RawFile, RawOverlay};
 use crate::report::{Problem, Problems};
-use crate::source::{Origin, SourceFile};
+use crate::source::Origin;
 use crate::tree::{Closed, Tree, image_path, inner_path, read_text};
 
 /// Deepest directory under `files/`: a guard against endless recursion, far above any real path.
@@ -82,56 +82,61 @@ impl Entry {
 }
 
 /// All entries of an overlay, sorted by path.
-pub(crate) fn collect(
-    tree: &Tree,
-    name: &str,
-    raw: &RawOverlay,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Vec<Entry> {
+pub(crate) fn collect(tree: &Tree, name: &str, raw: &RawOverlay, checker: &mut Checker<'_>) -> Vec<Entry> {
     let overlay = PathBuf::from("overlays").join(name);
     let mut found = BTreeMap::new();
     let link = |path: &str, target: &str| {
         format!("remove it and write in overlay.toml: [[link]] path = {path:?}, target = {target:?}")
     };
-    walk(tree, &overlay.join("files"), "", &link, 0, &mut found, problems);
+    walk(
+        tree,
+        &overlay.join("files"),
+        "",
+        &link,
+        0,
+        &mut found,
+        checker.problems,
+    );
 
     let mut entries: Vec<Entry> = Vec::new();
     let mut refined = BTreeSet::new();
     for declared in &raw.file {
-        let origin = declared.path.origin(file);
+        let origin = declared.path.origin(checker.file);
         let path = &declared.path.value;
         if let Err(why) = image_path(path) {
-            problems.push(Problem::at(&origin, why));
+            checker.wrong(&origin, why);
             continue;
         }
         if !refined.insert(path.clone()) {
-            problems
-                .push(Problem::at(&origin, format!("{path} has two [[file]] entries")).help("merge them"));
+            checker
+                .wrong(&origin, format!("{path} has two [[file]] entries"))
+                .help("merge them");
             continue;
         }
-        let Some(source) = source_of(tree, &overlay, declared, &found, file, problems) else {
+        let Some(source) = source_of(tree, &overlay, declared, &found, checker) else {
             continue;
         };
-        let mode = mode(declared.mode.as_ref(), file, problems);
-        entries.extend(file_entry(tree, path, &source, declared.template, problems).map(
-            |(kind, executable)| Entry {
-                path: path.clone(),
-                kind,
-                mode: mode.unwrap_or(executable),
-                owner: user(declared.owner.as_ref(), file, problems),
-                group: user(declared.group.as_ref(), file, problems),
-                place: EntryPlace::Declared(origin),
-            },
-        ));
+        let mode = mode(declared.mode.as_ref(), checker);
+        entries.extend(
+            file_entry(tree, path, &source, declared.template, checker.problems).map(|(kind, executable)| {
+                Entry {
+                    path: path.clone(),
+                    kind,
+                    mode: mode.unwrap_or(executable),
+                    owner: user(declared.owner.as_ref(), checker),
+                    group: user(declared.group.as_ref(), checker),
+                    place: EntryPlace::Declared(origin),
+                }
+            }),
+        );
     }
     for (path, source) in found.iter().filter(|(path, _)| !refined.contains(*path)) {
         if let Err(why) = image_path(path) {
-            problems.push(Problem::file(source, why));
+            checker.problems.push(Problem::file(source, why));
             continue;
         }
         entries.extend(
-            file_entry(tree, path, source, false, problems).map(|(kind, mode)| Entry {
+            file_entry(tree, path, source, false, checker.problems).map(|(kind, mode)| Entry {
                 path: path.clone(),
                 kind,
                 mode,
@@ -142,30 +147,27 @@ pub(crate) fn collect(
         );
     }
     for declared in &raw.directory {
-        let origin = declared.path.origin(file);
+        let origin = declared.path.origin(checker.file);
         if let Err(why) = image_path(&declared.path.value) {
-            problems.push(Problem::at(&origin, why));
+            checker.wrong(&origin, why);
         }
         entries.push(Entry {
             path: declared.path.value.clone(),
             kind: EntryKind::Directory,
-            mode: mode(declared.mode.as_ref(), file, problems).unwrap_or(0o755),
-            owner: user(declared.owner.as_ref(), file, problems),
-            group: user(declared.group.as_ref(), file, problems),
+            mode: mode(declared.mode.as_ref(), checker).unwrap_or(0o755),
+            owner: user(declared.owner.as_ref(), checker),
+            group: user(declared.group.as_ref(), checker),
             place: EntryPlace::Declared(origin),
         });
     }
     for declared in &raw.link {
-        let origin = declared.path.origin(file);
+        let origin = declared.path.origin(checker.file);
         if let Err(why) = image_path(&declared.path.value) {
-            problems.push(Problem::at(&origin, why));
+            checker.wrong(&origin, why);
         }
         let target = &declared.target.value;
         if target.is_empty() || target.len() >= 4096 || target.chars().any(char::is_control) {
-            problems.push(Problem::at(
-                &declared.target.origin(file),
-                "this can't be the target of a link",
-            ));
+            checker.wrong(&declared.target, "this can't be the target of a link");
         }
         entries.push(Entry {
             path: declared.path.value.clone(),
@@ -242,8 +244,7 @@ fn source_of(
     overlay: &Path,
     declared: &RawFile,
     found: &BTreeMap<String, PathBuf>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
+    checker: &mut Checker<'_>,
 ) -> Option<PathBuf> {
     let Some(source) = &declared.source else {
         let path = &declared.path.value;
@@ -251,30 +252,30 @@ fn source_of(
         if there.is_none() {
             let missing = overlay.join("files").join(path.trim_start_matches('/'));
             let problem = Problem::at(
-                &declared.path.origin(file),
+                &declared.path.origin(checker.file),
                 format!("there is no file {}", missing.display()),
             );
             let near = nearest(path, found.keys().map(String::as_str), 1);
-            problems.push(match near.first() {
+            checker.problems.push(match near.first() {
                 Some(name) => problem.help(format!("did you mean `{name}`?")),
                 None => problem.help("make that file, or name another one with `source`"),
             });
         }
         return there;
     };
-    let origin = source.origin(file);
+    let origin = source.origin(checker.file);
     let inner = match inner_path(&source.value) {
         Ok(inner) => inner,
         Err(why) => {
-            problems.push(Problem::at(&origin, why));
+            checker.wrong(&origin, why);
             return None;
         }
     };
     let relative = overlay.join(inner);
     if let Err(closed) = tree.place(&relative) {
-        problems.push(
-            Problem::at(&origin, closed.to_string()).help("`source` is relative to the overlay's directory"),
-        );
+        checker
+            .wrong(&origin, closed.to_string())
+            .help("`source` is relative to the overlay's directory");
         return None;
     }
     Some(relative)
@@ -339,38 +340,28 @@ pub(crate) fn content_of(tree: &Tree, relative: &Path, problems: &mut Problems) 
     content.map_err(|problem| problems.push(problem)).ok()
 }
 
-/// SHA-256 in lower-case hex, and bytes.
-pub(crate) fn hash(path: &Path) -> std::io::Result<(String, u64)> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut size = 0;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = file.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            break;
-        };
-        hasher.update(bytes);
-        size += read as u64;
-    }
-    Ok((crate::plan::hex(&hasher.finalize()), size))
+/// SHA-256 and bytes of a file.
+pub(crate) fn hash(path: &Path) -> std::io::Result<(Sha256, u64)> {
+    let mut hasher = Hasher::default();
+    let size = std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok((hasher.finish(), size))
 }
 
-fn mode(raw: Option<&At<String>>, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<u32> {
+fn mode(raw: Option<&At<String>>, checker: &mut Checker<'_>) -> Option<u32> {
     let raw = raw?;
     match debian::mode(&raw.value) {
         Ok(mode) => Some(mode),
         Err(why) => {
-            problems.push(Problem::at(&raw.origin(file), why));
+            checker.wrong(raw, why);
             None
         }
     }
 }
 
-fn user(raw: Option<&At<String>>, file: &Arc<SourceFile>, problems: &mut Problems) -> String {
+fn user(raw: Option<&At<String>>, checker: &mut Checker<'_>) -> String {
     let Some(raw) = raw else { return "root".to_owned() };
     if let Err(why) = debian::user_name(&raw.value) {
-        problems.push(Problem::at(&raw.origin(file), why));
+        checker.wrong(raw, why);
     }
     raw.value.clone()
 }

@@ -1,12 +1,11 @@
 //! Parameters of overlays: what they accept, and whether a value is that.
 
-use std::sync::Arc;
-
+use crate::checker::Checker;
 use crate::nearest::{advice, quoted};
 use crate::plan::Value;
 use crate::raw::{ParameterType, RawParameter, RawValue};
 use crate::report::{Problem, Problems};
-use crate::source::{Origin, SourceFile};
+use crate::source::Origin;
 
 /// A parameter with a checked declaration.
 #[derive(Debug)]
@@ -27,13 +26,8 @@ struct Rules {
 }
 
 /// Checks a declaration. `None` when it can't be used.
-pub(crate) fn declare(
-    name: &str,
-    raw: RawParameter,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Option<Parameter> {
-    let before = problems.count();
+pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) -> Option<Parameter> {
+    let before = checker.count();
     let kind = raw.kind.value;
     let textual = matches!(kind, ParameterType::String | ParameterType::List);
     let misplaced = |origin: Origin, key: &str, kinds: &str| {
@@ -44,38 +38,38 @@ pub(crate) fn declare(
         .help(format!("remove `{key}`, or change the type"))
     };
     if let Some(choices) = raw.choices.as_ref().filter(|_| !textual) {
-        problems.push(misplaced(choices.origin(file), "choices", "text and lists"));
-    }
-    if let Some(choices) = raw.choices.as_ref().filter(|choices| choices.value.is_empty()) {
-        problems.push(Problem::at(
-            &choices.origin(file),
-            "without any choice, no value can be right",
+        checker.problems.push(misplaced(
+            choices.origin(checker.file),
+            "choices",
+            "text and lists",
         ));
     }
+    if let Some(choices) = raw.choices.as_ref().filter(|choices| choices.value.is_empty()) {
+        checker.wrong(choices, "without any choice, no value can be right");
+    }
     if let Some(pattern) = raw.pattern.as_ref().filter(|_| !textual) {
-        problems.push(misplaced(pattern.origin(file), "pattern", "text and lists"));
+        checker.problems.push(misplaced(
+            pattern.origin(checker.file),
+            "pattern",
+            "text and lists",
+        ));
     }
     for (key, bound) in [("min", &raw.min), ("max", &raw.max)] {
         if let Some(bound) = bound.as_ref().filter(|_| kind != ParameterType::Integer) {
-            problems.push(misplaced(bound.origin(file), key, "integers"));
+            checker
+                .problems
+                .push(misplaced(bound.origin(checker.file), key, "integers"));
         }
     }
     if let (Some(min), Some(max)) = (&raw.min, &raw.max)
         && min.value > max.value
     {
-        problems.push(Problem::at(
-            &max.origin(file),
-            format!("`max` is less than `min`, {}", min.value),
-        ));
+        checker.wrong(max, format!("`max` is less than `min`, {}", min.value));
     }
     if raw.description.value.trim().is_empty() {
-        problems.push(
-            Problem::at(
-                &raw.description.origin(file),
-                format!("parameter `{name}` has no description"),
-            )
-            .help("say in a sentence what it does: people who write recipes read it"),
-        );
+        checker
+            .wrong(&raw.description, format!("parameter `{name}` has no description"))
+            .help("say in a sentence what it does: people who write recipes read it");
     }
     let pattern =
         raw.pattern.and_then(
@@ -89,10 +83,7 @@ pub(crate) fn declare(
                         .unwrap_or_default()
                         .trim_start_matches("error: ")
                         .to_owned();
-                    problems.push(Problem::at(
-                        &pattern.origin(file),
-                        format!("not a regular expression: {why}"),
-                    ));
+                    checker.wrong(&pattern, format!("not a regular expression: {why}"));
                     None
                 }
             },
@@ -107,13 +98,13 @@ pub(crate) fn declare(
         max: raw.max.map(|bound| bound.value),
     };
     let default = match raw.default {
-        Some(default) if problems.count() == before => {
-            let origin = default.origin(file);
-            rules.accept(name, default.value, &origin, problems)
+        Some(default) if checker.count() == before => {
+            let origin = default.origin(checker.file);
+            rules.accept(name, default.value, &origin, checker.problems)
         }
         _ => None,
     };
-    (problems.count() == before).then_some(Parameter {
+    (checker.count() == before).then_some(Parameter {
         description: raw.description.value,
         default,
         rules,

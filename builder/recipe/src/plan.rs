@@ -2,19 +2,19 @@
 
 mod app;
 mod bundle;
+mod overlay;
 mod service;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use clic_host::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::source::Origin;
 
 pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
+pub use overlay::{Absent, Capability, PlannedOverlay, Provides, Value, YunoHost};
 pub use service::{Category, FirstBoot, Place, Service, ServiceKind, ServiceState};
 
 /// A recipe for one board, with every name looked up and every value checked.
@@ -52,6 +52,9 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.
     pub overlays: Vec<PlannedOverlay>,
+    /// What none of them provides, and who would.
+    #[serde(skip)]
+    pub absent: Vec<Absent>,
     /// Content bundles, in the order that the recipe lists them.
     pub bundles: Vec<Bundle>,
     /// What people use, in the recipe's order.
@@ -74,23 +77,13 @@ pub struct Plan {
 
 impl Plan {
     /// SHA-256 of the plan's JSON: equal plans have equal fingerprints, on every host.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    pub fn fingerprint(&self) -> Sha256 {
         // Serialising to memory fails only for maps whose keys are not text; ours are. A wrong but stable value
         // would be worse than a stop.
         let json =
             serde_json::to_vec(self).unwrap_or_else(|error| unreachable!("a plan is plain data: {error}"));
-        Sha256::digest(json).into()
+        Sha256::of(json)
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// A thing's name (file stem) and title.
@@ -219,8 +212,8 @@ pub enum SourcePlace {
 pub struct DebFile {
     /// File name.
     pub name: String,
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
     /// Bytes.
     pub size: u64,
 }
@@ -257,8 +250,8 @@ pub enum TreeFileKind {
 /// A regular file's content.
 #[derive(Clone, Debug, Serialize)]
 pub struct Content {
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
     /// Bytes.
     pub size: u64,
     /// The bytes themselves.
@@ -306,31 +299,6 @@ pub enum UnitState {
     Disabled,
     /// `systemctl mask`.
     Masked,
-}
-
-/// An overlay of the plan.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlannedOverlay {
-    /// Directory name under `overlays/`.
-    pub name: String,
-    /// One line for people.
-    pub title: String,
-    /// Every parameter with its final value.
-    pub parameters: BTreeMap<String, Value>,
-}
-
-/// A parameter's value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A whole number.
-    Integer(i64),
-    /// Text.
-    String(String),
-    /// A list of text.
-    List(Vec<String>),
 }
 
 /// One thing that a boot test asserts. Written into the image (`/usr/lib/clic/image.json`), so that an image

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::board::{distinct, known_suite, packages};
+use crate::board::{known_suite, packages};
+use crate::checker::Checker;
 use crate::disk::FREE_LEAST;
 use crate::plan::{Named, Service};
-use crate::raw::{RawRecipe, RawValue, sited};
-use crate::report::{Problem, Problems};
+use crate::raw::{RawRecipe, RawValue};
 use crate::service;
 use crate::size;
-use crate::source::{Origin, Sited, SourceFile};
+use crate::source::{Origin, Sited};
 use crate::sources::{self, Source};
 
 /// Most free inodes that a recipe can ask for: ext4 counts them in 32 bits.
@@ -53,45 +52,44 @@ pub(crate) fn check(
     name: &str,
     raw: RawRecipe,
     parent: Option<Rc<Recipe>>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
+    checker: &mut Checker<'_>,
 ) -> Option<Rc<Recipe>> {
-    let before = problems.count();
+    let before = checker.count();
     if raw.title.value.trim().is_empty() {
-        problems.push(Problem::at(&raw.title.origin(file), "the title is empty"));
+        checker.wrong(&raw.title, "the title is empty");
     }
-    let suite = raw.suite.map(|suite| suite.sited(file));
+    let suite = raw.suite.map(|suite| suite.sited(checker.file));
     if let Some(suite) = &suite {
-        known_suite(suite, None, problems);
+        known_suite(suite, None, checker.problems);
     }
-    let boards = distinct(sited(raw.boards, file), "board", problems);
-    let overlays = distinct(sited(raw.overlays, file), "overlay", problems);
-    let bundles = distinct(sited(raw.bundles, file), "bundle", problems);
-    let packages = packages(raw.packages, file, problems);
-    let sources = sources::check(raw.source, file, problems);
-    let services = service::check_all(raw.service, file, problems);
+    let boards = checker.distinct(raw.boards, "board");
+    let overlays = checker.distinct(raw.overlays, "overlay");
+    let bundles = checker.distinct(raw.bundles, "bundle");
+    let packages = packages(raw.packages, checker);
+    let sources = sources::check(raw.source, checker);
+    let services = service::check_all(raw.service, checker);
     let free = raw
         .image
         .free
-        .and_then(|free| crate::disk::free_space(&free.value, &free.origin(file), problems));
+        .and_then(|free| crate::disk::free_space(&free, checker));
     let size = raw.image.size.and_then(|size| {
-        let origin = size.origin(file);
+        let origin = size.origin(checker.file);
         match size::parse_mib(&size.value) {
             Ok(value) if value > FREE_LEAST => return Some(Sited { value, origin }),
-            Ok(_) => problems.push(Problem::at(
-                &origin,
-                format!("{} is too small for a system", size.value),
-            )),
-            Err(why) => problems.push(Problem::at(&origin, why)),
+            Ok(_) => {
+                checker.wrong(&origin, format!("{} is too small for a system", size.value));
+            }
+            Err(why) => {
+                checker.wrong(&origin, why);
+            }
         }
         None
     });
     let inodes = raw.image.inodes.map(|inodes| {
         if inodes.value > MOST_INODES {
-            problems.push(
-                Problem::at(&inodes.origin(file), "ext4 can't have that many inodes")
-                    .help(format!("at most {MOST_INODES}")),
-            );
+            checker
+                .wrong(&inodes, "ext4 can't have that many inodes")
+                .help(format!("at most {MOST_INODES}"));
         }
         inodes.value
     });
@@ -103,7 +101,7 @@ pub(crate) fn check(
                 name: String::new(),
                 title: String::new(),
             },
-            origin: file.at(file.line_span(1)),
+            origin: checker.beginning(),
             suite: None,
             boards: Vec::new(),
             overlays: Vec::new(),
@@ -121,7 +119,7 @@ pub(crate) fn check(
         name: name.to_owned(),
         title: raw.title.value,
     };
-    recipe.origin = file.at(file.line_span(1));
+    recipe.origin = checker.beginning();
     recipe.suite = suite.or(recipe.suite);
     append(&mut recipe.boards, boards);
     append(&mut recipe.overlays, overlays);
@@ -133,7 +131,7 @@ pub(crate) fn check(
     recipe.size = size.or(recipe.size);
     recipe.inodes = inodes.or(recipe.inodes);
     for (overlay, values) in raw.parameters {
-        let origin = overlay.origin(file);
+        let origin = overlay.origin(checker.file);
         let settings = recipe
             .parameters
             .entry(overlay.value)
@@ -142,11 +140,13 @@ pub(crate) fn check(
                 values: BTreeMap::new(),
             });
         for (key, value) in values {
-            let origin = key.origin(file);
-            settings.values.insert(key.value, (origin, value.sited(file)));
+            let origin = key.origin(checker.file);
+            settings
+                .values
+                .insert(key.value, (origin, value.sited(checker.file)));
         }
     }
-    (problems.count() == before).then(|| Rc::new(recipe))
+    (checker.count() == before).then(|| Rc::new(recipe))
 }
 
 /// Adds what is not there yet: a child may repeat what its parent has.

@@ -193,6 +193,12 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Notes that what was written there is wrong.
+    pub(crate) fn wrong(&mut self, place: &Origin, what: impl Into<String>) -> Noted<'_> {
+        self.0.push(Problem::at(place, what));
+        Noted(self.0.last_mut())
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
@@ -205,6 +211,18 @@ impl Problems {
         self.0.sort_by_cached_key(Problem::entry);
         self.0.dedup_by_key(|problem| problem.entry());
         Err(Report { problems: self.0 })
+    }
+}
+
+/// A problem that was just noted.
+pub(crate) struct Noted<'p>(Option<&'p mut Problem>);
+
+impl Noted<'_> {
+    /// Adds what to do.
+    pub(crate) fn help(self, help: impl Into<String>) {
+        if let Some(problem) = self.0 {
+            problem.help = Some(help.into());
+        }
     }
 }
 

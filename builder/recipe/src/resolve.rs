@@ -1,25 +1,22 @@
 //! From a recipe and a board to a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::app;
 use crate::board::Board;
+use crate::draft::Draft;
 use crate::first_boot;
 use crate::keys::{self, AuthorizedKeys};
 use crate::loader::Loader;
-use crate::merge::{Files, Preseeds, add_unit};
 use crate::nearest::{advice, quoted};
-use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate, Steps};
-use crate::overlay_files::EntryPlace;
-use crate::plan::{
-    Bake, Bundle, Check, PackageRequest, PartitionSize, Plan, PlannedOverlay, Probe, Service, ServiceState,
-    UnitChange, UnitState, Value,
-};
+use crate::overlay::Overlay;
+use crate::plan::{Bundle, Capability, PackageRequest, PartitionSize, Plan, PlannedOverlay, Service, Value};
+use crate::provides;
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
 use crate::service;
-use crate::source::{Origin, Sited};
+use crate::source::Sited;
 use crate::sources::AbsentKey;
 use crate::template::{self, Source, Surroundings, Values};
 use crate::tree::{Kind, Tree};
@@ -73,8 +70,9 @@ fn asked(loader: &mut Loader<'_>, recipe: &str, board: &str, options: &ResolveOp
             .boards
             .first()
             .map_or(&recipe.origin, |first| &first.origin);
-        loader.problems.push(
-            Problem::at(
+        loader
+            .problems
+            .wrong(
                 origin,
                 format!(
                     "recipe `{}` is not for board `{}`",
@@ -85,8 +83,7 @@ fn asked(loader: &mut Loader<'_>, recipe: &str, board: &str, options: &ResolveOp
                 "its boards: {}; add `{}` to `boards` if it should be one",
                 quoted(&names),
                 board.named.name
-            )),
-        );
+            ));
         return None;
     }
     plan(loader, &recipe, &board, options)
@@ -102,121 +99,26 @@ pub(crate) fn plan(
     let before = loader.problems.count();
     let suite = suite(recipe, board, &mut loader.problems);
     let overlays = overlays(loader, recipe, suite.as_deref(), board);
-    let problems = &mut loader.problems;
+    let (tree, problems) = (loader.tree, &mut loader.problems);
     let disk = disk(recipe, board, problems);
     let (suite, overlays) = (suite?, overlays?);
 
-    let mut files = Files::default();
-    let mut preseeds = Preseeds::default();
-    let mut units: BTreeMap<String, (UnitChange, Origin)> = BTreeMap::new();
-    let mut bakes = Vec::new();
-    let mut of_one_run = BTreeSet::new();
-    let mut checks = Vec::new();
-    let mut planned = Vec::new();
-    for overlay in &overlays {
-        let Some(parameters) = parameters(recipe, overlay, problems) else {
-            continue;
-        };
-        let values = Values::new(
-            &parameters,
-            &Surroundings {
-                board: &board.named.name,
-                arch: board.arch.debian(),
-                recipe: &recipe.named.name,
-                title: &recipe.named.title,
-                suite: &suite,
-                overlay: &overlay.name,
-            },
-        );
-        rules(recipe, overlay, &values, problems);
-        for preseed in &overlay.preseeds {
-            preseeds.add(preseed, &overlay.name, &values, problems);
-        }
-        for entry in &overlay.entries {
-            files.add(entry, &overlay.name, &values, problems);
-        }
-        for (unit, origin) in &overlay.units {
-            add_unit(&mut units, unit, origin, problems);
-        }
-        of_one_run.extend(overlay.of_one_run.iter().map(|path| path.value.clone()));
-        let mut steps = Steps::default();
-        for bake in &overlay.bakes {
-            let mut fill = |text: &Sited<String>| {
-                template::render(Source::Inline(&text.origin, &text.value), &values, problems)
-            };
-            if let (Some(name), Some(command)) = (fill(&bake.name), fill(&bake.command)) {
-                steps.add(&name, &bake.name.origin, problems);
-                bakes.push(Bake {
-                    name,
-                    from: overlay.name.clone(),
-                    command,
-                    timeout: bake.timeout,
-                    network: bake.network,
-                });
-            }
-        }
-        checks.extend(
-            overlay
-                .checks
-                .iter()
-                .filter_map(|check| fill_check(check, &overlay.name, &values, problems)),
-        );
-        planned.push(PlannedOverlay {
-            name: overlay.name.clone(),
-            title: overlay.title.clone(),
-            parameters,
-        });
-    }
-    let mut services = recipe.services.clone();
-    let on = app::Target {
-        arch: board.arch,
-        board: &board.named.name,
-        emulate: &board.emulate,
-    };
+    let mut draft = draft(recipe, board, &suite, &overlays, problems);
+    let mut services = services(tree, recipe, board, &draft.overlays, problems);
+    draft.add_units(&services, problems);
+    let (authorized_keys, entries) = options
+        .authorized_keys
+        .as_ref()
+        .map(|given| keys::plan(given, problems))
+        .unwrap_or_default();
+    draft.files.declare(entries, problems);
+    let absent = &mut loader.absent_keys;
+    let (sources, entries) =
+        sources::plan(tree, &recipe.sources, &suite, &board.components, absent, problems);
+    draft.files.declare(entries, problems);
+    let files = draft.files.finish(problems);
     for service in &mut services {
-        app::complete(loader.tree, service, &planned, on, problems);
-    }
-    service::together(&services, board.memory, &board.named.name, problems);
-    for service in &services {
-        // An app's are there once it is installed, which is after all others.
-        if service.app().is_some() {
-            continue;
-        }
-        let state = match service.state {
-            ServiceState::Enabled => UnitState::Enabled,
-            ServiceState::Dormant => UnitState::Disabled,
-        };
-        for name in &service.units {
-            let unit = UnitChange {
-                name: name.clone(),
-                state,
-                from: service.name.clone(),
-            };
-            add_unit(&mut units, &unit, &service.origin, problems);
-        }
-    }
-    let mut authorized_keys = Vec::new();
-    if let Some(given) = &options.authorized_keys {
-        let (found, entries) = keys::plan(given, problems);
-        authorized_keys = found;
-        for (file, origin) in entries {
-            files.insert(file, EntryPlace::Declared(origin), problems);
-        }
-    }
-    let (sources, entries) = sources::plan(
-        loader.tree,
-        &recipe.sources,
-        &suite,
-        &board.components,
-        &mut loader.absent_keys,
-        problems,
-    );
-    for (file, origin) in entries {
-        files.insert(file, EntryPlace::Declared(origin), problems);
-    }
-    let files = files.finish(problems);
-    for service in &mut services {
-        first_boot::complete(loader.tree, service, &planned, &files, problems);
+        first_boot::complete(tree, service, &draft.overlays, &files, problems);
     }
     let bundles = bundles(loader, recipe);
     let packages = packages(recipe, board, &overlays, &services);
@@ -231,13 +133,14 @@ pub(crate) fn plan(
         components: board.components.clone(),
         packages,
         sources,
-        preseeds: preseeds.finish(),
+        preseeds: draft.preseeds.finish(),
         files,
-        units: units.into_values().map(|(unit, _)| unit).collect(),
-        bakes,
-        of_one_run: of_one_run.into_iter().collect(),
-        checks,
-        overlays: planned,
+        bakes: draft.bakes,
+        of_one_run: draft.of_one_run.into_iter().collect(),
+        checks: draft.checks,
+        units: draft.units.finish(),
+        absent: provides::absent(tree, &draft.overlays),
+        overlays: draft.overlays,
         bundles,
         services,
         consoles: board.consoles.clone(),
@@ -250,26 +153,76 @@ pub(crate) fn plan(
     })
 }
 
+/// What the overlays bring, each with the values that the recipe gives to its parameters.
+fn draft(
+    recipe: &Recipe,
+    board: &Board,
+    suite: &str,
+    overlays: &[Rc<Overlay>],
+    problems: &mut Problems,
+) -> Draft {
+    let mut draft = Draft::default();
+    for overlay in overlays {
+        let Some(parameters) = parameters(recipe, overlay, problems) else {
+            continue;
+        };
+        let values = Values::new(
+            &parameters,
+            &Surroundings {
+                board: &board.named.name,
+                arch: board.arch.debian(),
+                recipe: &recipe.named.name,
+                title: &recipe.named.title,
+                suite,
+                overlay: &overlay.name,
+            },
+        );
+        rules(recipe, overlay, &values, problems);
+        draft.add_overlay(overlay, parameters, &values, problems);
+    }
+    draft
+}
+
+/// The recipe's services, held against each other, the overlays and the board.
+fn services(
+    tree: &Tree,
+    recipe: &Recipe,
+    board: &Board,
+    overlays: &[PlannedOverlay],
+    problems: &mut Problems,
+) -> Vec<Service> {
+    let mut services = recipe.services.clone();
+    let on = app::Target {
+        arch: board.arch,
+        board: &board.named.name,
+        emulate: &board.emulate,
+    };
+    for service in &mut services {
+        app::complete(tree, service, overlays, on, problems);
+    }
+    service::together(&services, board.memory, &board.named.name, problems);
+    service::own_paths(&services, overlays, problems);
+    services
+}
+
 fn suite(recipe: &Recipe, board: &Board, problems: &mut Problems) -> Option<String> {
     let Some(suite) = &recipe.suite else {
         let names = debian::SUITES.map(|suite| suite.name);
-        problems.push(
-            Problem::at(
+        problems
+            .wrong(
                 &recipe.origin,
                 format!("recipe `{}` does not say its suite", recipe.named.name),
             )
-            .help(format!("add `suite = \"...\"`; suites: {}", quoted(&names))),
-        );
+            .help(format!("add `suite = \"...\"`; suites: {}", quoted(&names)));
         return None;
     };
     if !board.suites.contains(&suite.value) {
-        problems.push(
-            Problem::at(
+        problems
+            .wrong(
                 &suite.origin,
                 format!("board `{}` can't have suite `{}`", board.named.name, suite.value),
             )
-            .help(format!("it can have: {}", quoted(&board.suites))),
-        );
+            .help(format!("it can have: {}", quoted(&board.suites)));
         return None;
     }
     Some(suite.value.clone())
@@ -295,18 +248,19 @@ fn overlays(
         };
         for required in &overlay.requires {
             if !list.iter().any(|earlier| earlier.name == required.value) {
-                loader.problems.push(
-                    Problem::at(
+                loader
+                    .problems
+                    .wrong(
                         &name.origin,
                         format!("overlay `{}` needs `{}` before it", name.value, required.value),
                     )
                     .help(format!(
                         "put `{}` before `{}` in `overlays`",
                         required.value, name.value
-                    )),
-                );
+                    ));
             }
         }
+        twice(name, &overlay, &list, &mut loader.problems);
         overlay
             .only
             .fits(name, recipe, suite, board, &mut loader.problems);
@@ -315,16 +269,34 @@ fn overlays(
     for (name, settings) in &recipe.parameters {
         let names = || recipe.overlays.iter().map(|overlay| overlay.value.as_str());
         if !names().any(|overlay| overlay == name) {
-            loader.problems.push(
-                Problem::at(
+            loader
+                .problems
+                .wrong(
                     &settings.origin,
                     format!("parameters for `{name}`, but this recipe has no such overlay"),
                 )
-                .help(advice(name, "overlays of this recipe", names())),
-            );
+                .help(advice(name, "overlays of this recipe", names()));
         }
     }
     (complete && loader.problems.count() == before).then_some(list)
+}
+
+/// Says what an overlay provides that an earlier one does already.
+fn twice(name: &Sited<String>, overlay: &Overlay, earlier: &[Rc<Overlay>], problems: &mut Problems) {
+    for capability in Capability::ALL {
+        let both = |other: &&Rc<Overlay>| {
+            overlay.provides.has(capability) && other.provides.has(capability) && other.name != overlay.name
+        };
+        if let Some(other) = earlier.iter().find(both) {
+            let (one, two, key) = (&other.name, &overlay.name, capability.key());
+            problems
+                .wrong(
+                    &name.origin,
+                    format!("overlays `{one}` and `{two}` both provide `{key}`"),
+                )
+                .help("leave one of them out of `overlays`");
+        }
+    }
 }
 
 /// The recipe's bundles in its order; those that are wrong are in the problems.
@@ -351,8 +323,8 @@ fn disk(recipe: &Recipe, board: &Board, problems: &mut Problems) -> Option<crate
     let least = disk::least_size(&disk);
     match &recipe.size {
         Some(size) if size.value < least => {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     &size.origin,
                     format!(
                         "an image of {} can't hold the fixed partitions and the free space of board `{}`",
@@ -363,8 +335,7 @@ fn disk(recipe: &Recipe, board: &Board, problems: &mut Problems) -> Option<crate
                 .help(format!(
                     "they take {} without any package; raise `size`, or lower `free`",
                     size::in_words(least)
-                )),
-            );
+                ));
             None
         }
         _ => Some(disk),
@@ -387,13 +358,12 @@ fn parameters(
     for (name, (origin, value)) in settings.iter().flat_map(|settings| &settings.values) {
         let Some(parameter) = overlay.parameters.get(name) else {
             let names = overlay.parameters.keys().map(String::as_str);
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     origin,
                     format!("overlay `{}` has no parameter `{name}`", overlay.name),
                 )
-                .help(advice(name, "parameters", names)),
-            );
+                .help(advice(name, "parameters", names));
             continue;
         };
         if let Some(value) = parameter.accept(name, value.value.clone(), &value.origin, problems) {
@@ -410,16 +380,15 @@ fn parameters(
                     .find(|listed| listed.value == overlay.name)
                     .map(|listed| &listed.origin)
             });
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     origin.unwrap_or(&recipe.origin),
                     format!("parameter `{name}` of overlay `{}` must be set", overlay.name),
                 )
                 .help(format!(
                     "add `{name} = ...` to `[parameters.{}]`: {}",
                     overlay.name, parameter.description
-                )),
-            );
+                ));
         }
     }
     (problems.count() == before).then_some(values)
@@ -486,65 +455,4 @@ fn packages(
         }
     }
     found.into_values().collect()
-}
-
-/// A check with its texts filled in.
-fn fill_check(
-    check: &CheckTemplate,
-    overlay: &str,
-    values: &Values,
-    problems: &mut Problems,
-) -> Option<Check> {
-    let mut fill =
-        |text: &Sited<String>| template::render(Source::Inline(&text.origin, &text.value), values, problems);
-    let name = fill(&check.name);
-    let contains = match &check.contains {
-        None => None,
-        Some(text) => Some(fill(text)?),
-    };
-    let probe = match &check.probe {
-        ProbeTemplate::Command { command, exit } => Probe::Command {
-            command: fill(command)?,
-            exit: *exit,
-            contains,
-        },
-        ProbeTemplate::Unit(unit) => {
-            let name = fill(unit)?;
-            if let Err(why) = debian::unit_name(&name) {
-                problems.push(Problem::at(&unit.origin, why));
-                return None;
-            }
-            Probe::Unit { unit: name }
-        }
-        ProbeTemplate::Port(port) => Probe::Port {
-            port: *port,
-            contains,
-        },
-        ProbeTemplate::File { path, mode } => Probe::File {
-            path: fill(path)?,
-            contains,
-            mode: *mode,
-        },
-        ProbeTemplate::Http {
-            port,
-            path,
-            host,
-            status,
-        } => Probe::Http {
-            port: *port,
-            path: fill(path)?,
-            host: match host {
-                None => None,
-                Some(host) => Some(fill(host)?),
-            },
-            status: *status,
-            contains,
-        },
-    };
-    Some(Check {
-        name: name?,
-        from: overlay.to_owned(),
-        probe,
-        timeout: check.timeout,
-    })
 }

@@ -2,68 +2,56 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use crate::app;
-use crate::board::{distinct, packages};
+use crate::board::packages;
 use crate::bundle::texts;
+use crate::checker::Checker;
 use crate::debian;
 use crate::first_boot;
 use crate::nearest::advice;
-use crate::plan::{Place, Service, ServiceKind, ServiceState};
-use crate::raw::{At, RawService, sited};
-use crate::report::{Problem, Problems};
+use crate::plan::{Place, PlannedOverlay, Service, ServiceKind, ServiceState};
+use crate::raw::{At, RawService};
+use crate::report::Problems;
 use crate::size;
-use crate::source::{Sited, SourceFile};
+use crate::source::Sited;
 use crate::tree::image_path;
 
 /// Seconds that a service may take to start when it does not say.
 const START: u64 = 60;
-/// Paths of the portal that are not for services (overlays `hotspot`, `portal`, `kiwix`, `first-boot`).
-const TAKEN: [&str; 9] = [
-    "/assets",
-    "/captive",
-    "/content",
-    "/en",
-    "/fr",
-    "/language",
-    "/setup",
-    "/yunohost",
-    "/zim",
-];
-
 /// Checks one service by itself. `None` when anything is wrong with it.
-fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Service> {
-    let before = problems.count();
-    let origin = raw.name.origin(file);
+fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
+    let before = checker.count();
+    let origin = raw.name.origin(checker.file);
     if !is_name(&raw.name.value) {
-        problems.push(
-            Problem::at(
+        checker
+            .wrong(
                 &origin,
                 format!("`{}` is not a valid service name", raw.name.value),
             )
-            .help("lower case letters, digits and hyphens, such as `pads`"),
-        );
+            .help("lower case letters, digits and hyphens, such as `pads`");
     }
-    let title = texts(&raw.title, file, problems);
-    let description = texts(&raw.description, file, problems);
+    let title = texts(&raw.title, checker);
+    let description = texts(&raw.description, checker);
     let kind = raw.kind.value;
-    let path = path(&raw.path, kind, file, problems);
-    let place = place(&raw, file, problems);
+    let path = path(&raw.path, kind, checker);
+    let place = place(&raw, checker);
     // What an app takes, its manifest says as well.
     if raw.ram.is_none() && kind != ServiceKind::YunohostApp {
-        problems.push(Problem::at(&origin, "the key `ram` is missing here").help("add `ram = \"...\"`"));
+        checker
+            .wrong(&origin, "the key `ram` is missing here")
+            .help("add `ram = \"...\"`");
     }
-    let packages = packages(raw.packages, file, problems);
-    let units = distinct(sited(raw.units, file), "unit", problems);
+    let packages = packages(raw.packages, checker);
+    let units = checker.distinct(raw.units, "unit");
     for unit in &units {
         if let Err(why) = debian::unit_name(&unit.value) {
-            problems.push(Problem::at(&unit.origin, why));
+            checker.wrong(&unit.origin, why);
         }
     }
     let mut bytes = |text: &At<String>| {
         size::parse(&text.value).unwrap_or_else(|why| {
-            problems.push(Problem::at(&text.origin(file), why));
+            checker.wrong(text, why);
             0
         })
     };
@@ -72,16 +60,16 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
     let start_seconds = raw.start_seconds.map_or(START, |seconds| {
         if !(1..=3600).contains(&seconds.value) {
             let what = format!("{} seconds is not a sensible time to start", seconds.value);
-            problems.push(Problem::at(&seconds.origin(file), what).help("from 1 to 3600"));
+            checker.wrong(&seconds, what).help("from 1 to 3600");
         }
         seconds.value
     });
     let values = |list: Vec<Sited<String>>| list.into_iter().map(|element| element.value).collect();
-    let needs = values(distinct(sited(raw.needs, file), "service", problems));
-    let conflicts = values(distinct(sited(raw.conflicts, file), "service", problems));
-    let first_boot = first_boot::check(raw.first_boot.as_ref(), file, problems);
+    let needs = values(checker.distinct(raw.needs, "service"));
+    let conflicts = values(checker.distinct(raw.conflicts, "service"));
+    let first_boot = first_boot::check(raw.first_boot.as_ref(), checker);
     let place = place?;
-    (problems.count() == before).then_some(Service {
+    (checker.count() == before).then_some(Service {
         name: raw.name.value,
         kind,
         title,
@@ -89,6 +77,7 @@ fn check(raw: RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Op
         category: raw.category.value,
         state: raw.state,
         path,
+        path_origin: raw.path.origin(checker.file),
         packages: values(packages),
         units: values(units),
         place,
@@ -112,17 +101,31 @@ fn is_name(name: &str) -> bool {
     name.split('-').all(part)
 }
 
-/// A path on the portal, or on the domain of an app: what nginx and browsers take as it is written. Without a slash at its end.
-fn path(raw: &At<String>, kind: ServiceKind, file: &Arc<SourceFile>, problems: &mut Problems) -> String {
-    // YunoHost answers by HTTPS, where the portal does not.
-    let (of, taken) = if kind == ServiceKind::YunohostApp {
-        ("YunoHost", &["/yunohost"][..])
-    } else {
-        ("the portal", &TAKEN[..])
-    };
+/// A path on the portal, or on the domain of an app. Without a slash at its end.
+fn path(raw: &At<String>, kind: ServiceKind, checker: &mut Checker<'_>) -> String {
     if raw.value == "/" && kind == ServiceKind::YunohostApp {
         return String::new();
     }
+    if !is_path(&raw.value) {
+        let of = owner(kind);
+        checker
+            .wrong(raw, format!("`{}` is not a path on {of}", raw.value))
+            .help("write it like `/pads`: it begins with a slash and does not end with one");
+    }
+    raw.value.clone()
+}
+
+/// Whose paths a service is on.
+fn owner(kind: ServiceKind) -> &'static str {
+    if kind == ServiceKind::YunohostApp {
+        "YunoHost"
+    } else {
+        "the portal"
+    }
+}
+
+/// Whether nginx and browsers take a path as it is written.
+pub(crate) fn is_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let part = |part: &str| {
         part.as_bytes()
@@ -130,25 +133,29 @@ fn path(raw: &At<String>, kind: ServiceKind, file: &Arc<SourceFile>, problems: &
             .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
             && part.bytes().all(plain)
     };
-    let fits = raw
-        .value
-        .strip_prefix('/')
-        .is_some_and(|rest| rest.split('/').all(part));
-    if !fits {
-        problems.push(
-            Problem::at(
-                &raw.origin(file),
-                format!("`{}` is not a path on {of}", raw.value),
-            )
-            .help("write it like `/pads`: it begins with a slash and does not end with one"),
-        );
-    } else if let Some(taken) = taken.iter().find(|taken| within(&raw.value, taken)) {
-        problems.push(
-            Problem::at(&raw.origin(file), format!("`{taken}` is {of}'s own"))
-                .help("give the service another path"),
-        );
+    path.strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(part))
+}
+
+/// Says which services are where an overlay is.
+pub(crate) fn own_paths(services: &[Service], overlays: &[PlannedOverlay], problems: &mut Problems) {
+    for service in services {
+        // YunoHost answers by HTTPS, where the portal does not.
+        let there =
+            |overlay: &&PlannedOverlay| service.app().is_none() || overlay.provides.yunohost.is_some();
+        let mut taken = overlays
+            .iter()
+            .filter(there)
+            .flat_map(|overlay| &overlay.own_paths);
+        if let Some(taken) = taken.find(|taken| within(&service.path, taken)) {
+            problems
+                .wrong(
+                    &service.path_origin,
+                    format!("`{taken}` is {}'s own", owner(service.kind)),
+                )
+                .help("give the service another path");
+        }
     }
-    raw.value.clone()
 }
 
 /// Whether a path is another one, or below it.
@@ -157,90 +164,86 @@ fn within(path: &str, other: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn place(raw: &RawService, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Place> {
-    let (at, port, root) = (&raw.kind, raw.port.as_ref(), raw.root.as_ref());
-    match at.value {
-        ServiceKind::Debian => app::not_with(raw, "debian", file, problems),
-        ServiceKind::Static => app::not_with(raw, "static", file, problems),
+fn place(raw: &RawService, checker: &mut Checker<'_>) -> Option<Place> {
+    let (kind, port, root) = (&raw.kind, raw.port.as_ref(), raw.root.as_ref());
+    match kind.value {
+        ServiceKind::Debian => app::not_with(raw, "debian", checker),
+        ServiceKind::Static => app::not_with(raw, "static", checker),
         ServiceKind::YunohostApp => {}
     }
-    let mut wrong = |origin, what: &str, help: &str| {
-        problems.push(Problem::at(&origin, what).help(help));
-        None
-    };
-    match (at.value, port, root) {
+    let file = checker.file;
+    let (origin, what, help) = match (kind.value, port, root) {
         (ServiceKind::YunohostApp, None, None) => {
-            app::check(raw, file, problems).map(|app| Place::YunoHost(Box::new(app)))
+            return app::check(raw, checker).map(|app| Place::YunoHost(Box::new(app)));
         }
-        (ServiceKind::YunohostApp, Some(port), _) => wrong(
+        (ServiceKind::YunohostApp, Some(port), _) => (
             port.origin(file),
-            "`port` has no meaning for a service of kind `yunohost-app`",
+            "`port` has no meaning for a service of kind `yunohost-app`".to_owned(),
             "remove it: YunoHost leads to its apps",
         ),
-        (ServiceKind::YunohostApp, None, Some(root)) => wrong(
+        (ServiceKind::YunohostApp, None, Some(root)) => (
             root.origin(file),
-            "`root` has no meaning for a service of kind `yunohost-app`",
+            "`root` has no meaning for a service of kind `yunohost-app`".to_owned(),
             "name the app's `directory`, or its `url`",
         ),
-        (ServiceKind::Debian, Some(port), None) => {
-            if port.value == 0 {
-                return wrong(port.origin(file), "nothing answers on port 0", "from 1 to 65535");
-            }
-            Some(Place::Port(port.value))
+        (ServiceKind::Debian, Some(port), None) if port.value != 0 => {
+            return Some(Place::Port(port.value));
         }
+        (ServiceKind::Debian, Some(port), None) => (
+            port.origin(file),
+            "nothing answers on port 0".to_owned(),
+            "from 1 to 65535",
+        ),
         (ServiceKind::Static, None, Some(root)) => match image_path(&root.value) {
-            Ok(()) => Some(Place::Root(root.value.clone())),
-            Err(why) => wrong(
+            Ok(()) => return Some(Place::Root(root.value.clone())),
+            Err(why) => (
                 root.origin(file),
-                &why,
+                why,
                 "a directory in the image, such as `/usr/share/clic/pads`",
             ),
         },
-        (ServiceKind::Debian, _, Some(root)) => wrong(
+        (ServiceKind::Debian, _, Some(root)) => (
             root.origin(file),
-            "`root` has no meaning for a service of kind `debian`",
+            "`root` has no meaning for a service of kind `debian`".to_owned(),
             "give the `port` on which its unit answers, or use kind `static`",
         ),
-        (ServiceKind::Static, Some(port), _) => wrong(
+        (ServiceKind::Static, Some(port), _) => (
             port.origin(file),
-            "`port` has no meaning for a service of kind `static`",
+            "`port` has no meaning for a service of kind `static`".to_owned(),
             "give the `root` directory, or use kind `debian`",
         ),
-        (ServiceKind::Debian, None, None) => wrong(
-            at.origin(file),
-            "where does this service answer?",
+        (ServiceKind::Debian, None, None) => (
+            kind.origin(file),
+            "where does this service answer?".to_owned(),
             "add `port = 8080`, on which its unit answers to HTTP",
         ),
-        (ServiceKind::Static, None, None) => wrong(
-            at.origin(file),
-            "which pages does this service show?",
+        (ServiceKind::Static, None, None) => (
+            kind.origin(file),
+            "which pages does this service show?".to_owned(),
             "add `root = \"/usr/share/...\"`",
         ),
-    }
+    };
+    checker.wrong(&origin, what).help(help);
+    None
 }
 
 /// Checks a recipe's own services.
-pub(crate) fn check_all(
-    raw: Vec<RawService>,
-    file: &Arc<SourceFile>,
-    problems: &mut Problems,
-) -> Vec<Service> {
+pub(crate) fn check_all(raw: Vec<RawService>, checker: &mut Checker<'_>) -> Vec<Service> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for service in &raw {
         let count = seen.entry(service.name.value.clone()).or_default();
         *count += 1;
         if *count == 2 {
-            problems.push(
-                Problem::at(
-                    &service.name.origin(file),
+            checker
+                .wrong(
+                    &service.name,
                     format!("service `{}` is declared twice", service.name.value),
                 )
-                .help("give one of them another name"),
-            );
+                .help("give one of them another name");
         }
     }
     raw.into_iter()
-        .filter_map(|service| check(service, file, problems))
+        .filter_map(|service| check(service, checker))
         .collect()
 }
 
@@ -263,16 +266,15 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
         };
         for name in service.needs.iter().chain(&service.conflicts) {
             if !others().any(|other| other == name) {
-                problems.push(
-                    Problem::at(
+                problems
+                    .wrong(
                         &service.origin,
                         format!(
                             "service `{}` names `{name}`, which is not another service of this recipe",
                             service.name
                         ),
                     )
-                    .help(advice(name, "other services of this recipe", others())),
-                );
+                    .help(advice(name, "other services of this recipe", others()));
             }
         }
         let earlier = &services[..number];
@@ -283,8 +285,8 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                 && (within(&service.path, &other.path) || within(&other.path, &service.path))
         };
         if let Some(other) = earlier.iter().find(same) {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     &service.origin,
                     format!(
                         "services `{}` ({}) and `{}` ({}) want the same path",
@@ -294,16 +296,15 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                         address(service)
                     ),
                 )
-                .help(format!("the other one is at {}", other.origin)),
-            );
+                .help(format!("the other one is at {}", other.origin));
         }
         let id = |service: &Service| service.app().map(|app| app.id.clone());
         if let Some(other) = earlier
             .iter()
             .find(|other| id(other).is_some() && id(other) == id(service))
         {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     &service.origin,
                     format!(
                         "services `{}` and `{}` are both app `{}`, which can be there once",
@@ -315,8 +316,7 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
                 .help(format!(
                     "the other one is at {}; leave one of them out",
                     other.origin
-                )),
-            );
+                ));
         }
         let clash = |other: &&Service| {
             other.conflicts.contains(&service.name) || service.conflicts.contains(&other.name)
@@ -326,31 +326,29 @@ pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems:
             .iter()
             .find(|other| on(other) && on(service) && clash(other))
         {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     &service.origin,
                     format!(
                         "services `{}` and `{}` can't run side by side, and both do",
                         other.name, service.name
                     ),
                 )
-                .help("make one of them `state = \"dormant\"`"),
-            );
+                .help("make one of them `state = \"dormant\"`");
         }
         let off = services
             .iter()
             .find(|other| !on(other) && on(service) && service.needs.contains(&other.name));
         if let Some(other) = off {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     &service.origin,
                     format!(
                         "service `{}` runs and needs `{}`, which is dormant",
                         service.name, other.name
                     ),
                 )
-                .help("make both enabled, or both dormant"),
-            );
+                .help("make both enabled, or both dormant");
         }
     }
     fits(services, memory, board, problems);
@@ -393,7 +391,9 @@ fn fits(services: &[Service], memory: u64, board: &str, problems: &mut Problems)
                 size::in_words(service.ram)
             );
         }
-        problems.push(Problem::at(&first.origin, what).help("make some of them `state = \"dormant\"`"));
+        problems
+            .wrong(&first.origin, what)
+            .help("make some of them `state = \"dormant\"`");
         return;
     }
     for service in services.iter().filter(|service| service.ram > left) {
@@ -402,7 +402,9 @@ fn fits(services: &[Service], memory: u64, board: &str, problems: &mut Problems)
             service.name,
             size::in_words(service.ram),
         );
-        problems.push(Problem::at(&service.origin, what).help("leave it out for this board"));
+        problems
+            .wrong(&service.origin, what)
+            .help("leave it out for this board");
     }
 }
 

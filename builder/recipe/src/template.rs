@@ -109,13 +109,12 @@ fn unknown_names(
     unknown.sort();
     for name in &unknown {
         let known = parameters.iter().copied().chain(RESERVED);
-        problems.push(
-            Problem::at(
+        problems
+            .wrong(
                 &source.origin(find_name(source.text(), name)),
                 format!("unknown parameter `{name}` in a template"),
             )
-            .help(advice(name, "known here", known)),
-        );
+            .help(advice(name, "known here", known));
     }
     unknown.is_empty()
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::report::Problem;
+use crate::report::{Problem, Report};
 use crate::source::SourceFile;
 
 /// Largest text (TOML or template) that we read, in bytes: far more than anybody writes by hand.
@@ -144,6 +144,24 @@ impl Tree {
             }
         }
         Ok(full)
+    }
+
+    /// Where a file of the tree is or will be, to be read and written by others: in the tree, and reached by no symbolic link.
+    ///
+    /// Errors: a part of the path that is one, wherever it leads; a path that leaves the tree.
+    pub fn inside(&self, relative: impl AsRef<Path>) -> Result<PathBuf, Report> {
+        let relative = relative.as_ref();
+        if !relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(Problem::file(relative, "leaves the tree").into());
+        }
+        match self.place(relative) {
+            Ok(path) => Ok(path),
+            Err(Closed::Absent(_)) => Ok(self.root.join(relative)),
+            Err(closed) => Err(closed.problem().into()),
+        }
     }
 
     /// Names of all that there is of a kind, sorted.

@@ -80,9 +80,14 @@ fn with_apps() -> TestTree {
     let tree = TestTree::new();
     tree.overlay(
         "yunohost",
-        "[parameters.domain]\ntype = \"string\"\ndefault = \"clic.internal\"\ndescription = \"D\"\n",
+        "own-paths = [\"/yunohost\"]\n\
+         [provides.yunohost]\npackage = \"yunohost\"\nready = \"/usr/lib/clic/yunohost/all-up\"\n\
+         [parameters.domain]\ntype = \"string\"\ndefault = \"clic.internal\"\ndescription = \"D\"\n",
     );
-    tree.overlay("services", "");
+    tree.overlay(
+        "services",
+        "[provides.services]\ndirectory = \"/usr/share/clic/services.d\"\n",
+    );
     tree.edit(
         FILE,
         "overlays = [\"base\"]",

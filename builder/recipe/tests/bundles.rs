@@ -4,6 +4,7 @@ mod testtree;
 
 use std::fmt::Write as _;
 
+use clic_host::Sha256;
 use clic_recipe::plan::{BundleItem, ItemSource};
 use testtree::TestTree;
 
@@ -69,7 +70,7 @@ start = "1.html"
     );
     tree.write("content-bundles/book/files/own.txt", "own\n");
     let real = tree.path("content-bundles/book/files/own.txt");
-    let bundle = bundle.replace(own, &sha256(&real));
+    let bundle = bundle.replace(own, &Sha256::of_file(&real).unwrap().to_string());
     tree.write(FILE, &bundle);
     tree.write("content-bundles/book/files/course/1.html", "one");
     tree.write("content-bundles/book/files/course/img/2.png", "two");
@@ -79,15 +80,6 @@ start = "1.html"
         "overlays = [\"base\"]\nbundles = [\"book\"]",
     );
     tree
-}
-
-fn sha256(path: &std::path::Path) -> String {
-    use sha2::Digest as _;
-    let hash = sha2::Sha256::digest(std::fs::read(path).unwrap());
-    hash.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[test]

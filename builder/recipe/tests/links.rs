@@ -142,3 +142,26 @@ fn a_linked_text_is_not_repeated() {
         }
     }
 }
+
+/// Who writes into the tree asks where, and is not led elsewhere.
+#[test]
+fn what_is_written_stays_in_the_tree() {
+    let (tree, elsewhere) = (TestTree::new(), tempfile::tempdir().unwrap());
+    let inside = |path: &str| tree.tree().inside(path).map_err(|report| report.to_string());
+    for path in ["recipes/minimal.toml", "recipes/new.lock", "new/deep/file"] {
+        assert_eq!(inside(path), Ok(tree.path(path)));
+    }
+    std::os::unix::fs::symlink(elsewhere.path(), tree.path("new")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("nothing"), tree.path("recipes/new.lock")).unwrap();
+    for (path, link) in [("new/deep/file", "new"), ("recipes/new.lock", "recipes/new.lock")] {
+        assert_eq!(
+            inside(path),
+            Err(format!(
+                "{link}: is a symbolic link, which could leave the tree\n  help: put the file or directory itself there"
+            ))
+        );
+    }
+    for path in ["../x", "recipes/../../x", "/etc/passwd"] {
+        assert_eq!(inside(path), Err(format!("{path}: leaves the tree")));
+    }
+}

@@ -116,12 +116,6 @@ fn slips_are_told_with_their_place() {
             "like `/pads`",
         ),
         (
-            "path = \"/pads\"",
-            "path = \"/content/x\"",
-            "`/content` is the portal's own",
-            "another path",
-        ),
-        (
             "path = \"/wiki\"",
             "path = \"/pads/wiki\"",
             "services `pads` (/pads) and `wiki` (/pads/wiki) want the same path",
@@ -234,7 +228,10 @@ fn with_step() -> TestTree {
         "overlays = [\"base\", \"first-boot\"]",
     );
     tree.write("steps/pads.toml", STEP);
-    tree.overlay("first-boot", "");
+    tree.overlay(
+        "first-boot",
+        "[provides.first-boot]\ndirectory = \"/usr/lib/clic/first-boot.d\"\n",
+    );
     tree
 }
 
@@ -300,4 +297,21 @@ fn a_step_that_cannot_be_is_told_with_its_place() {
             assert!(said.contains(part), "{part:?} in:\n{said}");
         }
     }
+}
+
+#[test]
+fn paths_of_an_overlay_are_its_own() {
+    let tree = with_services();
+    tree.edit(FILE, "[\"base\"]", "[\"base\", \"portal\"]");
+    tree.overlay("portal", "own-paths = [\"/assets\", \"/content\"]\n");
+    tree.plan();
+    tree.edit(FILE, "path = \"/pads\"", "path = \"/content/x\"");
+    let line = tree.line(FILE, "path = \"/content/x\"");
+    assert_eq!(
+        tree.complaints(),
+        format!("{FILE}:{line}:8: `/content` is the portal's own\n  help: give the service another path")
+    );
+    // Of an overlay that the recipe does not have, nothing is there.
+    tree.edit(FILE, "[\"base\", \"portal\"]", "[\"base\"]");
+    tree.plan();
 }

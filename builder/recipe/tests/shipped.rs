@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clic_recipe::{ResolveOptions, Tree, check, resolve, schemas};
+use clic_recipe::plan::Capability;
+use clic_recipe::{ResolveOptions, Tree, check, resolve, resolve_without_keys, schemas};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -29,6 +30,31 @@ fn the_whole_tree_is_valid() {
             .all(|key| *key == "the key of source `yunohost` is not in this tree"),
         "{keys:?}"
     );
+}
+
+/// The builder's own words for what it looks for, each in one overlay.
+#[test]
+fn each_capability_is_provided_once() {
+    let tree = Tree::open(&root()).unwrap();
+    let recipe = tree.recipes().unwrap().remove(0);
+    let options = ResolveOptions::default();
+    let (plan, _) = resolve_without_keys(&tree, &recipe.name, &recipe.boards[0], &options).unwrap();
+    for capability in Capability::ALL {
+        let key = capability.key();
+        let providers = plan.absent(capability).map_or(1, |absent| absent.providers.len());
+        assert_eq!(providers, 1, "{key}");
+    }
+}
+
+/// What the device makes of its services at its first start does not come out of a bake.
+#[test]
+fn what_is_made_of_services_is_of_one_run() {
+    let tree = Tree::open(&root()).unwrap();
+    let options = ResolveOptions::default();
+    let (plan, _) = resolve_without_keys(&tree, "clic", "x86-pc", &options).unwrap();
+    for path in ["/etc/nginx/clic.d/services", "/var/lib/clic/services"] {
+        assert!(plan.of_one_run.iter().any(|own| own == path), "{path}");
+    }
 }
 
 /// `YunoHost` 12 is of Debian 12.

@@ -1,3 +1,4 @@
+use clic_host::Sha256;
 use clic_recipe::plan::{Content, Data, DebFile, PackageSource};
 
 use super::*;
@@ -57,7 +58,7 @@ fn with_sources() -> Plan {
         suite: "stable".into(),
         components: vec!["main".into()],
         key: Content {
-            sha256: String::new(),
+            sha256: Sha256::of(""),
             size: 0,
             data: Data::Bytes(Vec::new().into()),
         },
@@ -68,7 +69,7 @@ fn with_sources() -> Plan {
         path: "debs".into(),
         files: vec![DebFile {
             name: "ours_1_all.deb".into(),
-            sha256: "cd".repeat(32),
+            sha256: "cd".repeat(32).parse().unwrap(),
             size: 10,
         }],
         absolute: "/srv/my tree/debs".into(),
@@ -202,7 +203,7 @@ fn a_lock_says_which_input_no_longer_fits() {
             let SourcePlace::Directory { files, .. } = &mut plan.sources[2].place else {
                 panic!()
             };
-            files[0].sha256 = "ef".repeat(32);
+            files[0].sha256 = "ef".repeat(32).parse().unwrap();
             plan.sources[0].priority = Some(1);
         }),
         "source backports: its priority changed; source ours: the files in its directory changed"

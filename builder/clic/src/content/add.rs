@@ -71,7 +71,7 @@ fn one_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<String, String> 
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let tree = context.tree()?;
-    let file = file_of(&tree, &args.bundle);
+    let file = file_of(&tree, &args.bundle)?;
     let before = if file.exists() { Some(read(&file)?) } else { None };
     // All questions come before any work.
     let head = match &before {
@@ -116,7 +116,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     );
     let dir = file.parent().unwrap_or(&file).to_owned();
     let new = !dir.exists();
-    let copy = local.as_ref().map(|local| dir.join(local));
+    let copy = match &local {
+        Some(local) => Some(tree.inside(Path::new("content-bundles").join(&args.bundle).join(local))?),
+        None => None,
+    };
     let result = place(&file, &text, copy.as_deref(), &store.path_of(&found.sha256)).and_then(|()| {
         Ok(clic_recipe::Tree::open(tree.root())
             .map_err(clic_recipe::Report::from)?
@@ -167,7 +170,7 @@ fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(Pa
             .help(format!("recipes: {}", names.join(", ")))
             .into());
     }
-    let path = tree.root().join("recipes").join(format!("{name}.toml"));
+    let path = tree.inside(Path::new("recipes").join(format!("{name}.toml")))?;
     let text = read(&path)?;
     let text = named(&text, bundle).unwrap_or(text);
     Ok((path, text))

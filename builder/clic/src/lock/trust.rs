@@ -48,7 +48,7 @@ pub fn confirm(
 ) -> Result<Vec<(String, String)>> {
     let options = clic_recipe::ResolveOptions::default();
     let (plan, absent) = resolve_without_keys(tree, &args.recipe, &args.board, &options)?;
-    let file = LockFile::new(tree, &args.recipe, &args.board, &plan);
+    let file = LockFile::new(tree, &args.recipe, &args.board, &plan)?;
     let mut names = open_sources(&plan);
     names.extend(absent.iter().map(|key| key.source.as_str()));
     // A damaged lock confirms nothing.
@@ -274,15 +274,9 @@ fn grouped(fingerprint: &str) -> String {
 
 /// Puts a key into the tree, at once or not at all, and never in place of something else.
 fn write(tree: &Tree, path: &str, bytes: &[u8]) -> Result<()> {
-    let to = tree.root().join(path);
+    let to = tree.inside(path)?;
     let dir = to.parent().unwrap_or(tree.root());
     std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir))?;
-    let (inside, root) = (dir.canonicalize(), tree.root().canonicalize());
-    if !matches!((&inside, &root), (Ok(inside), Ok(root)) if inside.starts_with(root)) {
-        return Err(UserError::new(format!("{path} leads out of the tree"))
-            .help("name another path with `key`, or make its directory one of the tree")
-            .into());
-    }
     if to.symlink_metadata().is_ok() {
         return Err(
             UserError::new(format!("{path} appeared meanwhile, and was not changed"))

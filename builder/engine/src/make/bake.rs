@@ -4,7 +4,7 @@
 //! makes an earlier bake again:
 //!
 //! - services' files and the portal's pages ([`Image::late`]): they are for the device, nothing that is baked reads them;
-//! - what `clic-service` makes of these at a first start ([`OF_SERVICES`]): it is the device's to make;
+//! - what the device makes of these at a first start, which the overlays say is of one run (`Plan::of_one_run`);
 //! - the image's description, which lists all of those (it is there, as something must be started, but counts for nothing);
 //! - folders of apps that come later.
 
@@ -26,9 +26,6 @@ use clic_vm::bake::{self as machine, seal};
 use super::{Found, Site, clean, look};
 use crate::layer::{BakeLayer, Layer};
 use crate::secrets::Secrets;
-
-/// Directories in which `clic-service` puts, at a device's first start, what follows from the services' files.
-const OF_SERVICES: [&str; 2] = ["etc/nginx/clic.d/services/", "var/lib/clic/services/"];
 
 /// What a bake has made of the tree.
 #[derive(Debug, Default)]
@@ -134,9 +131,7 @@ impl<'a> Site<'a> {
             keep: self.options.keep.as_deref(),
         };
         let baked = machine::bake(&path, &steps, &options, session.store, session.log, stage)?;
-        let mut changes = changes(&self.tree, &baked.tar, &baked.paths, &image.plan.of_one_run)?;
-        leave_out_services(&mut changes);
-        Ok(changes)
+        changes(&self.tree, &baked.tar, &baked.paths, &image.plan.of_one_run)
     }
 }
 
@@ -166,25 +161,6 @@ fn roomy(plan: &Plan, least: u64) -> Plan {
         }
     }
     plan
-}
-
-/// Takes out of a bake's changes what a device makes at its first start.
-fn leave_out_services(changes: &mut Changes) {
-    let theirs = |path: &[u8]| {
-        OF_SERVICES
-            .iter()
-            .any(|directory| path.starts_with(directory.as_bytes()))
-    };
-    let paths: Vec<Vec<u8>> = changes
-        .tree
-        .paths()
-        .filter(|path| theirs(path))
-        .map(<[u8]>::to_vec)
-        .collect();
-    for path in paths {
-        changes.tree.remove(&path);
-    }
-    changes.removed.retain(|path| !theirs(path));
 }
 
 /// What a bake changed, without what belongs to one run or one device, and without secrets that each device makes.
@@ -274,22 +250,5 @@ mod tests {
             ),
             "{said}"
         );
-    }
-
-    #[test]
-    fn what_clic_service_makes_of_services_does_not_come_out() {
-        let mut tree = FileTree::default();
-        for path in [
-            "/etc/nginx/clic.d/services/wiki.conf",
-            "/var/lib/clic/services/portal.json",
-            "/etc/wiki",
-        ] {
-            tree.write_file(path, b"x".to_vec());
-        }
-        let removed = vec![b"var/lib/clic/services/old.json".to_vec(), b"etc/old".to_vec()];
-        let mut changes = Changes { tree, removed };
-        leave_out_services(&mut changes);
-        assert_eq!(changes.tree.paths().collect::<Vec<_>>(), [b"etc/wiki"]);
-        assert_eq!(changes.removed, [b"etc/old".to_vec()]);
     }
 }

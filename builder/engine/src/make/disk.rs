@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
+use clic_host::Sha256;
 use clic_image::assemble::{Assembled, assemble};
 use clic_image::embedded::ImageDescription;
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_recipe::plan::{Content, Data, TreeFile, TreeFileKind};
-use clic_store::{NoSpace, Publishing, sha256, space};
+use clic_store::{NoSpace, Publishing, space};
 
 use super::Site;
 use crate::finished::{self, Earlier, Finished};
@@ -165,7 +166,7 @@ fn written(planned: &TreeFile, description: &ImageDescription) -> Result<TreeFil
     let bytes = description.to_json()?;
     Ok(TreeFile {
         kind: TreeFileKind::File(Content {
-            sha256: sha256(&bytes),
+            sha256: Sha256::of(&bytes),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
         }),

@@ -111,7 +111,7 @@ impl<'a> Site<'a> {
         let trace = done.read.as_ref().map(|read| Trace {
             files: image
                 .regular_files()
-                .map(|(file, sha256)| (file.path.clone(), sha256.to_owned()))
+                .map(|(file, sha256)| (file.path.clone(), sha256.to_string()))
                 .collect(),
             read: read.iter().cloned().collect(),
         });
@@ -272,7 +272,7 @@ fn shape_of(layer: &Layer<'_>, image: &Image<'_>) -> Inputs {
 /// Everything of a file that shapes a tree.
 pub(super) fn shape(file: &TreeFile, contents: bool) -> String {
     let kind = match &file.kind {
-        TreeFileKind::File(content) if contents => content.sha256.clone(),
+        TreeFileKind::File(content) if contents => content.sha256.to_string(),
         TreeFileKind::File(_) => "file".into(),
         TreeFileKind::Directory => "directory".into(),
         TreeFileKind::Symlink(target) => format!("-> {target}"),
@@ -291,11 +291,11 @@ pub(super) fn unread<'a>(
             continue;
         };
         let Some(trace) = &found.trace else { continue };
-        let now: BTreeMap<&str, &str> = image
+        let now: BTreeMap<&str, String> = image
             .regular_files()
-            .map(|(file, sha256)| (file.path.as_str(), sha256))
+            .map(|(file, sha256)| (file.path.as_str(), sha256.to_string()))
             .collect();
-        let is_same = |path: &str| trace.files.get(path).map(String::as_str) == now.get(path).copied();
+        let is_same = |path: &str| trace.files.get(path) == now.get(path);
         if !trace.read.iter().all(|path| is_same(path)) {
             continue;
         }

@@ -273,6 +273,7 @@ fn service(plan: &Plan, name: &str) -> Service {
         category: Category::Writing,
         state: ServiceState::Enabled,
         path: format!("/{name}"),
+        path_origin: plan.packages[0].origin.clone(),
         packages: Vec::new(),
         units: Vec::new(),
         place: Place::Root(format!("/srv/{name}")),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clic_host::Sha256;
 use serde::Serialize;
 
 use super::Content;
@@ -47,8 +48,8 @@ pub enum AppSource {
     Archive {
         /// Its address.
         url: String,
-        /// Lower-case hex SHA-256.
-        sha256: String,
+        /// SHA-256 of its bytes.
+        sha256: Sha256,
         /// Bytes.
         size: u64,
     },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use clic_host::Sha256;
 use serde::{Deserialize, Serialize};
 
 use super::Content;
@@ -146,8 +147,8 @@ pub struct BundleItem {
 pub enum ItemSource {
     /// One file that is known by its hash.
     File {
-        /// Lower-case hex SHA-256.
-        sha256: String,
+        /// SHA-256 of its bytes.
+        sha256: Sha256,
         /// Bytes.
         size: u64,
         /// Addresses, tried in this order.

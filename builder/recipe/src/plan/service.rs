@@ -22,6 +22,9 @@ pub struct Service {
     pub state: ServiceState,
     /// Where it is on the portal, or on the domain of a `YunoHost` app, without a slash at its end.
     pub path: String,
+    /// Where that is written.
+    #[serde(skip)]
+    pub path_origin: Origin,
     /// Debian packages.
     pub packages: Vec<String>,
     /// systemd units.

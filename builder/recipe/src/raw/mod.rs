@@ -21,7 +21,9 @@ use crate::source::{Origin, Sited, SourceFile};
 
 pub(crate) use board::{RawBoard, RawDisk, RawEmulate, RawPartition, RawPower};
 pub(crate) use bundle::{RawBundle, RawItem};
-pub(crate) use overlay::{ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawRule, RawUnit};
+pub(crate) use overlay::{
+    ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawPlace, RawProvides, RawRule, RawUnit,
+};
 pub(crate) use recipe::{RawRecipe, RawSource, RawValue};
 pub(crate) use service::RawService;
 
@@ -43,11 +45,6 @@ impl<T> At<T> {
             value: self.value,
         }
     }
-}
-
-/// Every element with its place.
-pub(crate) fn sited<T>(list: Vec<At<T>>, file: &Arc<SourceFile>) -> Vec<Sited<T>> {
-    list.into_iter().map(|element| element.sited(file)).collect()
 }
 
 impl<T: PartialEq> PartialEq for At<T> {

@@ -31,6 +31,12 @@ pub(crate) struct RawOverlay {
     pub(crate) suites: Option<At<Vec<At<String>>>>,
     /// The only architectures of boards that it is for. All if left out.
     pub(crate) architectures: Option<At<Vec<Arch>>>,
+    /// What the builder, recipes and other overlays find in this one, whatever its name is.
+    #[serde(default)]
+    pub(crate) provides: RawProvides,
+    /// Paths of the portal, or of `YunoHost`'s domains, that are this overlay's own: no service can be there.
+    #[serde(default)]
+    pub(crate) own_paths: Vec<At<String>>,
     /// Debian packages.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,
@@ -69,6 +75,53 @@ pub(crate) struct RawOverlay {
     /// What a boot test must see when this overlay is in an image.
     #[serde(default)]
     pub(crate) check: Vec<RawCheck>,
+}
+
+/// What an overlay provides: a table for each capability, `[provides.portal]`. Of a recipe's overlays, one at most provides each.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Provides")]
+pub(crate) struct RawProvides {
+    /// It runs steps at a device's first boot. Services' steps are put into its directory.
+    pub(crate) first_boot: Option<At<RawPlace>>,
+    /// It lets people reach the device by wifi. The portal tells about it what its parameters `ssid`, `ssid_suffix`, `hidden`,
+    /// `passphrase`, `domain` and `address` say.
+    pub(crate) hotspot: Option<At<RawPresence>>,
+    /// It serves the device's own pages, which the builder puts into its directory. Its parameters `language` and
+    /// `show_passphrase` say what is in them.
+    pub(crate) portal: Option<At<RawPlace>>,
+    /// It switches services on and off. A file for each is put into its directory.
+    pub(crate) services: Option<At<RawPlace>>,
+    /// It has `YunoHost`, in which apps are installed. Its parameter `domain` says `YunoHost`'s first domain.
+    pub(crate) yunohost: Option<At<RawYunoHost>>,
+    /// It shows ZIM archives.
+    pub(crate) zim: Option<At<RawPresence>>,
+}
+
+/// Where the builder puts files for an overlay.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Place")]
+pub(crate) struct RawPlace {
+    /// Absolute path of a directory in the image.
+    pub(crate) directory: At<String>,
+}
+
+/// A capability of which nothing more is to be said.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Presence")]
+pub(crate) struct RawPresence {}
+
+/// An overlay's `YunoHost`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "YunoHost")]
+pub(crate) struct RawYunoHost {
+    /// The Debian package whose version is that of `YunoHost`.
+    pub(crate) package: At<String>,
+    /// Absolute path of a program in the image that ends when all of `YunoHost` runs.
+    pub(crate) ready: At<String>,
 }
 
 /// A parameter that a recipe can set. In templates it is a variable of the same name.

@@ -63,10 +63,9 @@ pub(crate) fn absent_key(tree: &Tree, source: &Source) -> Option<AbsentKey> {
 /// The key file: public, of reasonable size, and inside of the tree.
 pub(crate) fn read_key(tree: &Tree, key: &Sited<String>, problems: &mut Problems) -> Option<Vec<u8>> {
     let mut wrong = |why: &str| {
-        problems.push(
-            Problem::at(&key.origin, format!("key file `{}` {why}", key.value))
-                .help("it is the repository's public key, as `gpg --export --armor` writes it, in a file of this tree"),
-        );
+        problems
+            .wrong(&key.origin, format!("key file `{}` {why}", key.value))
+            .help("it is the repository's public key, as `gpg --export --armor` writes it, in a file of this tree");
         None
     };
     let path = match tree.place(Path::new(&key.value)) {

@@ -1,14 +1,12 @@
 //! A plan's sources: their files read, and what the device gets of them.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::merge::content;
-use crate::plan::{Content, DebFile, PackageSource, SourcePlace, TreeFile, TreeFileKind, hex};
-use crate::report::{Problem, Problems};
+use crate::overlay_files::hash;
+use crate::plan::{Content, DebFile, PackageSource, SourcePlace, TreeFile, TreeFileKind};
+use crate::report::Problems;
 use crate::source::{Origin, Sited};
 use crate::sources::key::{AbsentKey, absent_key, read_key};
 use crate::sources::{Place, Source, plain};
@@ -51,16 +49,15 @@ pub(crate) fn plan(
             && let Some(other) = hosts.insert(host(url).to_owned(), source)
             && (other.is_pinned() || source.is_pinned())
         {
-            problems.push(
-                Problem::at(
+            problems
+                .wrong(
                     &source.name.origin,
                     format!(
                         "apt can't tell the packages of sources `{}` and `{}` apart: they are on one host",
                         other.name.value, source.name.value
                     ),
                 )
-                .help("leave out `packages` and `priority` of both"),
-            );
+                .help("leave out `packages` and `priority` of both");
         }
         files.extend(
             device_files(&source_plan)
@@ -92,10 +89,9 @@ fn place(
                 .iter()
                 .any(|end| suite.value == format!("{plan_suite}{end}"))
             {
-                problems.push(
-                    Problem::at(&suite.origin, format!("`{}` is always used", suite.value))
-                        .help("remove this source"),
-                );
+                problems
+                    .wrong(&suite.origin, format!("`{}` is always used", suite.value))
+                    .help("remove this source");
                 return None;
             }
             Some(SourcePlace::Suite {
@@ -128,10 +124,9 @@ fn place(
 /// The .deb files of a directory of the tree, hashed.
 fn directory(tree: &Tree, path: &Sited<String>, problems: &mut Problems) -> Option<SourcePlace> {
     let mut wrong = |why: String| {
-        problems.push(
-            Problem::at(&path.origin, format!("directory `{}` {why}", path.value))
-                .help("it is a directory of this tree with .deb files in it"),
-        );
+        problems
+            .wrong(&path.origin, format!("directory `{}` {why}", path.value))
+            .help("it is a directory of this tree with .deb files in it");
         None
     };
     let absolute = match tree.place(Path::new(&path.value)) {
@@ -157,7 +152,7 @@ fn directory(tree: &Tree, path: &Sited<String>, problems: &mut Problems) -> Opti
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             return wrong(format!("has `{name}`, which is not a regular file"));
         }
-        match hashed(&entry.path()) {
+        match hash(&entry.path()) {
             Ok((sha256, size)) => files.push(DebFile {
                 name: name.to_owned(),
                 sha256,
@@ -175,21 +170,6 @@ fn directory(tree: &Tree, path: &Sited<String>, problems: &mut Problems) -> Opti
         files,
         absolute: std::path::absolute(&absolute).unwrap_or(absolute),
     })
-}
-
-fn hashed(path: &Path) -> std::io::Result<(String, u64)> {
-    let mut hash = Sha256::new();
-    let mut file = std::fs::File::open(path)?;
-    let mut size = 0;
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        let n = file.read(&mut buffer)?;
-        let Some(read) = buffer.get(..n).filter(|read| !read.is_empty()) else {
-            return Ok((hex(&hash.finalize()), size));
-        };
-        hash.update(read);
-        size += read.len() as u64;
-    }
 }
 
 /// The host of a checked address, without its port.

@@ -146,6 +146,13 @@ impl TestTree {
         self.write(relative, &(text + more));
     }
 
+    /// The number of the only line that is this.
+    pub fn line(&self, relative: &str, wanted: &str) -> usize {
+        let text = std::fs::read_to_string(self.path(relative)).unwrap();
+        let line = text.lines().position(|line| line == wanted);
+        line.unwrap_or_else(|| panic!("{wanted:?} in {relative}")) + 1
+    }
+
     /// An overlay that does nothing but what `body` says.
     pub fn overlay(&self, name: &str, body: &str) {
         let head = "schema = 1\ntitle = \"T\"\ndescription = \"D\"\n";
