@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_content::app;
+use clic_debian::uri;
 use clic_debian::version::compare as compare_versions;
 use clic_host::UserError;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
@@ -330,7 +331,7 @@ fn arguments(answers: &[(&str, Answer<'_>)]) -> String {
         let and = if word.is_empty() { "" } else { "&" };
         // Writing to a String cannot fail.
         let _ = match answer {
-            Answer::Text(text) => write!(word, "{}", quoted(&format!("{and}{name}={}", encoded(text)))),
+            Answer::Text(text) => write!(word, "{}", quoted(&format!("{and}{name}={}", uri::word(text)))),
             // Of all kinds of characters, and much more than anybody guesses.
             Answer::Random => write!(
                 word,
@@ -345,19 +346,6 @@ fn arguments(answers: &[(&str, Answer<'_>)]) -> String {
 /// One word of a shell, whatever is in it.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// All but the unreserved characters (RFC 3986, section 2.3) by their numbers.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::date::Date;
 use clic_host::{Stage, UserError, cancel};
 use clic_tree::Content;
 
@@ -455,41 +456,11 @@ fn fs_info(geometry: &Geometry, used: u64) -> [u8; 512] {
 /// Seconds since 1970 as FAT's date and time in UTC, cut to what FAT can say.
 fn stamp(epoch: i64) -> (u16, u16) {
     // 1980-01-01 00:00:00 and 2107-12-31 23:59:58.
-    let epoch = epoch.clamp(315_532_800, 4_354_819_198);
-    let (mut days, seconds) = (epoch / 86_400 - 3652, epoch % 86_400);
-    let mut year = 1980;
-    // 2100 is the only year divisible by four of these that is not a leap year.
-    let leap = |year: i64| year % 4 == 0 && year != 2100;
-    while days >= 365 + i64::from(leap(year)) {
-        days -= 365 + i64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [
-        31,
-        28 + i64::from(leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let mut month = 1;
-    for length in lengths {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let date = (year - 1980) << 9 | month << 5 | (days + 1);
-    let time = (seconds / 3600) << 11 | (seconds % 3600 / 60) << 5 | (seconds % 60 / 2);
-    // Not negative, and below 2^16, by the clamp above.
-    (date.cast_unsigned() as u16, time.cast_unsigned() as u16)
+    let date = Date::of(epoch.clamp(315_532_800, 4_354_819_198).unsigned_abs());
+    let day = (date.year - 1980) << 9 | date.month << 5 | date.day;
+    let time = date.hour << 11 | date.minute << 5 | date.second / 2;
+    // Below 2^16, by the clamp above.
+    (day as u16, time as u16)
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ pub use gc::{Collected, Removed, Verified};
 pub use hash::{hex, sha256, sha256_of};
 pub use layers::{LayerFile, Layers};
 pub use learn::file_url;
-pub use publish::{Publishing, publish};
-pub use request::{Download, FetchError, Proxy};
+pub use publish::{Publishing, publish, write_whole};
+pub use request::{Download, FetchError, Proxy, Scheme};
 pub use scratch::Scratch;
 pub use space::NoSpace;
 
