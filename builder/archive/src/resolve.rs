@@ -27,7 +27,7 @@ const MERGED_USR: &str = "usr-is-merged";
 #[must_use]
 pub fn with_host_proxies(store: Store) -> Store {
     let [http, https] = apt::host_proxies();
-    store.proxy(false, &http).proxy(true, &https)
+    store.proxy(Scheme::Http, &http).proxy(Scheme::Https, &https)
 }
 
 /// Resolves the plan's packages, and those that every Debian system has, against the mirrors as they are now
@@ -100,7 +100,7 @@ fn resolve_for(
     let makes = tools::make_content(&plan.bundles);
     for host in hosts.iter().filter(|host| **host != plan.arch || makes) {
         stage.message(format!("tools for {host}"));
-        tools.insert(*host, resolver.tools(*host, &packages, makes)?);
+        tools.insert(*host, resolver.tools(*host, &packages)?);
     }
     let newest = releases.iter().map(|release| release.date).max();
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
@@ -301,9 +301,8 @@ impl Resolver<'_> {
         unknown::error(unknown, index, &elsewhere.unwrap_or_default(), self.plan)
     }
 
-    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on; `makes`:
-    /// content is made too.
-    fn tools(&self, host: Arch, tree: &[Package], makes: bool) -> Result<Vec<Package>> {
+    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on.
+    fn tools(&self, host: Arch, tree: &[Package]) -> Result<Vec<Package>> {
         let apt = self.open(host)?;
         let mut keep = self
             .options
@@ -323,7 +322,7 @@ impl Resolver<'_> {
             names.extend(tools::packages(&self.plan.suite, tree));
             names.retain(|name| index.stanzas.contains_key(name));
         }
-        if makes {
+        if tools::make_content(&self.plan.bundles) {
             names.extend(tools::MAKERS);
         }
         let mut tools = self

@@ -186,7 +186,7 @@ pub fn write(
         0,
         writer.stamp,
     ));
-    let first = writer.fat.take(directory_size(&root, true))?;
+    let first = writer.fat.take(directory_size(&root, Level::Root))?;
     writer.directory(&root, first, label)?;
 
     let entries = std::mem::take(&mut writer.fat.entries);
@@ -247,22 +247,32 @@ fn directories(files: &BTreeMap<String, Content>) -> Result<BTreeMap<String, Nod
     Ok(root)
 }
 
+/// Where a directory is.
+#[derive(Clone, Copy)]
+enum Level {
+    Root,
+    Below,
+}
+
 /// Bytes of a directory's entries: label or `.` and `..`, then every name with its long form, then the end mark.
-fn directory_size(entries: &BTreeMap<String, Node<'_>>, is_root: bool) -> u64 {
-    let own = if is_root { 1 } else { 2 };
+fn directory_size(entries: &BTreeMap<String, Node<'_>>, level: Level) -> u64 {
+    let own = match level {
+        Level::Root => 1,
+        Level::Below => 2,
+    };
     let named: usize = entries.keys().map(|name| 1 + names::long_entries(name)).sum();
     ((own + named + 1) * ENTRY) as u64
 }
 
-fn clusters_of_directories(entries: &BTreeMap<String, Node<'_>>, is_root: bool, cluster: u64) -> u64 {
+fn clusters_of_directories(entries: &BTreeMap<String, Node<'_>>, level: Level, cluster: u64) -> u64 {
     let below: u64 = entries
         .values()
         .map(|node| match node {
-            Node::Directory(inner) => clusters_of_directories(inner, false, cluster),
+            Node::Directory(inner) => clusters_of_directories(inner, Level::Below, cluster),
             Node::File(_) => 0,
         })
         .sum();
-    directory_size(entries, is_root).div_ceil(cluster) + below
+    directory_size(entries, level).div_ceil(cluster) + below
 }
 
 fn fits(
@@ -272,7 +282,7 @@ fn fits(
 ) -> Result<(), UserError> {
     let cluster = geometry.cluster_bytes();
     let contents: u64 = files.values().map(|data| data.size().div_ceil(cluster)).sum();
-    let needed = contents + clusters_of_directories(root, true, cluster);
+    let needed = contents + clusters_of_directories(root, Level::Root, cluster);
     if needed <= geometry.clusters {
         return Ok(());
     }
@@ -323,7 +333,7 @@ impl Writer<'_> {
             names::push_long(&mut bytes, name, &short);
             match node {
                 Node::Directory(inner) => {
-                    let first = self.fat.take(directory_size(inner, false))?;
+                    let first = self.fat.take(directory_size(inner, Level::Below))?;
                     bytes.extend(short_entry(&short, ATTR_DIRECTORY, first, 0, self.stamp));
                     // The root directory is cluster 0 to those who point up at it ("Directory Structure").
                     let up = if cluster == FIRST_CLUSTER { 0 } else { cluster };

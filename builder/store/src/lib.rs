@@ -122,10 +122,10 @@ impl Store {
         self.net.offline
     }
 
-    /// How to reach http:// (`false`) or https:// (`true`) addresses, instead of what the environment says.
+    /// How to reach addresses of this scheme, instead of what the environment says.
     #[must_use]
-    pub fn proxy(mut self, https: bool, proxy: &Proxy) -> Self {
-        self.net.set_proxy(https, proxy);
+    pub fn proxy(mut self, scheme: Scheme, proxy: &Proxy) -> Self {
+        self.net.set_proxy(scheme, proxy);
         self
     }
 

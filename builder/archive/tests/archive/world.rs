@@ -285,7 +285,7 @@ impl World {
             },
             store: Store::open(&path.join("store"))
                 .unwrap()
-                .proxy(false, &Proxy::Direct),
+                .proxy(Scheme::Http, &Proxy::Direct),
             pins: Pins::new("clic lock r --board pc --trust-key"),
             debian,
             signer,
