@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clic_host::{Cmd, Log, Progress, UserError, cancel};
-use clic_store::{Lock, Store, space};
+use clic_store::{Lock, Session, Store, space};
 use sha2::{Digest, Sha256};
 
 use crate::indexes;
@@ -104,14 +104,8 @@ pub struct Apt {
 
 impl Apt {
     /// Sets apt up for `lines` and waits for other runs that use the same. `keyring` replaces Debian's.
-    pub fn new(
-        store: &Store,
-        log: &Log,
-        lines: &[Line],
-        archs: &[&str],
-        keyring: Option<&Path>,
-        progress: &Progress,
-    ) -> Result<Self> {
+    pub fn new(session: Session<'_>, lines: &[Line], archs: &[&str], keyring: Option<&Path>) -> Result<Self> {
+        let store = session.store;
         let keyring = find_keyring(keyring)?;
         let mut key = Sha256::new();
         key.update(format!("{}\n{}\n", keyring.display(), archs.join(" ")));
@@ -131,7 +125,9 @@ impl Apt {
         let key = clic_store::hex(&key.finalize()[..8]);
         let name = format!("apt/{key}");
         let lock = store.lock_saying(&name, || {
-            progress.note("another build is using the package indexes: waiting");
+            session
+                .progress
+                .note("another build is using the package indexes: waiting");
         })?;
         let dir = store.room(&name)?;
         takeable(&dir)?;
@@ -171,7 +167,7 @@ impl Apt {
         )?;
         Ok(Self {
             dir,
-            log: log.clone(),
+            log: session.log.clone(),
             lines,
             _lock: lock,
         })

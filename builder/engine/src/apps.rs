@@ -12,10 +12,8 @@ use clic_debian::version::compare as compare_versions;
 use clic_host::UserError;
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
-use clic_store::{Download, NoSpace, Store};
+use clic_store::{Download, NoSpace, Session, Store};
 use clic_tree::FileTree;
-
-use crate::session::Session;
 
 /// Seconds for each step that tells `YunoHost` something: it starts in 10 on an emulated processor, and makes its directory and its
 /// single sign-on's settings anew.

@@ -21,6 +21,7 @@ mod publish;
 mod request;
 mod run;
 mod scratch;
+mod session;
 pub mod space;
 #[cfg(test)]
 mod testserver;
@@ -43,6 +44,7 @@ pub use learn::file_url;
 pub use publish::{Publishing, publish, write_whole};
 pub use request::{Download, FetchError, Proxy, Scheme};
 pub use scratch::Scratch;
+pub use session::Session;
 pub use space::NoSpace;
 
 /// Removes a directory tree that plain `remove_dir_all` may not: its files can belong to other users.

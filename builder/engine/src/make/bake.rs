@@ -133,7 +133,7 @@ impl<'a> Site<'a> {
             of_one_run: &image.plan.of_one_run,
             keep: self.options.keep.as_deref(),
         };
-        let baked = machine::bake(&path, &steps, &options, session.store, session.log, stage)?;
+        let baked = machine::bake(&path, &steps, &options, session, stage)?;
         let mut changes = changes(&self.tree, &baked.tar, &baked.paths, &image.plan.of_one_run)?;
         leave_out_services(&mut changes);
         Ok(changes)

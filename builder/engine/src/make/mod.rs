@@ -16,6 +16,7 @@ use clic_image::compress::Compression;
 use clic_image::embedded::ImageDescription;
 use clic_recipe::plan::TreeFile;
 use clic_rootfs::accel::Counts;
+use clic_store::Session;
 use clic_tree::FileTree;
 use clic_vm::bake::seal;
 
@@ -28,7 +29,6 @@ use crate::layer::{Layer, Make};
 use crate::make::disk::Disk;
 use crate::make::tree::{Contents, Stages};
 use crate::outputs::Written;
-use crate::session::Session;
 use crate::timings::Timings;
 
 /// Why an app's layer is not there, and nothing that it shapes.
@@ -109,11 +109,10 @@ impl<'a> Site<'a> {
 
     /// Has one layer. `next` is the one that comes after it.
     pub(crate) fn make(&mut self, layer: &Layer<'a>, next: Option<&Layer<'a>>) -> Result<()> {
-        let Session { store, progress, .. } = self.session;
         match &layer.make {
             Make::Resolve => {
                 apps::fetch(self.image.plan, self.session)?;
-                self.image.resolution.have(store, progress).map(drop)
+                self.image.resolution.have(self.session).map(drop)
             }
             Make::Packages(_) | Make::Customize => self.stage(layer, next),
             Make::Clean => self.clean(),
@@ -130,6 +129,7 @@ impl<'a> Site<'a> {
             }),
         }
     }
+
     /// What the store has of a layer, if that is to be used.
     fn look(&self, layer: &Layer<'_>) -> Result<Found<'a>> {
         if self.options.rebuild && !layer.is_absent() {
@@ -137,7 +137,6 @@ impl<'a> Site<'a> {
         }
         look(layer, self.image, &self.kept)
     }
-
 
     /// The tree as it is so far.
     #[cfg(test)]
