@@ -137,24 +137,9 @@ impl Apt {
         let mut lines = lines.to_vec();
         let mut sources = String::new();
         for line in &mut lines {
-            let options = match &line.trust {
-                Trust::Debian => format!("signed-by={}", keyring.display()),
-                Trust::Key { name: key_name, key } => {
-                    let path = store.room(&format!("{name}/keys"))?.join(key_name);
-                    std::fs::write(&path, key).map_err(|error| space::io_error(error, &path))?;
-                    format!("signed-by={}", path.display())
-                }
-                Trust::Directory { index, .. } => {
-                    let local = store.room(&format!("{name}/local/{}", line.source))?;
-                    write(&local.join("Packages"), index)?;
-                    write(&local.join("Release"), &local_release(&line.source, index))?;
-                    line.url = format!("file:{}", local.display());
-                    // We have just written it ourselves.
-                    "trusted=yes".to_owned()
-                }
-            };
+            let trust = accept(line, store, &name, &keyring)?;
             let components = line.components.join(" ");
-            let entry = format!("deb [{options}] {} {} {components}", line.url, line.suite);
+            let entry = format!("deb [{trust}] {} {} {components}", line.url, line.suite);
             writeln!(sources, "{}", entry.trim_end())?;
         }
         write(&dir.join("sources.list"), &sources)?;
@@ -327,6 +312,26 @@ impl Apt {
             .for_each(|line| self.log.line(line));
         Ok(finished)
     }
+}
+
+/// What makes apt believe a line, as an option of it. What that needs is put into the room `name`.
+fn accept(line: &mut Line, store: &Store, name: &str, keyring: &Path) -> Result<String> {
+    Ok(match &line.trust {
+        Trust::Debian => format!("signed-by={}", keyring.display()),
+        Trust::Key { name: key_name, key } => {
+            let path = store.room(&format!("{name}/keys"))?.join(key_name);
+            std::fs::write(&path, key).map_err(|error| space::io_error(error, &path))?;
+            format!("signed-by={}", path.display())
+        }
+        Trust::Directory { index, .. } => {
+            let local = store.room(&format!("{name}/local/{}", line.source))?;
+            write(&local.join("Packages"), index)?;
+            write(&local.join("Release"), &local_release(&line.source, index))?;
+            line.url = format!("file:{}", local.display());
+            // We have just written it ourselves.
+            "trusted=yes".to_owned()
+        }
+    })
 }
 
 /// Reads all indexes of the store, and removes those that are not what the signed Release files say: names and bytes. The
