@@ -467,8 +467,8 @@ fn fs_info(geometry: &Geometry, used: u64) -> [u8; 512] {
 fn stamp(epoch: i64) -> (u16, u16) {
     // 1980-01-01 00:00:00 and 2107-12-31 23:59:58.
     let date = Date::of(epoch.clamp(315_532_800, 4_354_819_198).unsigned_abs());
-    let day = (date.year - 1980) << 9 | date.month << 5 | date.day;
-    let time = date.hour << 11 | date.minute << 5 | date.second / 2;
+    let day = ((date.year - 1980) << 9) | (date.month << 5) | date.day;
+    let time = (date.hour << 11) | (date.minute << 5) | (date.second / 2);
     // Below 2^16, by the clamp above.
     (day as u16, time as u16)
 }
