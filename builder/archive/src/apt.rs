@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clic_host::{Cmd, Log, Progress, UserError, cancel};
-use clic_store::{Lock, Store, space};
+use clic_store::{Lock, Session, Store, space};
 use sha2::{Digest, Sha256};
 
 use crate::indexes;
@@ -104,14 +104,8 @@ pub struct Apt {
 
 impl Apt {
     /// Sets apt up for `lines` and waits for other runs that use the same. `keyring` replaces Debian's.
-    pub fn new(
-        store: &Store,
-        log: &Log,
-        lines: &[Line],
-        archs: &[&str],
-        keyring: Option<&Path>,
-        progress: &Progress,
-    ) -> Result<Self> {
+    pub fn new(session: Session<'_>, lines: &[Line], archs: &[&str], keyring: Option<&Path>) -> Result<Self> {
+        let store = session.store;
         let keyring = find_keyring(keyring)?;
         let mut key = Sha256::new();
         key.update(format!("{}\n{}\n", keyring.display(), archs.join(" ")));
@@ -131,7 +125,9 @@ impl Apt {
         let key = clic_store::hex(&key.finalize()[..8]);
         let name = format!("apt/{key}");
         let lock = store.lock_saying(&name, || {
-            progress.note("another build is using the package indexes: waiting");
+            session
+                .progress
+                .note("another build is using the package indexes: waiting");
         })?;
         let dir = store.room(&name)?;
         takeable(&dir)?;
@@ -141,24 +137,9 @@ impl Apt {
         let mut lines = lines.to_vec();
         let mut sources = String::new();
         for line in &mut lines {
-            let options = match &line.trust {
-                Trust::Debian => format!("signed-by={}", keyring.display()),
-                Trust::Key { name: key_name, key } => {
-                    let path = store.room(&format!("{name}/keys"))?.join(key_name);
-                    std::fs::write(&path, key).map_err(|error| space::io_error(error, &path))?;
-                    format!("signed-by={}", path.display())
-                }
-                Trust::Directory { index, .. } => {
-                    let local = store.room(&format!("{name}/local/{}", line.source))?;
-                    write(&local.join("Packages"), index)?;
-                    write(&local.join("Release"), &local_release(&line.source, index))?;
-                    line.url = format!("file:{}", local.display());
-                    // We have just written it ourselves.
-                    "trusted=yes".to_owned()
-                }
-            };
+            let trust = accept(line, store, &name, &keyring)?;
             let components = line.components.join(" ");
-            let entry = format!("deb [{options}] {} {} {components}", line.url, line.suite);
+            let entry = format!("deb [{trust}] {} {} {components}", line.url, line.suite);
             writeln!(sources, "{}", entry.trim_end())?;
         }
         write(&dir.join("sources.list"), &sources)?;
@@ -171,7 +152,7 @@ impl Apt {
         )?;
         Ok(Self {
             dir,
-            log: log.clone(),
+            log: session.log.clone(),
             lines,
             _lock: lock,
         })
@@ -331,6 +312,26 @@ impl Apt {
             .for_each(|line| self.log.line(line));
         Ok(finished)
     }
+}
+
+/// What makes apt believe a line, as an option of it. What that needs is put into the room `name`.
+fn accept(line: &mut Line, store: &Store, name: &str, keyring: &Path) -> Result<String> {
+    Ok(match &line.trust {
+        Trust::Debian => format!("signed-by={}", keyring.display()),
+        Trust::Key { name: key_name, key } => {
+            let path = store.room(&format!("{name}/keys"))?.join(key_name);
+            std::fs::write(&path, key).map_err(|error| space::io_error(error, &path))?;
+            format!("signed-by={}", path.display())
+        }
+        Trust::Directory { index, .. } => {
+            let local = store.room(&format!("{name}/local/{}", line.source))?;
+            write(&local.join("Packages"), index)?;
+            write(&local.join("Release"), &local_release(&line.source, index))?;
+            line.url = format!("file:{}", local.display());
+            // We have just written it ourselves.
+            "trusted=yes".to_owned()
+        }
+    })
 }
 
 /// Reads all indexes of the store, and removes those that are not what the signed Release files say: names and bytes. The

@@ -14,7 +14,6 @@ mod read;
 mod text;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -22,7 +21,6 @@ use clic_debian::arch::host_arch;
 use clic_debian::uri;
 use clic_host::UserError;
 use clic_recipe::plan::{Arch, Plan, SourcePlace};
-use clic_store::space;
 use serde::Serialize;
 
 use crate::inputs::Inputs;
@@ -83,11 +81,7 @@ impl Lock {
 
     /// Writes it to `path`, at once or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut file = clic_store::publish(path)?;
-        file.file()
-            .write_all(self.text().as_bytes())
-            .map_err(|error| space::io_error(error, path))?;
-        file.commit()
+        clic_store::write_whole(path, self.text().as_bytes())
     }
 
     /// Why it does not fit the plan, a line each; empty if it fits.

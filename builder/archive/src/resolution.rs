@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clic_debian::date;
 use clic_debian::uri::without_login;
-use clic_host::Progress;
-use clic_store::{Download, FetchError, Store, space};
+use clic_store::{Download, FetchError, Session, space};
 use serde::Serialize;
 
 use crate::parts::Part;
@@ -189,7 +188,8 @@ impl Resolution {
     /// tool's path ask [`Store::path_of`]. Of what is there already only the size is looked at: whoever opens a .deb calls
     /// [`Store::fetch`] with its [`Package::download`] at that moment, which verifies it, and gets it again if it is
     /// damaged.
-    pub fn have(&self, store: &Store, progress: &Progress) -> Result<Vec<PathBuf>> {
+    pub fn have(&self, session: Session<'_>) -> Result<Vec<PathBuf>> {
+        let Session { store, progress, .. } = session;
         let mut downloads = self.downloads();
         downloads.extend(self.content_downloads());
         downloads.extend(self.tool_downloads());

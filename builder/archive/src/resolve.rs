@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use clic_debian::arch::{HOSTS, host_arch};
 use clic_debian::uri::without_login;
-use clic_host::{Log, Progress, UserError};
+use clic_host::UserError;
 use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
-use clic_store::Store;
+use clic_store::{Scheme, Session, Store};
 
 use crate::apt::{self, Apt, Line, Trust};
 use crate::index::{Index, choose, printed};
@@ -27,7 +27,7 @@ const MERGED_USR: &str = "usr-is-merged";
 #[must_use]
 pub fn with_host_proxies(store: Store) -> Store {
     let [http, https] = apt::host_proxies();
-    store.proxy(false, &http).proxy(true, &https)
+    store.proxy(Scheme::Http, &http).proxy(Scheme::Https, &https)
 }
 
 /// Resolves the plan's packages, and those that every Debian system has, against the mirrors as they are now
@@ -38,27 +38,18 @@ pub fn with_host_proxies(store: Store) -> Store {
 pub fn resolve(
     plan: &Plan,
     mirrors: &Mirrors,
-    store: &Store,
     options: &ResolveOptions,
-    log: &Log,
-    progress: &Progress,
+    session: Session<'_>,
 ) -> Result<Resolution> {
     let hosts: Vec<Arch> = host_arch().into_iter().collect();
-    let (mut resolution, tools) = resolve_for(plan, mirrors, store, options, log, progress, &hosts)?;
+    let (mut resolution, tools) = resolve_for(plan, mirrors, options, session, &hosts)?;
     resolution.tools = tools.into_values().next().unwrap_or_default();
     Ok(resolution)
 }
 
 /// Resolves as [`resolve`] does, into a lock: with the tools for every kind of build host, so that all hosts make the same lock.
-pub fn lock(
-    plan: &Plan,
-    mirrors: &Mirrors,
-    store: &Store,
-    options: &ResolveOptions,
-    log: &Log,
-    progress: &Progress,
-) -> Result<Lock> {
-    let (resolution, tools) = resolve_for(plan, mirrors, store, options, log, progress, &HOSTS)?;
+pub fn lock(plan: &Plan, mirrors: &Mirrors, options: &ResolveOptions, session: Session<'_>) -> Result<Lock> {
+    let (resolution, tools) = resolve_for(plan, mirrors, options, session, &HOSTS)?;
     Lock::of(plan, &options.pins, resolution, tools)
 }
 
@@ -66,27 +57,23 @@ pub fn lock(
 fn resolve_for(
     plan: &Plan,
     mirrors: &Mirrors,
-    store: &Store,
     options: &ResolveOptions,
-    log: &Log,
-    progress: &Progress,
+    session: Session<'_>,
     hosts: &[Arch],
 ) -> Result<(Resolution, BTreeMap<Arch, Vec<Package>>)> {
     let why = match &options.why {
         Some(why) => why,
-        None if store.is_offline() => "offline: with the indexes of the last run",
+        None if session.store.is_offline() => "offline: with the indexes of the last run",
         None => "the mirror decides on versions",
     };
-    let stage = progress.stage("resolve", "Resolve packages", why);
+    let stage = session.progress.stage("resolve", "Resolve packages", why);
     if mirrors.security.is_none() {
-        progress.note("no security archive is known: the image has no security updates (name one with --security-mirror)");
+        session.progress.note("no security archive is known: the image has no security updates (name one with --security-mirror)");
     }
     let resolver = Resolver {
         plan,
-        store,
         options,
-        log,
-        progress,
+        session,
         lines: lines(plan, mirrors, &options.pins)?,
     };
     stage.message("indexes");
@@ -100,7 +87,7 @@ fn resolve_for(
     let makes = tools::make_content(&plan.bundles);
     for host in hosts.iter().filter(|host| **host != plan.arch || makes) {
         stage.message(format!("tools for {host}"));
-        tools.insert(*host, resolver.tools(*host, &packages, makes)?);
+        tools.insert(*host, resolver.tools(*host, &packages)?);
     }
     let newest = releases.iter().map(|release| release.date).max();
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
@@ -138,10 +125,8 @@ fn without_optional(lines: &[Line]) -> Vec<Vec<Line>> {
 /// What every question to apt needs.
 struct Resolver<'a> {
     plan: &'a Plan,
-    store: &'a Store,
     options: &'a ResolveOptions,
-    log: &'a Log,
-    progress: &'a Progress,
+    session: Session<'a>,
     lines: Vec<Line>,
 }
 
@@ -152,14 +137,12 @@ impl Resolver<'_> {
         let mut fewer = without_optional(&lines).into_iter();
         loop {
             let apt = Apt::new(
-                self.store,
-                self.log,
+                self.session,
                 &lines,
                 &[arch.debian()],
                 self.options.keyring.as_deref(),
-                self.progress,
             )?;
-            if self.store.is_offline() {
+            if self.session.store.is_offline() {
                 if apt.has_lists() {
                     let damaged = apt.damaged()?;
                     if damaged.is_empty() {
@@ -180,11 +163,11 @@ impl Resolver<'_> {
                 }
                 continue;
             }
-            match apt.update(self.progress) {
+            match apt.update(self.session.progress) {
                 Ok(()) => return Ok(apt),
                 Err(error) => match apt::missing_suite(&error, &lines) {
                     Some(missing) => {
-                        self.progress.note(format!(
+                        self.session.progress.note(format!(
                             "{} has no {}: the image is made without it",
                             without_login(&missing.url),
                             missing.suite
@@ -297,13 +280,12 @@ impl Resolver<'_> {
 
     fn unknown(&self, unknown: &[&PackageRequest], index: &Index<'_>, apt: &Apt) -> anyhow::Error {
         // Best effort: the error stands without the hint.
-        let elsewhere = unknown::elsewhere(self.plan, apt.lines(), self.store, self.options, self.log);
+        let elsewhere = unknown::elsewhere(self.plan, apt.lines(), self.options, self.session);
         unknown::error(unknown, index, &elsewhere.unwrap_or_default(), self.plan)
     }
 
-    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on; `makes`:
-    /// content is made too.
-    fn tools(&self, host: Arch, tree: &[Package], makes: bool) -> Result<Vec<Package>> {
+    /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on.
+    fn tools(&self, host: Arch, tree: &[Package]) -> Result<Vec<Package>> {
         let apt = self.open(host)?;
         let mut keep = self
             .options
@@ -323,7 +305,7 @@ impl Resolver<'_> {
             names.extend(tools::packages(&self.plan.suite, tree));
             names.retain(|name| index.stanzas.contains_key(name));
         }
-        if makes {
+        if tools::make_content(&self.plan.bundles) {
             names.extend(tools::MAKERS);
         }
         let mut tools = self
@@ -405,6 +387,8 @@ fn lines(plan: &Plan, mirrors: &Mirrors, pins: &Pins) -> Result<Vec<Line>> {
 mod tests {
     use std::path::Path;
 
+    use clic_host::{Log, Progress};
+
     use super::*;
 
     /// What resolving `minimal` against this mirror says.
@@ -421,7 +405,12 @@ mod tests {
             security: None,
         };
         let options = ResolveOptions::default();
-        let error = resolve(&plan, &mirrors, &store, &options, &log, &Progress::silent()).unwrap_err();
+        let session = Session {
+            store: &store,
+            log: &log,
+            progress: &Progress::silent(),
+        };
+        let error = resolve(&plan, &mirrors, &options, session).unwrap_err();
         assert!(
             !error.is::<UserError>(),
             "a mirror's fault is not the request's: {error}"

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use clic_host::{Log, Progress, UserError};
+use clic_host::{Progress, UserError};
 use clic_recipe::plan::{PackageRequest, Plan};
-use clic_store::{Store, space};
+use clic_store::{Session, space};
 
 use crate::apt::{Apt, Line};
 use crate::index::Index;
@@ -22,12 +22,11 @@ pub type Elsewhere = BTreeMap<String, BTreeSet<(String, String)>>;
 pub fn elsewhere(
     plan: &Plan,
     lines: &[Line],
-    store: &Store,
     options: &ResolveOptions,
-    log: &Log,
+    session: Session<'_>,
 ) -> Result<Elsewhere> {
     let mut found = Elsewhere::new();
-    if store.is_offline() {
+    if session.store.is_offline() {
         return Ok(found);
     }
     let lines: Vec<Line> = lines
@@ -40,12 +39,13 @@ pub fn elsewhere(
         .collect();
     let progress = Progress::silent();
     let apt = Apt::new(
-        store,
-        log,
+        Session {
+            progress: &progress,
+            ..session
+        },
         &lines,
         &["amd64", "arm64"],
         options.keyring.as_deref(),
-        &progress,
     )?;
     apt.update(&progress)?;
     for path in apt.lists()? {

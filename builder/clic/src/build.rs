@@ -8,11 +8,12 @@ use std::time::Instant;
 use anyhow::Result;
 use clic_debian::uri::without_login;
 use clic_engine::resolution::{LockFile, Packages};
-use clic_engine::{Options, Session, Timings, Written};
+use clic_engine::{Options, Timings, Written};
 use clic_host::{Outcome, Progress, UserError};
 use clic_image::compress::Compression;
 use clic_recipe::AuthorizedKeys;
 use clic_rootfs::Sandbox;
+use clic_store::Session;
 use serde_json::json;
 
 use crate::context::Context;
@@ -87,7 +88,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let store = args.from.store()?;
 
     let name = format!("{}-{}", plan.recipe.name, plan.board.name);
-    let log = clic_engine::session::log(&store, &name)?;
+    let log = store.claim_log(&name)?;
     let timings = Timings::default();
     let logged = Both(Arc::new(Logged(log.clone())), Arc::new(timings.clone()));
     let progress = Progress::new(Arc::new(Both(context.sink(), Arc::new(logged))));

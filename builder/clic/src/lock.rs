@@ -11,6 +11,7 @@ use clic_debian::version;
 use clic_engine::resolution::{LockFile, State, open_sources};
 use clic_host::{Outcome, Progress, UserError};
 use clic_recipe::{Plan, nearest};
+use clic_store::Session;
 use serde::Serialize;
 use serde_json::json;
 
@@ -196,13 +197,18 @@ fn known(name: &str, lock: Option<&Lock>, file: &LockFile) -> Result<()> {
 fn resolve(args: &Args, plan: &Plan, keep: Keep, pins: Pins, progress: &Progress) -> Result<Lock> {
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
-    let log = clic_engine::session::log(&store, &format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
+    let log = store.claim_log(&format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
     let options = ResolveOptions {
         keep,
         pins,
         ..ResolveOptions::default()
     };
-    clic_archive::lock(plan, &mirrors, &store, &options, &log, progress)
+    let session = Session {
+        store: &store,
+        log: &log,
+        progress,
+    };
+    clic_archive::lock(plan, &mirrors, &options, session)
 }
 
 /// Sorted by name.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clic_archive::Resolution;
 use clic_engine::resolution::{LockFile, Packages};
-use clic_engine::{Forecast, Session, apps};
+use clic_engine::{Forecast, apps};
 use clic_host::Outcome;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
@@ -14,7 +14,7 @@ use clic_recipe::plan::{
     TreeFileKind, UnitState, Value,
 };
 use clic_recipe::{ResolveOptions, resolve};
-use clic_store::Store;
+use clic_store::{Session, Store};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -115,7 +115,7 @@ fn exact(plan: &Plan, packages: &Packages, args: &Args, context: &Context) -> Re
     let mirrors = args.from.find()?;
     let store = args.from.store()?;
     let log = format!("{}-{}.plan", plan.recipe.name, plan.board.name);
-    let log = clic_engine::session::log(&store, &log)?;
+    let log = store.claim_log(&log)?;
     let session = Session {
         store: &store,
         log: &log,

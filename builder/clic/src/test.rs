@@ -1,6 +1,5 @@
 //! `clic test`: boots an image in QEMU and judges it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -116,9 +115,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         unbooted(&args.image, rules)?
     };
     if let Some(path) = junit {
-        let mut file = clic_store::publish(path)?;
-        file.file().write_all(report.junit()?.as_bytes())?;
-        file.commit()?;
+        clic_store::write_whole(path, report.junit()?.as_bytes())?;
     }
     show(&report, context)?;
     Ok(if report.passed() {

@@ -15,7 +15,7 @@ use clic_debian::date;
 use clic_host::{Progress, Sha256, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
-use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
+use clic_store::{Download, FetchError, Scratch, Session, Store, file_url, sha256, space};
 use clic_tree::{Entry, FileTree, Kind, NEW};
 use serde::Serialize;
 
@@ -63,9 +63,9 @@ pub fn lay(
     tree: &mut FileTree,
     bundles: &[Bundle],
     supplies: &Supplies<'_>,
-    store: &Store,
-    progress: &Progress,
+    session: Session<'_>,
 ) -> Result<()> {
+    let Session { store, progress, .. } = session;
     if bundles.is_empty() {
         return Ok(());
     }

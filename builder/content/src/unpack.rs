@@ -257,16 +257,8 @@ pub fn package_directory(
         let kind = found.header().entry_type();
         let inside = name.strip_prefix(below.as_bytes());
         if kind.is_symlink() || kind.is_hard_link() {
-            let target = found.link_name_bytes().context("a link without a target")?;
-            let target = String::from_utf8(target.into_owned()).context("a link's target is not UTF-8")?;
-            let name = plain(name)?;
-            let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
-            let absolute = if kind.is_hard_link() || target.starts_with('/') {
-                lexical(&target)
-            } else {
-                lexical(&format!("{parent}/{target}"))
-            };
-            links.insert(name, absolute);
+            let (name, target) = link(name, found)?;
+            links.insert(name, target);
             return Ok(());
         }
         match inside {
@@ -277,21 +269,7 @@ pub fn package_directory(
             _ => Ok(()),
         }
     })?;
-    // What links of the directory come to: names in it, by the package's file.
-    let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, target) in &links {
-        let Some(inside) = name.strip_prefix(&below) else {
-            continue;
-        };
-        let mut target = target.as_str();
-        for _ in 0..MOST_LINKS {
-            match links.get(target) {
-                Some(next) => target = next,
-                None => break,
-            }
-        }
-        wanted.entry(target).or_default().push(inside);
-    }
+    let mut wanted = ends(&links, &below);
     for (target, names) in &wanted {
         let known = target
             .strip_prefix(&below)
@@ -342,6 +320,39 @@ pub fn package_directory(
     }
     ensure!(files.count > 0, "the package has nothing in {path}");
     Ok(())
+}
+
+/// A link's own name, and the path in the package that it says.
+fn link(name: &[u8], found: &tar::Entry<'_, impl Read>) -> Result<(String, String)> {
+    let target = found.link_name_bytes().context("a link without a target")?;
+    let target = String::from_utf8(target.into_owned()).context("a link's target is not UTF-8")?;
+    let name = plain(name)?;
+    let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let absolute = if found.header().entry_type().is_hard_link() || target.starts_with('/') {
+        lexical(&target)
+    } else {
+        lexical(&format!("{parent}/{target}"))
+    };
+    Ok((name, absolute))
+}
+
+/// What links of the directory `below` come to: names in it, by the package's file.
+fn ends<'a>(links: &'a BTreeMap<String, String>, below: &str) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut ends: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, target) in links {
+        let Some(inside) = name.strip_prefix(below) else {
+            continue;
+        };
+        let mut target = target.as_str();
+        for _ in 0..MOST_LINKS {
+            match links.get(target) {
+                Some(next) => target = next,
+                None => break,
+            }
+        }
+        ends.entry(target).or_default().push(inside);
+    }
+    ends
 }
 
 /// Goes through the entries of a package: names without `./` before them.

@@ -38,6 +38,18 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b':');
 
+/// What stays as it is everywhere in an address: the unreserved characters (RFC 3986, section 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// One word of an address, whatever is in it.
+pub fn word(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, UNRESERVED)
+}
+
 fn encoded(path: &str) -> PercentEncode<'_> {
     utf8_percent_encode(path, PLAIN)
 }

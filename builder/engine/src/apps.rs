@@ -7,16 +7,15 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_content::app;
+use clic_debian::uri;
 use clic_debian::version::compare as compare_versions;
 use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{
     self, Answer, AppSource, Bake, Capability, Manifest, Service, ServiceState, Texts, Value, YunoHost,
 };
 use clic_recipe::{Plan, manifest_of};
-use clic_store::{Download, NoSpace, Store};
+use clic_store::{Download, NoSpace, Session, Store};
 use clic_tree::FileTree;
-
-use crate::session::Session;
 
 /// Seconds for each step that tells `YunoHost` something: it starts in 10 on an emulated processor, and makes its directory and its
 /// single sign-on's settings anew.
@@ -338,7 +337,7 @@ fn arguments(answers: &[(&str, Answer<'_>)]) -> String {
         let and = if word.is_empty() { "" } else { "&" };
         // Writing to a String cannot fail.
         let _ = match answer {
-            Answer::Text(text) => write!(word, "{}", quoted(&format!("{and}{name}={}", encoded(text)))),
+            Answer::Text(text) => write!(word, "{}", quoted(&format!("{and}{name}={}", uri::word(text)))),
             // Of all kinds of characters, and much more than anybody guesses.
             Answer::Random => write!(
                 word,
@@ -353,19 +352,6 @@ fn arguments(answers: &[(&str, Answer<'_>)]) -> String {
 /// One word of a shell, whatever is in it.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// All but the unreserved characters (RFC 3986, section 2.3) by their numbers.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clic_archive::{Mirrors, Resolution};
 use clic_recipe::Plan;
-use clic_store::Store;
+use clic_store::{Session, Store};
 
 use crate::apps;
 use crate::finished::{self, Earlier, Finished};
@@ -16,7 +16,6 @@ use crate::make::{Options, Site};
 use crate::outputs::Written;
 use crate::pipeline::{Forecast, Pipeline};
 use crate::resolution::Packages;
-use crate::session::Session;
 
 /// Builds the image of a plan into the directory `out`.
 ///

@@ -5,14 +5,13 @@
 //! <store>/last/<recipe>-<board>-<directory>.image.json     what was left there, and what it was made from
 //! ```
 
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clic_archive::{Release, Resolution};
 use clic_store::space::io_error;
-use clic_store::{Store, publish, sha256, sha256_of};
+use clic_store::{Store, sha256, sha256_of, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
@@ -179,11 +178,7 @@ impl Finished {
             image: left(&written.image)?,
             others: written.others.iter().map(left).collect::<Result<_>>()?,
         };
-        let mut file = publish(&self.path)?;
-        file.file()
-            .write_all(&serde_json::to_vec(&note)?)
-            .map_err(|error| io_error(error, &self.path))?;
-        file.commit()
+        write_whole(&self.path, &serde_json::to_vec(&note)?)
     }
 }
 

@@ -64,6 +64,17 @@ impl KeptLayer {
     }
 }
 
+/// What the store has under a layer's key.
+#[derive(Debug)]
+pub enum Stored {
+    /// The layer.
+    Whole(KeptLayer),
+    /// Something else, which is gone now.
+    Damaged,
+    /// Nothing.
+    Missing,
+}
+
 /// The layers of one store, and what those of one image were made from the last time.
 #[derive(Debug)]
 pub struct Kept<'a> {
@@ -98,21 +109,20 @@ impl<'a> Kept<'a> {
         }
     }
 
-    /// The layer of this key, read and verified now. A damaged one is removed, and `damaged` set.
-    pub fn get(&self, key: &str, damaged: &mut bool) -> Result<Option<KeptLayer>> {
+    /// The layer of this key, read and verified now. A damaged one is removed.
+    pub fn get(&self, key: &str) -> Result<Stored> {
         let there = self.store.room("layers")?.join(format!("{key}.json")).exists();
         let found = self.store.layers().get(key)?;
         if let Some(file) = &found
             && (!self.verify || file.verify()?)
             && let Some(layer) = KeptLayer::of(file)
         {
-            return Ok(Some(layer));
+            return Ok(Stored::Whole(layer));
         }
-        *damaged = there;
         if found.is_some() {
             self.store.layers().remove(key)?;
         }
-        Ok(None)
+        Ok(if there { Stored::Damaged } else { Stored::Missing })
     }
 
     /// Takes a finished layer's tar file into the store.
@@ -160,11 +170,8 @@ impl<'a> Kept<'a> {
         Ok(self.store.room("last")?.join(format!("{shape}.shape.json")))
     }
 
-    /// Why the layer `id` has to be made: what is different from the last time.
-    pub fn why(&self, id: &str, inputs: &Inputs, damaged: bool) -> String {
-        if damaged {
-            return "its layer in the store is damaged".into();
-        }
+    /// Why the layer `id`, which is missing, has to be made: what is different from the last time.
+    pub fn why(&self, id: &str, inputs: &Inputs) -> String {
         match self.last.get(id) {
             None => "not built before".into(),
             Some(before) if before == inputs => "its layer is no longer in the store".into(),
@@ -208,20 +215,18 @@ mod tests {
         let mut inputs = Inputs::default();
         inputs.add("a", "b");
         let key = inputs.key().unwrap();
-        assert_eq!(kept.why("base", &inputs, false), "not built before");
+        assert_eq!(kept.why("base", &inputs), "not built before");
         kept.note("base", &inputs).unwrap();
         let put = kept.put(&key, &inputs, done, None, &tar).unwrap();
-        let mut damaged = false;
-        let got = kept.get(&key, &mut damaged).unwrap().unwrap();
+        let Stored::Whole(got) = kept.get(&key).unwrap() else {
+            panic!("the layer is gone");
+        };
         assert_eq!(got.tar.removed, [b"etc/x".to_vec()]);
         std::fs::write(&put.tar.tar, "CONTENT").unwrap();
-        assert!(kept.get(&key, &mut damaged).unwrap().is_none() && damaged);
+        assert!(matches!(kept.get(&key).unwrap(), Stored::Damaged));
         assert!(!put.tar.tar.exists());
         let kept = Kept::of(&store, "minimal-x").unwrap();
-        assert_eq!(
-            kept.why("base", &inputs, false),
-            "its layer is no longer in the store"
-        );
+        assert_eq!(kept.why("base", &inputs), "its layer is no longer in the store");
     }
 
     #[test]

@@ -49,6 +49,13 @@ pub struct Layer<'a> {
     pub make: Make<'a>,
 }
 
+impl Layer<'_> {
+    /// Whether nothing is known of it, since an app's archive is not there.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.make, Make::Bake(BakeLayer::Absent(_)))
+    }
+}
+
 /// What is done in the running system, in one machine.
 #[derive(Clone, Copy)]
 pub enum BakeLayer<'a> {

@@ -29,7 +29,6 @@ mod portal;
 pub mod resolution;
 mod secrets;
 mod services;
-pub mod session;
 #[cfg(test)]
 mod testing;
 mod timings;
@@ -39,5 +38,4 @@ pub use build::{build, forecast};
 pub use make::Options;
 pub use outputs::{OutputFile, Written};
 pub use pipeline::{Forecast, Pipeline};
-pub use session::Session;
 pub use timings::Timings;

@@ -10,7 +10,7 @@ use crate::finished::{self, Earlier, Finished};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::Kept;
-use crate::layer::{BakeLayer, Layer, Make, bakes};
+use crate::layer::{Layer, Make, bakes};
 use crate::make::{ABSENT, Found, Site, look};
 use crate::outputs::Written;
 
@@ -65,8 +65,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn lacks_archive(&self) -> bool {
-        let absent = |layer: &Layer<'_>| matches!(layer.make, Make::Bake(BakeLayer::Absent(_)));
-        self.0.iter().any(absent)
+        self.0.iter().any(Layer::is_absent)
     }
 
     /// Puts a layer over the others; a part of the packages that has none is left out.
@@ -103,7 +102,7 @@ impl<'a> Pipeline<'a> {
                     Earlier::Same(_) => (true, finished::SAME.to_owned()),
                     Earlier::Different(why) => (false, why),
                 },
-                make if make.is_kept() => match look(layer, image, kept, false)? {
+                make if make.is_kept() => match look(layer, image, kept)? {
                     Found::Layer { why, .. } => (true, why),
                     Found::Nothing { why } => (false, why),
                 },

@@ -7,8 +7,7 @@ use clic_archive::{Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_debian::date::show as show_date;
 use clic_host::UserError;
 use clic_recipe::{Plan, Tree};
-
-use crate::session::Session;
+use clic_store::Session;
 
 /// The lock file of a recipe on a board, whether it is there or not.
 #[derive(Clone, Debug)]
@@ -184,7 +183,7 @@ impl Packages {
 
     /// The exact packages: those of the lock, or those that apt chooses now.
     pub fn resolve(&self, plan: &Plan, mirrors: &Mirrors, session: Session<'_>) -> Result<Resolution> {
-        let Session { store, log, progress } = session;
+        let progress = session.progress;
         let mut options = ResolveOptions::from_env()?;
         options.pins = self.pins.clone();
         match &self.state {
@@ -205,7 +204,7 @@ impl Packages {
             }
             State::Missing => {}
         }
-        clic_archive::resolve(plan, mirrors, store, &options, log, progress)
+        clic_archive::resolve(plan, mirrors, &options, session)
     }
 }
 

@@ -5,9 +5,7 @@ use std::path::Path;
 use clic_archive::{Package, Part, Resolution};
 use clic_host::{Log, Progress};
 use clic_recipe::{Plan, ResolveOptions, Tree, resolve};
-use clic_store::Store;
-
-use crate::session::Session;
+use clic_store::{Session, Store};
 
 /// Exactly these packages, by name and version.
 pub(crate) fn resolution(packages: &[(&str, &str)]) -> Resolution {
@@ -49,7 +47,7 @@ impl Kitchen {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
-        let log = crate::session::log(&store, "bread").unwrap();
+        let log = store.claim_log("bread").unwrap();
         let kitchen = Self {
             dir,
             store,

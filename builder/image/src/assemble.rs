@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use clic_host::{Progress, Unit, UserError, cancel};
+use clic_host::{Progress, Stage, Unit, UserError, cancel};
 use clic_recipe::plan::{Filesystem, PartitionSize, Plan, Table};
 use clic_tree::{Content, FileTree};
 
 use crate::ext4;
 use crate::ids::Ids;
-use crate::layout::{ALIGN, Layout, SECTOR};
+use crate::layout::{ALIGN, Layout, Placed, SECTOR};
 use crate::{boot, fat, table};
 
 /// What was put together.
@@ -59,60 +59,24 @@ pub fn assemble(
     out.set_len(layout.bytes())
         .context("making the image file as long as the disk")?;
 
-    let place = layout
-        .holding(Filesystem::Ext4)
-        .context("the layout has no root partition")?;
-    stage.message(place.name.as_str());
-    let options = ext4::Options {
-        uuid: ids.fs_uuid(&place.name),
-        hash_seed: ids.hash_seed(&place.name),
-        label: place.name.clone(),
+    let mut writer = Writer {
+        ids,
+        layout: &layout,
         epoch,
-        bytes: place.bytes(),
-        inodes: geometry.inodes,
+        out,
+        stage: &stage,
+        in_use: Vec::new(),
     };
-    let root = ext4::write(tree, &options, out, place.offset(), &stage).map_err(|error| match error
-        .downcast::<ext4::NoRoom>(
-    ) {
-        Ok(no_room) => UserError::new(format!("partition {:?} is too small: {no_room}", place.name))
-            .help("give it a larger size in the board's [disk], or size = \"fit\"")
-            .into(),
-        Err(error) => error.context(format!("writing partition {:?}", place.name)),
-    })?;
-    let mut in_use = root.in_use.clone();
-
+    let root = writer.root(tree, geometry.inodes)?;
     let mut volumes = BTreeMap::new();
     for (name, content) in &loader.volumes {
         cancel::check()?;
-        stage.message(name.as_str());
-        let place = layout
-            .partition(name)
-            .with_context(|| format!("the layout has no partition {name:?}"))?;
-        let volume = fat::Volume {
-            label: content.label.clone(),
-            id: ids.fat_volume_id(name),
-            epoch,
-        };
-        let stats = fat::write(
-            &volume,
-            &content.files,
-            out,
-            place.offset(),
-            place.bytes(),
-            &stage,
-        )
-        .with_context(|| format!("writing partition {name:?}"))?;
-        in_use.push(stats.in_use.clone());
-        volumes.insert(name.clone(), stats);
+        volumes.insert(name.clone(), writer.volume(name, content)?);
     }
     for (name, bytes) in &loader.raw {
-        let place = layout
-            .partition(name)
-            .with_context(|| format!("the layout has no partition {name:?}"))?;
-        out.write_all_at(bytes, place.offset())
-            .with_context(|| format!("writing partition {name:?}"))?;
-        in_use.push(place.offset()..place.offset() + bytes.len() as u64);
+        writer.raw(name, bytes)?;
     }
+    let mut in_use = writer.in_use;
     table::write(&layout, ids, plan.arch, &loader.boot_code, out)?;
     // The first MiB whole: leftovers of another table or loader there could confuse.
     in_use.push(0..ALIGN * SECTOR);
@@ -126,6 +90,76 @@ pub fn assemble(
         volumes,
         in_use: merged(in_use),
     })
+}
+
+/// Writes what is in partitions.
+struct Writer<'a> {
+    ids: &'a Ids,
+    layout: &'a Layout,
+    epoch: i64,
+    out: &'a File,
+    stage: &'a Stage,
+    /// Bytes of the image that mean something.
+    in_use: Vec<Range<u64>>,
+}
+
+impl Writer<'_> {
+    fn root(&mut self, tree: &FileTree, inodes: u64) -> Result<ext4::Stats> {
+        let place = self
+            .layout
+            .holding(Filesystem::Ext4)
+            .context("the layout has no root partition")?;
+        self.stage.message(place.name.as_str());
+        let options = ext4::Options {
+            uuid: self.ids.fs_uuid(&place.name),
+            hash_seed: self.ids.hash_seed(&place.name),
+            label: place.name.clone(),
+            epoch: self.epoch,
+            bytes: place.bytes(),
+            inodes,
+        };
+        let root = ext4::write(tree, &options, self.out, place.offset(), self.stage).map_err(|error| {
+            match error.downcast::<ext4::NoRoom>() {
+                Ok(no_room) => UserError::new(format!("partition {:?} is too small: {no_room}", place.name))
+                    .help("give it a larger size in the board's [disk], or size = \"fit\"")
+                    .into(),
+                Err(error) => error.context(format!("writing partition {:?}", place.name)),
+            }
+        })?;
+        self.in_use.extend(root.in_use.iter().cloned());
+        Ok(root)
+    }
+
+    fn volume(&mut self, name: &str, content: &boot::FatContent) -> Result<fat::Stats> {
+        self.stage.message(name);
+        let place = self.place(name)?;
+        let volume = fat::Volume {
+            label: content.label.clone(),
+            id: self.ids.fat_volume_id(name),
+            epoch: self.epoch,
+        };
+        let (offset, bytes) = (place.offset(), place.bytes());
+        let stats = fat::write(&volume, &content.files, self.out, offset, bytes, self.stage)
+            .with_context(|| format!("writing partition {name:?}"))?;
+        self.in_use.push(stats.in_use.clone());
+        Ok(stats)
+    }
+
+    /// A partition without a file system.
+    fn raw(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let offset = self.place(name)?.offset();
+        self.out
+            .write_all_at(bytes, offset)
+            .with_context(|| format!("writing partition {name:?}"))?;
+        self.in_use.push(offset..offset + bytes.len() as u64);
+        Ok(())
+    }
+
+    fn place(&self, name: &str) -> Result<&Placed> {
+        self.layout
+            .partition(name)
+            .with_context(|| format!("the layout has no partition {name:?}"))
+    }
 }
 
 /// How large the root file system must be, and with how many inodes.

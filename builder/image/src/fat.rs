@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail};
+use clic_debian::date::Date;
 use clic_host::{Stage, UserError, cancel};
 use clic_tree::Content;
 
@@ -185,7 +186,7 @@ pub fn write(
         0,
         writer.stamp,
     ));
-    let first = writer.fat.take(directory_size(&root, true))?;
+    let first = writer.fat.take(directory_size(&root, Level::Root))?;
     writer.directory(&root, first, label)?;
 
     let entries = std::mem::take(&mut writer.fat.entries);
@@ -246,22 +247,32 @@ fn directories(files: &BTreeMap<String, Content>) -> Result<BTreeMap<String, Nod
     Ok(root)
 }
 
+/// Where a directory is.
+#[derive(Clone, Copy)]
+enum Level {
+    Root,
+    Below,
+}
+
 /// Bytes of a directory's entries: label or `.` and `..`, then every name with its long form, then the end mark.
-fn directory_size(entries: &BTreeMap<String, Node<'_>>, is_root: bool) -> u64 {
-    let own = if is_root { 1 } else { 2 };
+fn directory_size(entries: &BTreeMap<String, Node<'_>>, level: Level) -> u64 {
+    let own = match level {
+        Level::Root => 1,
+        Level::Below => 2,
+    };
     let named: usize = entries.keys().map(|name| 1 + names::long_entries(name)).sum();
     ((own + named + 1) * ENTRY) as u64
 }
 
-fn clusters_of_directories(entries: &BTreeMap<String, Node<'_>>, is_root: bool, cluster: u64) -> u64 {
+fn clusters_of_directories(entries: &BTreeMap<String, Node<'_>>, level: Level, cluster: u64) -> u64 {
     let below: u64 = entries
         .values()
         .map(|node| match node {
-            Node::Directory(inner) => clusters_of_directories(inner, false, cluster),
+            Node::Directory(inner) => clusters_of_directories(inner, Level::Below, cluster),
             Node::File(_) => 0,
         })
         .sum();
-    directory_size(entries, is_root).div_ceil(cluster) + below
+    directory_size(entries, level).div_ceil(cluster) + below
 }
 
 fn fits(
@@ -271,7 +282,7 @@ fn fits(
 ) -> Result<(), UserError> {
     let cluster = geometry.cluster_bytes();
     let contents: u64 = files.values().map(|data| data.size().div_ceil(cluster)).sum();
-    let needed = contents + clusters_of_directories(root, true, cluster);
+    let needed = contents + clusters_of_directories(root, Level::Root, cluster);
     if needed <= geometry.clusters {
         return Ok(());
     }
@@ -322,7 +333,7 @@ impl Writer<'_> {
             names::push_long(&mut bytes, name, &short);
             match node {
                 Node::Directory(inner) => {
-                    let first = self.fat.take(directory_size(inner, false))?;
+                    let first = self.fat.take(directory_size(inner, Level::Below))?;
                     bytes.extend(short_entry(&short, ATTR_DIRECTORY, first, 0, self.stamp));
                     // The root directory is cluster 0 to those who point up at it ("Directory Structure").
                     let up = if cluster == FIRST_CLUSTER { 0 } else { cluster };
@@ -455,41 +466,11 @@ fn fs_info(geometry: &Geometry, used: u64) -> [u8; 512] {
 /// Seconds since 1970 as FAT's date and time in UTC, cut to what FAT can say.
 fn stamp(epoch: i64) -> (u16, u16) {
     // 1980-01-01 00:00:00 and 2107-12-31 23:59:58.
-    let epoch = epoch.clamp(315_532_800, 4_354_819_198);
-    let (mut days, seconds) = (epoch / 86_400 - 3652, epoch % 86_400);
-    let mut year = 1980;
-    // 2100 is the only year divisible by four of these that is not a leap year.
-    let leap = |year: i64| year % 4 == 0 && year != 2100;
-    while days >= 365 + i64::from(leap(year)) {
-        days -= 365 + i64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [
-        31,
-        28 + i64::from(leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let mut month = 1;
-    for length in lengths {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let date = (year - 1980) << 9 | month << 5 | (days + 1);
-    let time = (seconds / 3600) << 11 | (seconds % 3600 / 60) << 5 | (seconds % 60 / 2);
-    // Not negative, and below 2^16, by the clamp above.
-    (date.cast_unsigned() as u16, time.cast_unsigned() as u16)
+    let date = Date::of(epoch.clamp(315_532_800, 4_354_819_198).unsigned_abs());
+    let day = ((date.year - 1980) << 9) | (date.month << 5) | date.day;
+    let time = (date.hour << 11) | (date.minute << 5) | (date.second / 2);
+    // Below 2^16, by the clamp above.
+    (day as u16, time as u16)
 }
 
 #[cfg(test)]

@@ -327,38 +327,70 @@ impl Inspection {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "{}  {} ({} bytes)", self.image, human(self.size), self.size)?;
-        if let Some(description) = &self.description {
-            writeln!(
-                out,
-                "recipe   {}: {}",
-                description.recipe.name, description.recipe.title
-            )?;
-            writeln!(
-                out,
-                "board    {}: {}",
-                description.board.name, description.board.title
-            )?;
-            writeln!(out, "system   Debian {} {}", description.suite, description.arch)?;
-            let overlays: Vec<&str> = description
-                .overlays
-                .iter()
-                .map(|overlay| overlay.name.as_str())
-                .collect();
-            writeln!(
-                out,
-                "overlays {}",
-                if overlays.is_empty() {
-                    "none".into()
-                } else {
-                    overlays.join(", ")
-                }
-            )?;
-            for key in &description.authorized_keys {
-                writeln!(out, "key      {key}")?;
-            }
-        } else {
-            writeln!(out, "not built by CLIC!: it has no description of itself")?;
+        self.write_description(out)?;
+        self.write_partitions(out)?;
+        for problem in &self.problems {
+            writeln!(out, "  wrong: {problem}")?;
         }
+        writeln!(out, "\nBoot chain")?;
+        let rows = self.boot.iter().map(|piece| {
+            let size = piece.size.map_or("-".into(), human);
+            vec![piece.what.clone(), piece.place.clone(), size, piece.note.clone()]
+        });
+        out.push_str(&columns(&["what", "where", "size", ""], rows));
+        writeln!(out, "\nContents")?;
+        let rows = self.contents.iter().map(|contents| {
+            vec![
+                contents.partition.clone(),
+                contents.files.to_string(),
+                contents.directories.to_string(),
+                contents.symlinks.to_string(),
+                human(contents.bytes),
+            ]
+        });
+        out.push_str(&columns(
+            &["partition", "files", "directories", "links", "size"],
+            rows,
+        ));
+        self.write_packages(out)
+    }
+
+    fn write_description(&self, out: &mut String) -> std::fmt::Result {
+        let Some(description) = &self.description else {
+            return writeln!(out, "not built by CLIC!: it has no description of itself");
+        };
+        writeln!(
+            out,
+            "recipe   {}: {}",
+            description.recipe.name, description.recipe.title
+        )?;
+        writeln!(
+            out,
+            "board    {}: {}",
+            description.board.name, description.board.title
+        )?;
+        writeln!(out, "system   Debian {} {}", description.suite, description.arch)?;
+        let overlays: Vec<&str> = description
+            .overlays
+            .iter()
+            .map(|overlay| overlay.name.as_str())
+            .collect();
+        writeln!(
+            out,
+            "overlays {}",
+            if overlays.is_empty() {
+                "none".into()
+            } else {
+                overlays.join(", ")
+            }
+        )?;
+        for key in &description.authorized_keys {
+            writeln!(out, "key      {key}")?;
+        }
+        Ok(())
+    }
+
+    fn write_partitions(&self, out: &mut String) -> std::fmt::Result {
         let kind = if self.table == Table::Gpt { "GPT" } else { "MBR" };
         writeln!(out, "\nPartitions ({kind}, disk {})", self.disk_id)?;
         let rows = self.partitions.iter().map(|partition| {
@@ -387,29 +419,10 @@ impl Inspection {
             ],
             rows,
         ));
-        for problem in &self.problems {
-            writeln!(out, "  wrong: {problem}")?;
-        }
-        writeln!(out, "\nBoot chain")?;
-        let rows = self.boot.iter().map(|piece| {
-            let size = piece.size.map_or("-".into(), human);
-            vec![piece.what.clone(), piece.place.clone(), size, piece.note.clone()]
-        });
-        out.push_str(&columns(&["what", "where", "size", ""], rows));
-        writeln!(out, "\nContents")?;
-        let rows = self.contents.iter().map(|contents| {
-            vec![
-                contents.partition.clone(),
-                contents.files.to_string(),
-                contents.directories.to_string(),
-                contents.symlinks.to_string(),
-                human(contents.bytes),
-            ]
-        });
-        out.push_str(&columns(
-            &["partition", "files", "directories", "links", "size"],
-            rows,
-        ));
+        Ok(())
+    }
+
+    fn write_packages(&self, out: &mut String) -> std::fmt::Result {
         let installed: Vec<&Package> = self
             .packages
             .iter()

@@ -87,22 +87,7 @@ impl Layout {
     }
 
     fn cut(disk: &Disk, fit: u64) -> Result<Self, UserError> {
-        match (disk.table, disk.partitions.len()) {
-            (_, 0) => return Err(UserError::new("the board's disk has no partition")),
-            (Table::Mbr, 5..) => {
-                return Err(UserError::new(format!(
-                    "the board's disk has {} partitions, an MBR holds 4",
-                    disk.partitions.len()
-                ))
-                .help("use table = \"gpt\", or fewer partitions"));
-            }
-            (Table::Gpt, 129..) => {
-                return Err(UserError::new(
-                    "the board's disk has more than the 128 partitions that a GPT holds",
-                ));
-            }
-            _ => {}
-        }
+        check_count(disk)?;
         let mut partitions: Vec<Placed> = Vec::new();
         // The tables at the front (a GPT takes 34 sectors) fit below the first possible place.
         let mut free_from = ALIGN;
@@ -203,6 +188,24 @@ impl Layout {
             "allow the recipe at least {}, ask for less free space, or drop packages",
             mebibytes(self.bytes())
         )))
+    }
+}
+
+/// Whether the table can hold the partitions.
+fn check_count(disk: &Disk) -> Result<(), UserError> {
+    match (disk.table, disk.partitions.len()) {
+        (_, 0) => Err(UserError::new("the board's disk has no partition")),
+        (Table::Mbr, 5..) => {
+            let what = format!(
+                "the board's disk has {} partitions, an MBR holds 4",
+                disk.partitions.len()
+            );
+            Err(UserError::new(what).help("use table = \"gpt\", or fewer partitions"))
+        }
+        (Table::Gpt, 129..) => Err(UserError::new(
+            "the board's disk has more than the 128 partitions that a GPT holds",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -112,13 +112,10 @@ pub(crate) fn zim(path: &str) -> String {
     format!("/zim/{}/", utf8_percent_encode(&zim_name(path), RESERVED))
 }
 
-/// URL of a service. Its path is already one: only what no URL can have is encoded.
-pub(crate) fn service(https: bool, host: Option<&str>, path: &str) -> String {
-    let path = utf8_percent_encode(path, IN_ADDRESS).to_string();
-    match host {
-        Some(host) => format!("{}://{host}{path}", if https { "https" } else { "http" }),
-        None => path,
-    }
+/// URL of a service at `origin`, or at the portal's own. Its path is already one: only what no URL can have is encoded.
+pub(crate) fn service(origin: Option<&str>, path: &str) -> String {
+    let path = utf8_percent_encode(path, IN_ADDRESS);
+    format!("{}{path}", origin.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -174,10 +171,10 @@ mod tests {
         ] {
             assert!(service_path(path).is_err(), "{path:?}");
         }
-        assert_eq!(service(false, None, "/pads/?new=1#top"), "/pads/?new=1#top");
-        assert_eq!(service(false, None, "/é\"><"), "/%C3%A9%22%3E%3C");
+        assert_eq!(service(None, "/pads/?new=1#top"), "/pads/?new=1#top");
+        assert_eq!(service(None, "/é\"><"), "/%C3%A9%22%3E%3C");
         assert_eq!(
-            service(true, Some("pads.clic.internal"), "/"),
+            service(Some("https://pads.clic.internal"), "/"),
             "https://pads.clic.internal/"
         );
     }

@@ -136,6 +136,14 @@ pub struct Service {
     pub state: State,
 }
 
+impl Service {
+    /// Scheme and host where it is, if that is not where the portal is: `https://pads.clic.internal`.
+    pub(crate) fn origin(&self) -> Option<String> {
+        let scheme = if self.https { "https" } else { "http" };
+        self.host.as_ref().map(|host| format!("{scheme}://{host}"))
+    }
+}
+
 fn root() -> String {
     "/".to_owned()
 }

@@ -342,7 +342,7 @@ pub(crate) fn capitalised(word: &str) -> String {
 /// Where a service is, if it can be used.
 pub(crate) fn service_url(service: &Service) -> Option<String> {
     matches!(service.state, State::On | State::Online)
-        .then(|| link::service(service.https, service.host.as_deref(), &service.path))
+        .then(|| link::service(service.origin().as_deref(), &service.path))
 }
 
 fn icon(bundle: &Bundle) -> String {

@@ -154,9 +154,9 @@ impl Entered<'_> {
     pub fn refresh(&self) -> Result<Vec<String>> {
         let mount = self.tree.join(MOUNT);
         // Else a script that cleans up too much would take the links away, and all would be emulated.
-        protect(&mount, false)?;
+        protect(&mount, Access::ReadWrite)?;
         let emulated = self.look(&mount)?;
-        protect(&mount, true)?;
+        protect(&mount, Access::ReadOnly)?;
         Ok(emulated)
     }
 
@@ -276,12 +276,20 @@ impl Entered<'_> {
         let native = names(*host);
         let loader = format!("tools/usr/lib/{}/{}", native.triplet, native.loader);
         symlink(loader, self.tree.join(LOADER.trim_start_matches('/')))?;
-        bind(tools, &mount.join("tools"), true)?;
-        bind(&self.accel.emulator, &mount.join("qemu"), true)?;
-        bind(&self.accel.starts, &mount.join("starts"), false)?;
-        bind(&tools.join("usr/lib").join(native.triplet), &libraries, true)?;
+        bind(tools, &mount.join("tools"), Access::ReadOnly)?;
+        bind(&self.accel.emulator, &mount.join("qemu"), Access::ReadOnly)?;
+        bind(&self.accel.starts, &mount.join("starts"), Access::ReadWrite)?;
+        bind(
+            &tools.join("usr/lib").join(native.triplet),
+            &libraries,
+            Access::ReadOnly,
+        )?;
         for dir in MODULE_DIRS {
-            bind(&mount.join(MODULES).join(dir), &libraries.join(dir), true)?;
+            bind(
+                &mount.join(MODULES).join(dir),
+                &libraries.join(dir),
+                Access::ReadOnly,
+            )?;
         }
         Ok(())
     }
@@ -320,16 +328,23 @@ pub fn same_version(a: &str, b: &str) -> bool {
     source(a) == source(b)
 }
 
-fn bind(from: &Path, to: &Path, read_only: bool) -> Result<()> {
+/// What may be done with what is below a mount.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+fn bind(from: &Path, to: &Path, access: Access) -> Result<()> {
     let what = || format!("{} on {}", from.display(), to.display());
     rustix::mount::mount_bind(from, to).with_context(what)?;
-    protect(to, read_only)
+    protect(to, access)
 }
 
 /// Sets the flags of one mount; those of others of the same file system stay.
-fn protect(mount: &Path, read_only: bool) -> Result<()> {
+fn protect(mount: &Path, access: Access) -> Result<()> {
     let mut flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-    if read_only {
+    if access == Access::ReadOnly {
         flags |= MountFlags::RDONLY;
     }
     rustix::mount::mount_remount(mount, flags, c"").with_context(|| mount.display().to_string())

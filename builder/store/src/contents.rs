@@ -92,7 +92,8 @@ pub fn contents(root: &Path) -> Result<Vec<Entry>> {
                     cancel::check()?;
                     for (name, _) in list(&dir.path())? {
                         let partial = !is_hash(&name);
-                        found.extend(look(root, Kind::Downloads, &[dir.path().join(name)], partial));
+                        let entry = look(root, Kind::Downloads, &[dir.path().join(name)]);
+                        found.extend(entry.map(|entry| Entry { partial, ..entry }));
                     }
                 }
             }
@@ -103,21 +104,25 @@ pub fn contents(root: &Path) -> Result<Vec<Entry>> {
                     let key = name.strip_suffix(".json").filter(|key| is_hash(key));
                     if key.is_some() {
                         let tar = entry.path().with_extension("tar");
-                        found.extend(look(root, Kind::Layers, &[entry.path(), tar], false));
+                        found.extend(look(root, Kind::Layers, &[entry.path(), tar]));
                     } else if !name
                         .strip_suffix(".tar")
                         .is_some_and(|key| has(&format!("{key}.json")))
                     {
-                        found.extend(look(root, Kind::Layers, &[entry.path()], true));
+                        let entry = look(root, Kind::Layers, &[entry.path()]);
+                        found.extend(entry.map(|entry| Entry {
+                            partial: true,
+                            ..entry
+                        }));
                     }
                 }
             }
             Some(kind @ (Kind::Tools | Kind::Indexes | Kind::Logs | Kind::Scratch)) => {
                 for (_, entry) in list(&path)? {
-                    found.extend(look(root, kind, &[entry.path()], false));
+                    found.extend(look(root, kind, &[entry.path()]));
                 }
             }
-            Some(kind) => found.extend(look(root, kind, &[path], false)),
+            Some(kind) => found.extend(look(root, kind, &[path])),
             None => {}
         }
     }
@@ -145,7 +150,7 @@ fn list(dir: &Path) -> Result<Vec<(String, DirEntry)>> {
 }
 
 /// `None` if the first path is gone.
-fn look(root: &Path, kind: Kind, paths: &[PathBuf], partial: bool) -> Option<Entry> {
+fn look(root: &Path, kind: Kind, paths: &[PathBuf]) -> Option<Entry> {
     let first = paths.first()?;
     let mut entry = Entry {
         kind,
@@ -154,7 +159,7 @@ fn look(root: &Path, kind: Kind, paths: &[PathBuf], partial: bool) -> Option<Ent
         bytes: 0,
         used: std::fs::symlink_metadata(first).ok()?.modified().ok()?,
         paths: paths.to_vec(),
-        partial,
+        partial: false,
     };
     for path in paths {
         if let Ok(meta) = std::fs::symlink_metadata(path) {

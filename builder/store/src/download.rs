@@ -14,7 +14,7 @@ use clic_host::{Stage, Unit, UserError, cancel, parallel};
 use crate::hash::sha256_of;
 use crate::request::{Download, FetchError};
 use crate::space::{self, io_error};
-use crate::transfer::{Meter, Share, Try, WORKERS, local_path, part_of};
+use crate::transfer::{Failure, Meter, Share, Try, WORKERS, local_path, part_of};
 use crate::{Store, is_at, publish};
 
 /// How often a download is tried before it counts as failed.
@@ -194,11 +194,18 @@ impl Store {
             if tries > 1 {
                 self.wait_before(tries)?;
             }
-            match self.try_once(job, &mut file, tries, fresh, &mut counted) {
-                Try::Done => break,
-                Try::Failed(error) => return Err(error),
-                Try::Again(error) if tries == TRIES => return Err(error.into()),
-                Try::Again(error) => {
+            let next = Try {
+                net: &self.net,
+                job,
+                part: &part,
+                number: tries,
+                fresh,
+            };
+            match next.run(&mut file, &mut counted) {
+                Ok(()) => break,
+                Err(Failure::Failed(error)) => return Err(error),
+                Err(Failure::Again(error)) if tries == TRIES => return Err(error.into()),
+                Err(Failure::Again(error)) => {
                     fresh = matches!(error, FetchError::Wrong { .. });
                     tracing::debug!("{error}; trying again");
                 }

@@ -156,7 +156,7 @@ mod tests {
         let store = tempfile::tempdir().unwrap();
         let store = Store::open(store.path())
             .unwrap()
-            .proxy(false, &crate::Proxy::Direct);
+            .proxy(crate::Scheme::Http, &crate::Proxy::Direct);
         let stage = clic_host::Progress::silent().stage("add", "Add", "");
         let server = serve(|number, _, stream| match number {
             1 | 2 => respond(stream, "200 OK", "", b"bonjour"),

@@ -21,6 +21,7 @@ mod publish;
 mod request;
 mod run;
 mod scratch;
+mod session;
 pub mod space;
 #[cfg(test)]
 mod testserver;
@@ -40,9 +41,10 @@ pub use gc::{Collected, Removed, Verified};
 pub use hash::{hex, sha256, sha256_of};
 pub use layers::{LayerFile, Layers};
 pub use learn::file_url;
-pub use publish::{Publishing, publish};
-pub use request::{Download, FetchError, Proxy};
+pub use publish::{Publishing, publish, write_whole};
+pub use request::{Download, FetchError, Proxy, Scheme};
 pub use scratch::Scratch;
+pub use session::Session;
 pub use space::NoSpace;
 
 /// Removes a directory tree that plain `remove_dir_all` may not: its files can belong to other users.
@@ -122,10 +124,10 @@ impl Store {
         self.net.offline
     }
 
-    /// How to reach http:// (`false`) or https:// (`true`) addresses, instead of what the environment says.
+    /// How to reach addresses of this scheme, instead of what the environment says.
     #[must_use]
-    pub fn proxy(mut self, https: bool, proxy: &Proxy) -> Self {
-        self.net.set_proxy(https, proxy);
+    pub fn proxy(mut self, scheme: Scheme, proxy: &Proxy) -> Self {
+        self.net.set_proxy(scheme, proxy);
         self
     }
 

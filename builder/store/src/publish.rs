@@ -1,6 +1,7 @@
 //! A final name is a finished file: written beside it under another name, synced, renamed.
 
 use std::fs::{File, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,15 @@ pub fn publish(dest: &Path) -> Result<Publishing> {
         temp,
         dest: dest.to_owned(),
     })
+}
+
+/// Writes the whole file `dest`, at once or not at all. Its directory must exist.
+pub fn write_whole(dest: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = publish(dest)?;
+    file.file()
+        .write_all(bytes)
+        .map_err(|error| io_error(error, dest))?;
+    file.commit()
 }
 
 impl Publishing {
@@ -102,7 +112,6 @@ fn remove_leftovers(dir: &Path, prefix: &std::ffi::OsStr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(dir)

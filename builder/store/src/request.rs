@@ -88,6 +88,15 @@ fn list(names: &[String]) -> String {
     text
 }
 
+/// What an address begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http:`
+    Http,
+    /// `https:`
+    Https,
+}
+
 /// How to reach servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proxy {

@@ -12,13 +12,15 @@ use sha2::{Digest, Sha256};
 
 use crate::Store;
 use crate::hash::hex;
-use crate::request::{Download, FetchError, Proxy};
+use crate::request::{Download, FetchError, Proxy, Scheme};
 use crate::space::io_error;
 
 /// Downloads at a time. More gains nothing on one mirror and is impolite.
 pub(crate) const WORKERS: usize = 6;
 /// A connection that stays silent for this long is given up (and tried again).
 const SILENCE: Duration = Duration::from_secs(30);
+/// Bytes that are read at a time.
+const BUFFER: usize = 128 * 1024;
 
 /// Where a download under way is kept.
 pub(crate) fn part_of(path: &Path) -> PathBuf {
@@ -90,8 +92,21 @@ impl Default for Net {
 }
 
 impl Net {
-    pub fn set_proxy(&mut self, https: bool, proxy: &Proxy) {
-        *(if https { &mut self.https } else { &mut self.http }) = agent(proxy);
+    pub fn set_proxy(&mut self, scheme: Scheme, proxy: &Proxy) {
+        let ours = match scheme {
+            Scheme::Http => &mut self.http,
+            Scheme::Https => &mut self.https,
+        };
+        *ours = agent(proxy);
+    }
+
+    /// Whoever asks for this address.
+    fn agent(&self, url: &str) -> &ureq::Agent {
+        if url.starts_with("https:") {
+            &self.https
+        } else {
+            &self.http
+        }
     }
 }
 
@@ -115,9 +130,8 @@ fn agent(proxy: &Proxy) -> ureq::Agent {
     config.build().new_agent()
 }
 
-/// What one try came to.
-pub(crate) enum Try {
-    Done,
+/// Why a try came to nothing.
+pub(crate) enum Failure {
     /// Worth another try.
     Again(FetchError),
     /// Not worth another try.
@@ -136,12 +150,7 @@ impl Store {
             }
             .into());
         }
-        let agent = if url.starts_with("https:") {
-            &self.net.https
-        } else {
-            &self.net.http
-        };
-        Ok(agent.get(url).call())
+        Ok(self.net.agent(url).get(url).call())
     }
 
     pub(crate) fn wait_before(&self, tries: u32) -> Result<()> {
@@ -154,156 +163,182 @@ impl Store {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn try_once(
-        &self,
-        job: &Download,
-        file: &mut File,
-        tries: u32,
-        fresh: bool,
-        counted: &mut Share<'_>,
-    ) -> Try {
-        let unreachable = |why: String| {
-            Try::Again(FetchError::Unreachable {
-                name: job.name.clone(),
-                url: job.url.clone(),
-                why,
-                tries,
-            })
-        };
-        let wrong = |expected: String, got: String| {
-            Try::Again(FetchError::Wrong {
-                name: job.name.clone(),
-                url: job.url.clone(),
-                expected,
-                got,
-                tries,
-            })
-        };
-        macro_rules! write_it {
-            ($result:expr) => {
-                match $result {
-                    Ok(value) => value,
-                    Err(error) => return Try::Failed(io_error(error, &part_of(&self.path_of(&job.sha256)))),
-                }
-            };
-        }
+/// One try of a download.
+pub(crate) struct Try<'a> {
+    pub net: &'a Net,
+    pub job: &'a Download,
+    /// Where its part file is.
+    pub part: &'a Path,
+    /// Which try it is, from 1.
+    pub number: u32,
+    /// What came last time was wrong.
+    pub fresh: bool,
+}
+
+impl Try<'_> {
+    /// Brings the rest of the file, to be after what its part file has.
+    pub fn run(&self, file: &mut File, counted: &mut Share<'_>) -> Result<(), Failure> {
+        let disk = |error| self.disk(error);
         // What is there counts, and goes into the hash.
-        let mut hash = Sha256::new();
-        let mut have = write_it!(file.metadata()).len();
-        if have > job.size {
-            write_it!(file.set_len(0));
+        let mut have = file.metadata().map_err(disk)?.len();
+        if have > self.job.size {
+            file.set_len(0).map_err(disk)?;
             have = 0;
         }
-        let mut source: Box<dyn Read> = if let Some(local) = local_path(&job.url) {
-            have = 0;
-            match File::open(&local) {
-                Ok(file) => Box::new(file),
-                Err(error) => {
-                    return Try::Failed(
-                        anyhow::Error::new(error).context(format!("cannot read {}", job.url)),
-                    );
-                }
-            }
-        } else if have == job.size {
-            Box::new(io::empty())
-        } else {
-            let agent = if job.url.starts_with("https:") {
-                &self.net.https
-            } else {
-                &self.net.http
-            };
-            let mut request = agent.get(&job.url);
-            if have > 0 {
-                request = request.header("Range", format!("bytes={have}-"));
-            }
-            if fresh {
-                // A cache on the way may hold the wrong bytes.
-                request = request.header("Cache-Control", "no-cache");
-            }
-            let response = match request.call() {
-                Ok(response) => response,
-                Err(error) => return unreachable(why(&error)),
-            };
-            let status = response.status().as_u16();
-            let resumes = |response: &ureq::http::Response<ureq::Body>| {
-                let range = response
-                    .headers()
-                    .get("Content-Range")
-                    .and_then(|range| range.to_str().ok());
-                range.is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
-            };
-            match status {
-                206 if have > 0 && resumes(&response) => {}
-                200 => have = 0,
-                // The part that we have does not suit the server: begin again.
-                206 | 416 if have > 0 => {
-                    write_it!(file.set_len(0));
-                    return unreachable(format!("the server cannot resume (it answered {status})"));
-                }
-                _ => {
-                    let error = FetchError::Status {
-                        name: job.name.clone(),
-                        url: job.url.clone(),
-                        status,
-                        tries,
-                    };
-                    let passing = status >= 500 || matches!(status, 408 | 425 | 429);
-                    return if passing {
-                        Try::Again(error)
-                    } else {
-                        Try::Failed(error.into())
-                    };
-                }
-            }
-            Box::new(response.into_body().into_reader())
-        };
-        write_it!(file.set_len(have));
-        write_it!(file.seek(SeekFrom::Start(0)));
+        let (mut source, have) = self.open(file, have)?;
+        file.set_len(have).map_err(disk)?;
+        file.seek(SeekFrom::Start(0)).map_err(disk)?;
         counted.set(0);
-        let mut buffer = vec![0; 128 * 1024];
-        let mut done = 0;
-        while done < have {
-            let most = buffer
-                .len()
-                .min(usize::try_from(have - done).unwrap_or(usize::MAX));
-            let n = write_it!(file.read(&mut buffer[..most]));
-            if n == 0 {
-                return unreachable("the file on disk changed under us".into());
-            }
-            hash.update(&buffer[..n]);
-            done += n as u64;
-        }
-        counted.set(done);
-        loop {
-            if let Err(error) = cancel::check() {
-                return Try::Failed(error.into());
-            }
-            let n = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return unreachable(error.to_string()),
-            };
-            done += n as u64;
-            if done > job.size {
-                write_it!(file.set_len(0));
-                return wrong(format!("{} bytes", job.size), "more".into());
-            }
-            hash.update(&buffer[..n]);
-            write_it!(file.write_all(&buffer[..n]));
-            counted.set(done);
-        }
-        if done < job.size && local_path(&job.url).is_none() {
-            return unreachable(format!("the connection ended after {done} of {} bytes", job.size));
+        let mut hash = Sha256::new();
+        self.hash_begun(file, have, &mut hash)?;
+        counted.set(have);
+        let done = self.receive(&mut *source, file, have, &mut hash, counted)?;
+        if done < self.job.size && local_path(&self.job.url).is_none() {
+            return Err(self.unreachable(format!(
+                "the connection ended after {done} of {} bytes",
+                self.job.size
+            )));
         }
         let got = hex(&hash.finalize());
-        if got == job.sha256 {
-            return Try::Done;
+        if got == self.job.sha256 {
+            return Ok(());
         }
-        write_it!(file.set_len(0));
-        wrong(format!("sha256 {}", job.sha256), got)
+        file.set_len(0).map_err(disk)?;
+        Err(self.wrong(format!("sha256 {}", self.job.sha256), got))
     }
+
+    /// What comes after the first `have` bytes, and how many bytes these really are: a source that cannot resume begins at 0.
+    fn open(&self, file: &File, have: u64) -> Result<(Box<dyn Read>, u64), Failure> {
+        let url = &self.job.url;
+        if let Some(local) = local_path(url) {
+            return match File::open(&local) {
+                Ok(file) => Ok((Box::new(file), 0)),
+                Err(error) => Err(Failure::Failed(
+                    anyhow::Error::new(error).context(format!("cannot read {url}")),
+                )),
+            };
+        }
+        if have == self.job.size {
+            return Ok((Box::new(io::empty()), have));
+        }
+        let mut request = self.net.agent(url).get(url);
+        if have > 0 {
+            request = request.header("Range", format!("bytes={have}-"));
+        }
+        if self.fresh {
+            // A cache on the way may hold the wrong bytes.
+            request = request.header("Cache-Control", "no-cache");
+        }
+        let response = request.call().map_err(|error| self.unreachable(why(&error)))?;
+        let status = response.status().as_u16();
+        let have = match status {
+            206 if have > 0 && resumes(&response, have) => have,
+            200 => 0,
+            // The part that we have does not suit the server: begin again.
+            206 | 416 if have > 0 => {
+                file.set_len(0).map_err(|error| self.disk(error))?;
+                return Err(self.unreachable(format!("the server cannot resume (it answered {status})")));
+            }
+            _ => return Err(self.refused(status)),
+        };
+        Ok((Box::new(response.into_body().into_reader()), have))
+    }
+
+    /// Hashes what an earlier try or run has brought.
+    fn hash_begun(&self, file: &mut File, have: u64, hash: &mut Sha256) -> Result<(), Failure> {
+        let mut buffer = vec![0; BUFFER];
+        let mut done = 0;
+        while done < have {
+            let most = BUFFER.min(usize::try_from(have - done).unwrap_or(usize::MAX));
+            let n = file.read(&mut buffer[..most]).map_err(|error| self.disk(error))?;
+            if n == 0 {
+                return Err(self.unreachable("the file on disk changed under us".into()));
+            }
+            hash.update(&buffer[..n]);
+            done += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Appends what comes to the `done` bytes that are there; returns how many there are at the end.
+    fn receive(
+        &self,
+        source: &mut dyn Read,
+        file: &mut File,
+        mut done: u64,
+        hash: &mut Sha256,
+        counted: &mut Share<'_>,
+    ) -> Result<u64, Failure> {
+        let disk = |error| self.disk(error);
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            cancel::check().map_err(|error| Failure::Failed(error.into()))?;
+            let n = match source.read(&mut buffer) {
+                Ok(0) => return Ok(done),
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.unreachable(error.to_string())),
+            };
+            done += n as u64;
+            if done > self.job.size {
+                file.set_len(0).map_err(disk)?;
+                return Err(self.wrong(format!("{} bytes", self.job.size), "more".into()));
+            }
+            hash.update(&buffer[..n]);
+            file.write_all(&buffer[..n]).map_err(disk)?;
+            counted.set(done);
+        }
+    }
+
+    fn disk(&self, error: io::Error) -> Failure {
+        Failure::Failed(io_error(error, self.part))
+    }
+
+    fn unreachable(&self, why: String) -> Failure {
+        Failure::Again(FetchError::Unreachable {
+            name: self.job.name.clone(),
+            url: self.job.url.clone(),
+            why,
+            tries: self.number,
+        })
+    }
+
+    fn wrong(&self, expected: String, got: String) -> Failure {
+        Failure::Again(FetchError::Wrong {
+            name: self.job.name.clone(),
+            url: self.job.url.clone(),
+            expected,
+            got,
+            tries: self.number,
+        })
+    }
+
+    /// The server answered, but not with the file.
+    fn refused(&self, status: u16) -> Failure {
+        let error = FetchError::Status {
+            name: self.job.name.clone(),
+            url: self.job.url.clone(),
+            status,
+            tries: self.number,
+        };
+        let passing = status >= 500 || matches!(status, 408 | 425 | 429);
+        if passing {
+            Failure::Again(error)
+        } else {
+            Failure::Failed(error.into())
+        }
+    }
+}
+
+/// Whether this is what comes after the first `have` bytes.
+fn resumes(response: &ureq::http::Response<ureq::Body>, have: u64) -> bool {
+    let range = response
+        .headers()
+        .get("Content-Range")
+        .and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
 }
 
 /// The path of a `file:` address (`file:/path` or `file:///path`), with `%XX` decoded.

@@ -10,7 +10,7 @@ use clic_store::space::io_error;
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
-use super::{Content, FileTree, Kind, XATTR, clamped, seconds, shown};
+use super::{Content, Entry, FileTree, Kind, XATTR, clamped, seconds, shown};
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,83 +43,20 @@ impl FileTree {
         };
         for (path, entry) in &self.entries {
             written.entries += 1;
-            let mut header = Header::new_ustar();
-            header.set_mode(entry.mode);
-            header.set_uid(entry.uid.into());
-            header.set_gid(entry.gid.into());
-            let mtime = clamped(entry, epoch);
-            // The header knows no time before 1970.
-            header.set_mtime(u64::try_from(mtime).unwrap_or(0));
-            header.set_size(0);
-            let mut content = None;
-            let mut link: &[u8] = b"";
-            match &entry.kind {
-                Kind::Directory => header.set_entry_type(EntryType::Directory),
-                Kind::Symlink(target) => {
-                    header.set_entry_type(EntryType::Symlink);
-                    link = target;
-                }
-                Kind::Fifo => {
-                    header.set_entry_type(EntryType::Fifo);
-                    header.set_device_major(0)?;
-                    header.set_device_minor(0)?;
-                }
-                Kind::File(number) => {
-                    if let Some(first) = first_names.get(number) {
-                        header.set_entry_type(EntryType::Link);
-                        link = first;
-                    } else {
-                        first_names.insert(*number, path);
-                        header.set_entry_type(EntryType::Regular);
-                        content = Some(&self.contents[*number]);
-                    }
+            let (mut content, mut first) = (None, None);
+            if let Kind::File(number) = entry.kind {
+                first = first_names.get(&number).copied();
+                if first.is_none() {
+                    first_names.insert(number, path);
+                    content = Some(&self.contents[number]);
                 }
             }
             let length = content.map_or(0, Content::size);
-            header.set_size(length);
             written.bytes += length;
-            let slash: &[u8] = if entry.kind == Kind::Directory && !path.is_empty() {
-                b"/"
-            } else {
-                b""
-            };
-            let name = [b"./", path.as_slice(), slash].concat();
-            let mut records = Vec::new();
-            if !fits(&mut header.as_ustar_mut().context("a ustar header")?.name, &name) {
-                record(&mut records, b"path", &name);
-            }
-            let link = if header.entry_type() == EntryType::Link {
-                [b"./", link].concat()
-            } else {
-                link.to_vec()
-            };
-            if !fits(
-                &mut header.as_ustar_mut().context("a ustar header")?.linkname,
-                &link,
-            ) {
-                record(&mut records, b"linkpath", &link);
-            }
-            if mtime < 0 {
-                record(&mut records, b"mtime", mtime.to_string().as_bytes());
-            }
-            for (name, value) in &entry.xattrs {
-                record(&mut records, &[XATTR.as_bytes(), name].concat(), value);
-            }
+            let (mut header, records) = describe(path, entry, first, length, epoch)?;
             if !records.is_empty() {
-                let mut extension = Header::new_ustar();
-                extension.set_entry_type(EntryType::XHeader);
-                extension.set_path("PaxHeaders")?;
-                extension.set_mode(0o644);
-                extension.set_uid(0);
-                extension.set_gid(0);
-                extension.set_mtime(0);
-                extension.set_size(records.len() as u64);
-                extension.set_cksum();
-                for bytes in [
-                    extension.as_bytes(),
-                    records.as_slice(),
-                    padding(records.len() as u64),
-                ] {
+                let size = records.len() as u64;
+                for bytes in [extension(size)?.as_bytes(), records.as_slice(), padding(size)] {
                     write(bytes).map_err(|error| io_error(error, to))?;
                 }
             }
@@ -138,6 +75,72 @@ impl FileTree {
         out.flush().map_err(|error| io_error(error, to))?;
         Ok(written)
     }
+}
+
+/// An entry's header, all but its checksum, and the PAX records of what it has no room for. `first`: the path that a hard link
+/// is a link to.
+fn describe(
+    path: &[u8],
+    entry: &Entry,
+    first: Option<&[u8]>,
+    size: u64,
+    epoch: i64,
+) -> Result<(Header, Vec<u8>)> {
+    let mut header = Header::new_ustar();
+    header.set_mode(entry.mode);
+    header.set_uid(entry.uid.into());
+    header.set_gid(entry.gid.into());
+    let mtime = clamped(entry, epoch);
+    // The header knows no time before 1970.
+    header.set_mtime(u64::try_from(mtime).unwrap_or(0));
+    header.set_size(size);
+    let (kind, link) = match (&entry.kind, first) {
+        (Kind::Directory, _) => (EntryType::Directory, Vec::new()),
+        (Kind::Symlink(target), _) => (EntryType::Symlink, target.clone()),
+        (Kind::Fifo, _) => (EntryType::Fifo, Vec::new()),
+        (Kind::File(_), Some(first)) => (EntryType::Link, [b"./", first].concat()),
+        (Kind::File(_), None) => (EntryType::Regular, Vec::new()),
+    };
+    header.set_entry_type(kind);
+    if kind == EntryType::Fifo {
+        header.set_device_major(0)?;
+        header.set_device_minor(0)?;
+    }
+    let slash: &[u8] = if entry.kind == Kind::Directory && !path.is_empty() {
+        b"/"
+    } else {
+        b""
+    };
+    let name = [b"./", path, slash].concat();
+    let ustar = header.as_ustar_mut().context("a ustar header")?;
+    let mut records = Vec::new();
+    if !fits(&mut ustar.name, &name) {
+        record(&mut records, b"path", &name);
+    }
+    if !fits(&mut ustar.linkname, &link) {
+        record(&mut records, b"linkpath", &link);
+    }
+    if mtime < 0 {
+        record(&mut records, b"mtime", mtime.to_string().as_bytes());
+    }
+    for (name, value) in &entry.xattrs {
+        record(&mut records, &[XATTR.as_bytes(), name].concat(), value);
+    }
+    Ok((header, records))
+}
+
+/// The header before so many bytes of PAX records.
+fn extension(size: u64) -> Result<Header> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::XHeader);
+    header.set_path("PaxHeaders")?;
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    Ok(header)
 }
 
 /// Puts `value` into a header's field; of a longer one, its beginning.

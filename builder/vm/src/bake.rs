@@ -15,7 +15,7 @@ use clic_host::{Log, Stage};
 use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_image::read::DiskImage;
 use clic_recipe::plan::{Bake, Machine};
-use clic_store::{Scratch, Store, space};
+use clic_store::{Scratch, Session, space};
 
 use crate::accel::{Accel, AccelChoice};
 use crate::agent::Answer;
@@ -95,8 +95,7 @@ pub fn bake(
     path: &Path,
     steps: &[&Bake],
     options: &Options<'_>,
-    store: &Store,
-    log: &Log,
+    session: Session<'_>,
     stage: &Stage,
 ) -> Result<Baked> {
     let image = DiskImage::open(path)?;
@@ -113,7 +112,7 @@ pub fn bake(
         Machine::Raspi3b => Accel::Tcg,
     };
     stage.message("cloning the image");
-    let scratch = store.scratch("bake")?;
+    let scratch = session.store.scratch("bake")?;
     let dir = scratch.path();
     let disk = dir.join(file::DISK);
     clone::make(&image, machine, &disk)?;
@@ -133,13 +132,13 @@ pub fn bake(
         raspi: raspi.as_ref(),
     };
     let timeout = Duration::from_secs(description.emulate.timeout.saturating_mul(PATIENCE));
-    let result = work(&setup, dir, timeout, steps, options, log, stage);
+    let result = work(&setup, dir, timeout, steps, options, session.log, stage);
     if let Err(error) = result {
         if error.is::<clic_host::Cancelled>() {
             return Err(error);
         }
         let console = std::fs::read(dir.join(file::CONSOLE)).unwrap_or_default();
-        log.line(&String::from_utf8_lossy(&console));
+        session.log.line(&String::from_utf8_lossy(&console));
         return Err(match options.keep {
             Some(to) if disk.exists() => {
                 let above = to.parent().unwrap_or(Path::new("."));

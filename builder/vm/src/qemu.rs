@@ -160,9 +160,8 @@ pub const LATE_CARD: &str = "card";
 /// QEMU's arguments. QEMU's standard input is the socket of its monitor, its standard output the socket of the guest's
 /// second serial port: sockets without a name cannot collide or be left behind.
 pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
-    let mut args: Vec<String> = Vec::new();
-    let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
-    add(&[
+    let mut args = Arguments(Vec::new());
+    args.add(&[
         "-nodefaults",
         "-no-user-config",
         "-display",
@@ -170,19 +169,19 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
         "-name",
         setup.target.name(),
     ]);
-    add(&[
+    args.add(&[
         "-chardev",
         "socket,id=monitor,fd=0",
         "-mon",
         "chardev=monitor,mode=control",
     ]);
-    add(&[
+    args.add(&[
         "-chardev",
         &format!("file,id=console,path={}", file::CONSOLE),
         "-serial",
         "chardev:console",
     ]);
-    add(&["-chardev", "socket,id=agent,fd=1", "-serial", "chardev:agent"]);
+    args.add(&["-chardev", "socket,id=agent,fd=1", "-serial", "chardev:agent"]);
     // `restrict`: a boot test never depends on the internet, nor reaches it.
     let restrict = if setup.network { "off" } else { "on" };
     let mut network = vec![format!("user,id=net,restrict={restrict}")];
@@ -192,12 +191,28 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
             .iter()
             .map(|port| format!("hostfwd=tcp:127.0.0.1:0-:{port}")),
     );
-    add(&["-netdev", &network.join(",")]);
+    args.add(&["-netdev", &network.join(",")]);
     if setup.target == Target::Raspi3b {
-        let boot = setup.raspi.context("a Raspberry Pi without its boot files")?;
+        args.add_raspi(setup.raspi.context("a Raspberry Pi without its boot files")?);
+    } else {
+        args.add_pc(setup);
+        args.add_firmware(setup);
+    }
+    Ok(args.0)
+}
+
+/// Words of QEMU's command line.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    fn add_raspi(&mut self, boot: &crate::raspi::Boot) {
         let path = |path: &Path| path.display().to_string();
-        add(&["-accel", "tcg,thread=multi", "-machine", "raspi3b", "-m", "1024"]);
-        add(&[
+        self.add(&["-accel", "tcg,thread=multi", "-machine", "raspi3b", "-m", "1024"]);
+        self.add(&[
             "-kernel",
             &path(&boot.kernel),
             "-dtb",
@@ -206,66 +221,71 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
             &boot.append,
         ]);
         if let Some(initramfs) = &boot.initramfs {
-            add(&["-initrd", &path(initramfs)]);
+            self.add(&["-initrd", &path(initramfs)]);
         }
-        add(&[
+        self.add(&[
             "-drive",
             &format!("file={},format=raw,if=sd,cache=unsafe", file::DISK),
         ]);
-        return Ok(args);
     }
-    match setup.accel {
-        Accel::Kvm => add(&["-accel", "kvm"]),
-        Accel::Tcg => add(&["-accel", "tcg,thread=multi"]),
+
+    fn add_pc(&mut self, setup: &Setup) {
+        match setup.accel {
+            Accel::Kvm => self.add(&["-accel", "kvm"]),
+            Accel::Tcg => self.add(&["-accel", "tcg,thread=multi"]),
+        }
+        self.add(&[
+            "-cpu",
+            PC_CPU,
+            "-smp",
+            "2",
+            "-m",
+            &setup.memory.to_string(),
+            "-vga",
+            "std",
+        ]);
+        // An AHCI disk (which q35 has) and Intel's gigabit network: what the PCs have that people give away. Nothing else is
+        // booted from: no network boot, no option ROM.
+        self.add(&[
+            "-drive",
+            &format!("file={},format=raw,if=none,id=disk,cache=unsafe", file::DISK),
+        ]);
+        self.add(&[
+            "-device",
+            "ide-hd,drive=disk,bus=ide.0,bootindex=0",
+            "-boot",
+            "strict=on",
+        ]);
+        self.add(&["-device", "e1000,netdev=net,romfile="]);
+        let machine = if setup.target == Target::UefiIa32 {
+            "q35,smm=on"
+        } else {
+            "q35"
+        };
+        self.add(&["-machine", machine]);
     }
-    add(&[
-        "-cpu",
-        PC_CPU,
-        "-smp",
-        "2",
-        "-m",
-        &setup.memory.to_string(),
-        "-vga",
-        "std",
-    ]);
-    // An AHCI disk (which q35 has) and Intel's gigabit network: what the PCs have that people give away. Nothing else is
-    // booted from: no network boot, no option ROM.
-    add(&[
-        "-drive",
-        &format!("file={},format=raw,if=none,id=disk,cache=unsafe", file::DISK),
-    ]);
-    add(&[
-        "-device",
-        "ide-hd,drive=disk,bus=ide.0,bootindex=0",
-        "-boot",
-        "strict=on",
-    ]);
-    add(&["-device", "e1000,netdev=net,romfile="]);
-    let machine = if setup.target == Target::UefiIa32 {
-        "q35,smm=on"
-    } else {
-        "q35"
-    };
-    add(&["-machine", machine]);
-    if let Some(firmware) = setup.firmware {
+
+    /// What a PC begins with.
+    fn add_firmware(&mut self, setup: &Setup) {
+        let Some(firmware) = setup.firmware else {
+            // SeaBIOS says here what it shows on the screen only, such as "No bootable device".
+            self.add(&["-chardev", &format!("file,id=firmware,path={}", file::FIRMWARE)]);
+            self.add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
+            return;
+        };
         if setup.target == Target::UefiIa32 {
-            add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+            self.add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
         }
         let code = firmware.code.display();
-        add(&[
+        self.add(&[
             "-drive",
             &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"),
         ]);
-        add(&[
+        self.add(&[
             "-drive",
             &format!("if=pflash,unit=1,format=raw,file={}", file::VARS),
         ]);
-    } else {
-        // SeaBIOS says here what it shows on the screen only, such as "No bootable device".
-        add(&["-chardev", &format!("file,id=firmware,path={}", file::FIRMWARE)]);
-        add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
     }
-    Ok(args)
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! `clic test`: boots an image on every machine that its board stands for, and reports.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clic_host::progress::Unit;
-use clic_host::{Progress, Stage, UserError};
+use clic_host::{Progress, Stage, UserError, parallel};
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_image::read::DiskImage;
 use clic_recipe::plan::{Check, Machine};
@@ -143,6 +142,31 @@ struct Test<'a> {
     sha256: &'a str,
 }
 
+/// What is known of a machine after its boot.
+struct Seen {
+    judged: Judged,
+    restarts: u32,
+    journal: Option<PathBuf>,
+    screen: Option<PathBuf>,
+}
+
+impl Seen {
+    /// Of a machine that did not start.
+    fn nothing(cause: Cause) -> Self {
+        let cases = vec![Case::new(judge::BOOTS, Duration::ZERO, Err(cause.to_string()))];
+        Self {
+            judged: Judged {
+                verdict: Verdict::Failed { cause },
+                time: Duration::ZERO,
+                cases,
+            },
+            restarts: 0,
+            journal: None,
+            screen: None,
+        }
+    }
+}
+
 /// How long a new machine takes until it is up; `None` if it does not come up.
 fn start_time(setup: &Setup, dir: &Path, timeout: Duration, stage: &Stage) -> Result<Option<Duration>> {
     match Guest::start(setup, dir) {
@@ -154,35 +178,18 @@ fn start_time(setup: &Setup, dir: &Path, timeout: Duration, stage: &Stage) -> Re
 impl Test<'_> {
     /// Runs the machines, at most `jobs` at a time; the reports in the order of `targets`.
     fn run_all(&self, targets: &[Target]) -> Result<Vec<MachineReport>> {
-        let todo: Mutex<VecDeque<Target>> = Mutex::new(targets.iter().copied().collect());
-        let next = || {
-            todo.lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .pop_front()
-        };
-        let work = || -> Result<Vec<MachineReport>> {
-            let mut done = Vec::new();
-            while let Some(target) = next() {
-                done.push(self.run(target)?);
-            }
-            Ok(done)
-        };
-        let jobs = self.options.jobs.clamp(1, targets.len().max(1));
+        let reports = Mutex::new(Vec::new());
         // QEMU lives and dies with the thread that starts it, so each machine is driven by one thread to its end.
-        let results: Vec<Result<Vec<MachineReport>>> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-            let join = |worker: std::thread::ScopedJoinHandle<_>| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err(anyhow!("the thread that drives QEMU panicked")))
-            };
-            workers.into_iter().map(join).collect()
-        });
-        let mut reports = Vec::new();
-        for result in results {
-            reports.extend(result?);
-        }
-        reports.sort_by_key(|report| report.name);
+        parallel::each(targets, self.options.jobs, |target| {
+            let report = self.run(*target)?;
+            reports
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(report);
+            Ok(())
+        })?;
+        let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+        reports.sort_by_key(|report: &MachineReport| report.name);
         Ok(reports)
     }
 
@@ -256,50 +263,46 @@ impl Test<'_> {
             new_machine()?;
             cut = cuts::cut(&setup, dir, start, cuts, self.seed(), &stage)?;
         }
-        let mut restarts = 0;
-        let mut journal = None;
-        let (judged, screen) = match Guest::start(&setup, dir) {
-            Ok(mut guest) => {
-                let judged = judge::judge(&mut guest, timeout, self.checks, &stage)?;
-                restarts = guest.restarts();
-                if guest.met() && (self.options.keep || !passed(&judged.verdict, &judged.cases)) {
-                    stage.message("taking its journal");
-                    journal = guest.journal()?;
-                }
-                // A machine that is gone has no screen.
-                let screen = guest.screenshot().ok();
-                (judged, screen)
-            }
-            Err(error) => {
-                let cause = error.downcast::<Cause>()?;
-                let cases = vec![Case::new(judge::BOOTS, Duration::ZERO, Err(cause.to_string()))];
-                (
-                    Judged {
-                        verdict: Verdict::Failed { cause },
-                        time: Duration::ZERO,
-                        cases,
-                    },
-                    None,
-                )
-            }
-        };
+        let seen = self.boot(&setup, dir, timeout, &stage)?;
         let mut report = MachineReport {
             name: target,
             accelerator: accel.clone(),
-            boot_seconds: judged.time.as_secs_f64(),
-            restarts,
-            verdict: judged.verdict,
-            cases: cut.into_iter().chain(judged.cases).collect(),
+            boot_seconds: seen.judged.time.as_secs_f64(),
+            restarts: seen.restarts,
+            verdict: seen.judged.verdict,
+            cases: cut.into_iter().chain(seen.judged.cases).collect(),
             log: None,
             journal: None,
             screen: None,
             disk: None,
         };
-        self.keep(&mut report, dir, journal.as_deref(), screen.as_deref())?;
+        self.keep(&mut report, dir, seen.journal.as_deref(), seen.screen.as_deref())?;
         if report.passed() {
             stage.finish();
         }
         Ok(report)
+    }
+
+    /// The boot that is judged.
+    fn boot(&self, setup: &Setup, dir: &Path, timeout: Duration, stage: &Stage) -> Result<Seen> {
+        let mut guest = match Guest::start(setup, dir) {
+            Ok(guest) => guest,
+            Err(error) => return Ok(Seen::nothing(error.downcast::<Cause>()?)),
+        };
+        let judged = judge::judge(&mut guest, timeout, self.checks, stage)?;
+        let restarts = guest.restarts();
+        let mut journal = None;
+        if guest.met() && (self.options.keep || !passed(&judged.verdict, &judged.cases)) {
+            stage.message("taking its journal");
+            journal = guest.journal()?;
+        }
+        Ok(Seen {
+            judged,
+            restarts,
+            journal,
+            // A machine that is gone has no screen.
+            screen: guest.screenshot().ok(),
+        })
     }
 
     /// Tells images apart, for [`cuts::cut`].

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Result;
+use clic_debian::arch::HOSTS;
 use clic_host::UserError;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -115,101 +116,239 @@ pub fn text(path: &Path, shown: &Path) -> Result<Option<String>> {
 
 /// Reads a lock file's text.
 pub fn parse(text: &str) -> Result<Lock, Wrong> {
-    let wrong = |what: String, at: Option<usize>| Wrong {
-        what,
-        line: at.map(|at| {
-            text.as_bytes()
-                .iter()
-                .take(at)
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1
-        }),
-        newer: false,
+    let place = Place { text };
+    place.check_format()?;
+    let raw: RawLock = toml::from_str(text).map_err(|error| place.refused(&error))?;
+    place.check_inputs(&raw)?;
+    let entries = Entries {
+        sources: [DEBIAN, SECURITY]
+            .into_iter()
+            .chain(raw.inputs.sources.iter().map(|source| source.name.as_str()))
+            .collect(),
+        inputs: &raw.inputs,
+        place,
     };
-    let refused = |error: &toml::de::Error| {
-        wrong(
+    let releases = entries.releases(raw.release)?;
+    let packages = entries.packages(raw.package, Role::Image)?;
+    if packages.is_empty() {
+        return Err(place.wrong("the lock has no packages".to_owned(), None));
+    }
+    let content = entries.packages(raw.content, Role::Content)?;
+    if !content.keys().eq(raw.inputs.content_packages.iter()) {
+        return Err(place.wrong(
+            "the packages that content comes out of are not those of the inputs".to_owned(),
+            None,
+        ));
+    }
+    let tools = entries.tools(raw.tool)?;
+    Ok(Lock {
+        inputs: raw.inputs,
+        epoch: raw.epoch,
+        releases,
+        packages: packages.into_values().collect(),
+        content: content.into_values().collect(),
+        tools: tools
+            .into_iter()
+            .map(|(host, tools)| (host, tools.into_values().collect()))
+            .collect(),
+    })
+}
+
+/// Says where in a lock file something is wrong.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    text: &'a str,
+}
+
+impl Place<'_> {
+    /// `at`: bytes before it.
+    fn wrong(self, what: String, at: Option<usize>) -> Wrong {
+        let lines = |at| {
+            let before = self.text.as_bytes().iter().take(at);
+            before.filter(|byte| **byte == b'\n').count()
+        };
+        Wrong {
+            what,
+            line: at.map(|at| lines(at) + 1),
+            newer: false,
+        }
+    }
+
+    fn refused(self, error: &toml::de::Error) -> Wrong {
+        self.wrong(
             format!("this is not a lock: {}", error.message().trim()),
             error.span().map(|span| span.start),
         )
-    };
-    let table: toml::Table = text.parse().map_err(|error| refused(&error))?;
-    match table.get("format").and_then(toml::Value::as_integer) {
-        Some(format) if format == i64::from(FORMAT) => {}
-        Some(format) => {
-            return Err(Wrong {
+    }
+
+    /// Refuses other formats, by their number and not by what else they have.
+    fn check_format(self) -> Result<(), Wrong> {
+        let table: toml::Table = self.text.parse().map_err(|error| self.refused(&error))?;
+        match table.get("format").and_then(toml::Value::as_integer) {
+            Some(format) if format == i64::from(FORMAT) => Ok(()),
+            Some(format) => Err(Wrong {
                 newer: format > i64::from(FORMAT),
-                ..wrong(
+                ..self.wrong(
                     format!("the lock is of format {format}; this version of clic reads format {FORMAT}"),
                     None,
                 )
-            });
-        }
-        None => {
-            return Err(wrong(
-                "this is not a lock: it does not say its format".to_owned(),
-                None,
-            ));
+            }),
+            None => Err(self.wrong("this is not a lock: it does not say its format".to_owned(), None)),
         }
     }
-    let raw: RawLock = toml::from_str(text).map_err(|error| refused(&error))?;
-    if *raw.inputs_sha256.get_ref() != raw.inputs.sha256() {
-        return Err(wrong(
-            "the inputs are not those that the lock was made from: somebody changed this file".to_owned(),
-            Some(raw.inputs_sha256.span().start),
-        ));
+
+    fn check_inputs(self, raw: &RawLock) -> Result<(), Wrong> {
+        let inputs = &raw.inputs;
+        let refuse = |what: String| Err(self.wrong(what, Some(raw.inputs_sha256.span().start)));
+        if *raw.inputs_sha256.get_ref() != inputs.sha256() {
+            return refuse(
+                "the inputs are not those that the lock was made from: somebody changed this file".to_owned(),
+            );
+        }
+        // They are shown to people: quotes, backslashes and control characters (all that JSON escapes) are in no name.
+        if serde_json::to_string(inputs).map_or(true, |json| json.contains('\\')) {
+            return refuse("the inputs have characters that no name has".to_owned());
+        }
+        // A key is never just whatever is there.
+        for source in inputs.sources.iter().filter(|source| source.key_sha256.is_some()) {
+            let hex = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
+            let is_whole = |text: &String| text.len() == 40 && text.bytes().all(hex);
+            if !source.fingerprint.as_ref().is_some_and(is_whole) {
+                return refuse(format!(
+                    "source {} has a key without its whole fingerprint",
+                    source.name
+                ));
+            }
+        }
+        Ok(())
     }
-    let inputs = raw.inputs;
-    // They are shown to people: quotes, backslashes and control characters (all that JSON escapes) are in no name.
-    if serde_json::to_string(&inputs).map_or(true, |json| json.contains('\\')) {
-        return Err(wrong(
-            "the inputs have characters that no name has".to_owned(),
-            Some(raw.inputs_sha256.span().start),
-        ));
-    }
-    // A key is never just whatever is there.
-    for source in inputs.sources.iter().filter(|source| source.key_sha256.is_some()) {
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
-        let is_whole = |text: &String| text.len() == 40 && text.bytes().all(hex);
-        if !source.fingerprint.as_ref().is_some_and(is_whole) {
-            return Err(wrong(
-                format!("source {} has a key without its whole fingerprint", source.name),
-                Some(raw.inputs_sha256.span().start),
-            ));
+}
+
+/// What a package is in the lock for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Image,
+    Content,
+    Tool,
+}
+
+impl Role {
+    /// How a package of it is called in errors.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Image => "package",
+            Self::Content => "content package",
+            Self::Tool => "tool",
         }
     }
-    let mut sources: BTreeSet<&str> = [DEBIAN, SECURITY].into();
-    sources.extend(inputs.sources.iter().map(|source| source.name.as_str()));
-    let known = |source: &str, at: usize| {
-        if sources.contains(source) {
+}
+
+/// Reads entries by the inputs, which are checked.
+struct Entries<'a> {
+    sources: BTreeSet<&'a str>,
+    inputs: &'a Inputs,
+    place: Place<'a>,
+}
+
+impl Entries<'_> {
+    fn known(&self, source: &str, at: usize) -> Result<(), Wrong> {
+        if self.sources.contains(source) {
             return Ok(());
         }
-        Err(wrong(
-            format!("{source:?} is not a source of this lock"),
-            Some(at),
-        ))
-    };
-    // A package of a system for `native`. What the image's own packages have beside is theirs alone.
-    let exact = |raw: RawPackage, native: &str, own: bool, at: usize| {
-        known(&raw.source, at)?;
+        let what = format!("{source:?} is not a source of this lock");
+        Err(self.place.wrong(what, Some(at)))
+    }
+
+    fn releases(&self, list: Vec<Spanned<RawRelease>>) -> Result<Vec<Release>, Wrong> {
+        let release = |raw: Spanned<RawRelease>| {
+            let at = raw.span().start;
+            let raw = raw.into_inner();
+            self.known(&raw.source, at)?;
+            Ok(Release {
+                source: raw.source,
+                url: String::new(),
+                suite: raw.suite,
+                components: raw.components,
+                date: raw.date,
+                sha256: raw.sha256,
+            })
+        };
+        list.into_iter().map(release).collect()
+    }
+
+    /// Each name once.
+    fn packages(
+        &self,
+        list: Vec<Spanned<RawPackage>>,
+        role: Role,
+    ) -> Result<BTreeMap<String, Package>, Wrong> {
+        let mut packages = BTreeMap::new();
+        for raw in list {
+            let at = raw.span().start;
+            let raw = raw.into_inner();
+            if raw.host.is_some() {
+                let what = format!("{} is not a tool of a host", raw.name);
+                return Err(self.place.wrong(what, Some(at)));
+            }
+            let package = self.package(raw, &self.inputs.arch, role, at)?;
+            self.add(&mut packages, package, role, at)?;
+        }
+        Ok(packages)
+    }
+
+    /// By build host; each name once on each.
+    fn tools(
+        &self,
+        list: Vec<Spanned<RawPackage>>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, Package>>, Wrong> {
+        let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
+        for raw in list {
+            let at = raw.span().start;
+            let mut raw = raw.into_inner();
+            let host = raw.host.take().unwrap_or_default();
+            if !HOSTS.iter().any(|known| known.debian() == host) {
+                let what = format!("{host:?} is not an architecture of a build host");
+                return Err(self.place.wrong(what, Some(at)));
+            }
+            let package = self.package(raw, &host, Role::Tool, at)?;
+            self.add(tools.entry(host).or_default(), package, Role::Tool, at)?;
+        }
+        Ok(tools)
+    }
+
+    fn add(
+        &self,
+        packages: &mut BTreeMap<String, Package>,
+        package: Package,
+        role: Role,
+        at: usize,
+    ) -> Result<(), Wrong> {
+        let name = package.name.clone();
+        if packages.insert(name.clone(), package).is_some() {
+            let what = format!("{} {name} is in the lock twice", role.name());
+            return Err(self.place.wrong(what, Some(at)));
+        }
+        Ok(())
+    }
+
+    /// A package of a system for `native`.
+    fn package(&self, raw: RawPackage, native: &str, role: Role, at: usize) -> Result<Package, Wrong> {
+        let refuse = |what: String| Err(self.place.wrong(what, Some(at)));
+        self.known(&raw.source, at)?;
         let arch = raw.arch.unwrap_or_else(|| native.to_owned());
         if arch != native && arch != "all" {
-            return Err(wrong(
-                format!("a package for {arch:?} in a system for {native}"),
-                Some(at),
-            ));
+            return refuse(format!("a package for {arch:?} in a system for {native}"));
         }
+        // What the image's own packages have beside is theirs alone.
+        let own = role == Role::Image;
         let part = match (own, raw.part, raw.automatic) {
             (true, Some(part), _) => part,
             (false, None, None) => Part::Base,
-            (true, None, _) => return Err(wrong(format!("package {} has no part", raw.name), Some(at))),
+            (true, None, _) => return refuse(format!("package {} has no part", raw.name)),
             (false, ..) => {
-                return Err(wrong(
-                    format!(
-                        "{} is not a package of the image, and has no part of it",
-                        raw.name
-                    ),
-                    Some(at),
+                return refuse(format!(
+                    "{} is not a package of the image, and has no part of it",
+                    raw.name
                 ));
             }
         };
@@ -227,82 +366,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             part,
             stanza: String::new(),
         })
-    };
-    // Each name once.
-    let all = |list: Vec<Spanned<RawPackage>>, own: bool, kind: &str| {
-        let mut packages = BTreeMap::new();
-        for raw in list {
-            let at = raw.span().start;
-            let raw = raw.into_inner();
-            if raw.host.is_some() {
-                return Err(wrong(format!("{} is not a tool of a host", raw.name), Some(at)));
-            }
-            let package = exact(raw, &inputs.arch, own, at)?;
-            let name = package.name.clone();
-            if packages.insert(name.clone(), package).is_some() {
-                return Err(wrong(format!("{kind} {name} is in the lock twice"), Some(at)));
-            }
-        }
-        Ok(packages)
-    };
-
-    let mut releases = Vec::new();
-    for release in raw.release {
-        let at = release.span().start;
-        let release = release.into_inner();
-        known(&release.source, at)?;
-        releases.push(Release {
-            source: release.source,
-            url: String::new(),
-            suite: release.suite,
-            components: release.components,
-            date: release.date,
-            sha256: release.sha256,
-        });
     }
-    let packages = all(raw.package, true, "package")?;
-    if packages.is_empty() {
-        return Err(wrong("the lock has no packages".to_owned(), None));
-    }
-    let content = all(raw.content, false, "content package")?;
-    if !content.keys().eq(inputs.content_packages.iter()) {
-        return Err(wrong(
-            "the packages that content comes out of are not those of the inputs".to_owned(),
-            None,
-        ));
-    }
-    let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
-    for tool in raw.tool {
-        let at = tool.span().start;
-        let mut tool = tool.into_inner();
-        let host = tool.host.take().unwrap_or_default();
-        if !clic_debian::arch::HOSTS
-            .iter()
-            .any(|known| known.debian() == host)
-        {
-            return Err(wrong(
-                format!("{host:?} is not an architecture of a build host"),
-                Some(at),
-            ));
-        }
-        let package = exact(tool, &host, false, at)?;
-        let name = package.name.clone();
-        let same = tools.entry(host).or_default().insert(name.clone(), package);
-        if same.is_some() {
-            return Err(wrong(format!("tool {name} is in the lock twice"), Some(at)));
-        }
-    }
-    Ok(Lock {
-        inputs,
-        epoch: raw.epoch,
-        releases,
-        packages: packages.into_values().collect(),
-        content: content.into_values().collect(),
-        tools: tools
-            .into_iter()
-            .map(|(host, tools)| (host, tools.into_values().collect()))
-            .collect(),
-    })
 }
 
 fn text_of<'de, D: Deserializer<'de>>(

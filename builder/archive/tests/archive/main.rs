@@ -3,7 +3,7 @@
 mod world;
 
 use clic_archive::{Keep, Lock, Package, Part, Pins};
-use clic_host::{Progress, UserError};
+use clic_host::UserError;
 use clic_store::Store;
 use world::{Archive, Signer, World, deb, serve};
 
@@ -36,7 +36,7 @@ fn every_package_knows_its_part() {
         .map(|package| package.name.as_str())
         .collect();
     assert_eq!(asked, ["app", "apt", "base", "kernel"]);
-    let debs = resolution.have(&world.store, &Progress::silent()).unwrap();
+    let debs = world.have(&resolution, &world.store).unwrap();
     assert_eq!(debs.len(), resolution.packages.len());
 }
 
@@ -120,31 +120,21 @@ fn what_the_mirror_dropped_is_named_unless_the_store_has_it() {
     let mut world = World::new();
     let (url, asked) = serve(&world.debian.dir);
     let lock = world.lock(Keep::default());
-    world
-        .locked(&lock)
-        .have(&world.store, &Progress::silent())
-        .unwrap();
+    world.have(&world.locked(&lock), &world.store).unwrap();
     world.debian.drop("lib", "1.0");
     world.debian.add("lib", "1.1", "");
     world.debian.publish("bookworm", 11, &world.signer, None);
     world.mirrors.main = url;
     // The store has it: nobody is asked.
-    world
-        .locked(&lock)
-        .have(&world.store, &Progress::silent())
-        .unwrap();
+    world.have(&world.locked(&lock), &world.store).unwrap();
     let offline = world.store.clone().offline(true);
-    world.locked(&lock).have(&offline, &Progress::silent()).unwrap();
+    world.have(&world.locked(&lock), &offline).unwrap();
     assert_eq!(asked.lock().unwrap().len(), 0);
     // Another store does not.
     let empty = Store::open(&world.path("other"))
         .unwrap()
-        .proxy(false, &clic_store::Proxy::Direct);
-    let error = world
-        .locked(&lock)
-        .have(&empty, &Progress::silent())
-        .unwrap_err()
-        .to_string();
+        .proxy(clic_store::Scheme::Http, &clic_store::Proxy::Direct);
+    let error = world.have(&world.locked(&lock), &empty).unwrap_err().to_string();
     assert!(
         error.starts_with(
             "the mirror no longer has lib 1.0, which the lock asks for (it answered 404 for http"
@@ -162,7 +152,7 @@ fn what_the_mirror_dropped_is_named_unless_the_store_has_it() {
     // The lock is made anew, and that is all that changes.
     let next = world.lock(Keep::of(&lock, &[]));
     assert_eq!(version(&next.packages, "lib"), "1.1");
-    world.locked(&next).have(&empty, &Progress::silent()).unwrap();
+    world.have(&world.locked(&next), &empty).unwrap();
 }
 
 /// A source of somebody else, with `key` in the tree and `fingerprint` in the recipe.
@@ -210,10 +200,7 @@ fn a_repository_of_somebody_else_and_what_is_taken_from_it() {
     assert!(!lock.text().contains("127.0.0.1"), "{}", lock.text());
     // Its date is the newest, so it is the lock's.
     assert_eq!((lock.epoch, lock.releases.len()), (1_783_764_000 + 10 * 3600, 2));
-    world
-        .locked(&lock)
-        .have(&world.store, &Progress::silent())
-        .unwrap();
+    world.have(&world.locked(&lock), &world.store).unwrap();
 }
 
 #[test]
@@ -490,7 +477,7 @@ fn another_suite_of_the_mirror_and_a_directory_of_packages() {
         (ours.source.as_str(), ours.filename.as_str(), ours.part),
         ("local", "ours_1_all.deb", Part::Recipe)
     );
-    resolution.have(&world.store, &Progress::silent()).unwrap();
+    world.have(&resolution, &world.store).unwrap();
     let sources: Vec<(&str, &str)> = resolution
         .releases
         .iter()
@@ -503,10 +490,7 @@ fn another_suite_of_the_mirror_and_a_directory_of_packages() {
 
     // The lock notices a package that was built again.
     let lock = world.lock(Keep::default());
-    world
-        .locked(&lock)
-        .have(&world.store, &Progress::silent())
-        .unwrap();
+    world.have(&world.locked(&lock), &world.store).unwrap();
     deb(&debs, "ours", "1", "Depends: lib\n");
     assert_eq!(
         lock.misfits(&world.plan()),

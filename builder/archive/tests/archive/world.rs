@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use clic_archive::{Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_host::{Log, Progress};
 use clic_recipe::{Plan, Tree};
-use clic_store::{Proxy, Store};
+use clic_store::{Proxy, Scheme, Session, Store};
 
 const BOARD: &str = r#"schema = 1
 title = "PC"
@@ -285,7 +285,7 @@ impl World {
             },
             store: Store::open(&path.join("store"))
                 .unwrap()
-                .proxy(false, &Proxy::Direct),
+                .proxy(Scheme::Http, &Proxy::Direct),
             pins: Pins::new("clic lock r --board pc --trust-key"),
             debian,
             signer,
@@ -337,14 +337,12 @@ impl World {
         let (plan, options) = (self.plan(), self.options(Keep::default()));
         let notes = Arc::new(Notes::default());
         let progress = Progress::new(notes.clone());
-        let resolution = clic_archive::resolve(
-            &plan,
-            &self.mirrors,
-            &self.store,
-            &options,
-            &self.log(),
-            &progress,
-        )?;
+        let session = Session {
+            store: &self.store,
+            log: &self.log(),
+            progress: &progress,
+        };
+        let resolution = clic_archive::resolve(&plan, &self.mirrors, &options, session)?;
         let said = notes.0.lock().unwrap().clone();
         Ok((resolution, said))
     }
@@ -355,15 +353,21 @@ impl World {
 
     pub fn lock(&self, keep: Keep) -> Lock {
         let (plan, options) = (self.plan(), self.options(keep));
-        clic_archive::lock(
-            &plan,
-            &self.mirrors,
-            &self.store,
-            &options,
-            &self.log(),
-            &Progress::silent(),
-        )
-        .unwrap_or_else(|error| panic!("{error:#}"))
+        let session = Session {
+            store: &self.store,
+            log: &self.log(),
+            progress: &Progress::silent(),
+        };
+        clic_archive::lock(&plan, &self.mirrors, &options, session)
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    pub fn have(&self, resolution: &Resolution, store: &Store) -> anyhow::Result<Vec<PathBuf>> {
+        resolution.have(Session {
+            store,
+            log: &self.log(),
+            progress: &Progress::silent(),
+        })
     }
 
     pub fn locked(&self, lock: &Lock) -> Resolution {

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clic_host::{Outcome, UserError};
 use clic_recipe::plan::{BundleKind, Theme};
-use clic_store::{Download, file_url, space};
+use clic_store::{Download, file_url, space, write_whole};
 use serde_json::json;
 
-use super::edit::{named, quoted, read, write};
+use super::edit::{named, quoted, read};
 use super::file_of;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
@@ -92,18 +92,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let url = if remote {
         args.place.clone()
     } else {
-        let path = std::path::absolute(&args.place)?;
-        if !path.is_file() {
-            let (what, help) = if path.is_dir() {
-                let help = "folders can't be added this way yet: copy it into content-bundles/NAME/ and name it there with `local`";
-                (format!("{} is a folder", path.display()), help)
-            } else {
-                let help = "give the path of a file, or an address that begins with https://";
-                (format!("there is no file {}", path.display()), help)
-            };
-            return Err(UserError::new(what).help(help).into());
-        }
-        file_url(&path)
+        url_of(&args.place)?
     };
     let found = store.learn(&url, &name, &stage)?;
     stage.finish();
@@ -136,29 +125,57 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         return Err(error);
     }
     if let Some((path, text)) = &recipe {
-        write(path, text)?;
+        write_whole(path, text.as_bytes())?;
     }
+    report(args, context, &name, &file, &found, before.is_none())?;
+    Ok(Outcome::Done)
+}
+
+/// `new`: the bundle was not there before.
+fn report(
+    args: &Args,
+    context: &Context,
+    name: &str,
+    file: &Path,
+    found: &Download,
+    new: bool,
+) -> Result<()> {
     if context.json {
-        output::json_line(&json!({
+        return output::json_line(&json!({
             "event": "result", "bundle": args.bundle, "file": file, "path": name,
             "sha256": found.sha256, "size": found.size,
-        }))?;
-    } else {
-        output::text(&format!(
-            "{name} ({}) is in bundle {}: {}\n",
-            output::size(found.size),
-            args.bundle,
-            file.display()
-        ))?;
-        if let Some(name) = &args.recipe {
-            context.say(&format!(
-                "it is in recipe {name}; the plan of the image: clic plan {name} --board BOARD"
-            ));
-        } else if before.is_none() {
-            context.say(&format!("add it to a recipe: bundles = [\"{}\"]", args.bundle));
-        }
+        }));
     }
-    Ok(Outcome::Done)
+    output::text(&format!(
+        "{name} ({}) is in bundle {}: {}\n",
+        output::size(found.size),
+        args.bundle,
+        file.display()
+    ))?;
+    if let Some(name) = &args.recipe {
+        context.say(&format!(
+            "it is in recipe {name}; the plan of the image: clic plan {name} --board BOARD"
+        ));
+    } else if new {
+        context.say(&format!("add it to a recipe: bundles = [\"{}\"]", args.bundle));
+    }
+    Ok(())
+}
+
+/// The address of a file of this machine.
+fn url_of(place: &str) -> Result<String> {
+    let path = std::path::absolute(place)?;
+    if path.is_file() {
+        return Ok(file_url(&path));
+    }
+    let (what, help) = if path.is_dir() {
+        let help = "folders can't be added this way yet: copy it into content-bundles/NAME/ and name it there with `local`";
+        (format!("{} is a folder", path.display()), help)
+    } else {
+        let help = "give the path of a file, or an address that begins with https://";
+        (format!("there is no file {}", path.display()), help)
+    };
+    Err(UserError::new(what).help(help).into())
 }
 
 /// The recipe's file, and its text with the bundle in it.
@@ -203,7 +220,7 @@ fn place(file: &Path, text: &str, copy: Option<&Path>, from: &Path) -> Result<()
         std::io::copy(&mut from, to.file()).map_err(|error| space::io_error(error, copy))?;
         to.commit()?;
     }
-    write(file, text)
+    write_whole(file, text.as_bytes())
 }
 
 fn undo(file: &Path, before: Option<&str>, copy: Option<&Path>, new: Option<&Path>) {
@@ -214,7 +231,7 @@ fn undo(file: &Path, before: Option<&str>, copy: Option<&Path>, new: Option<&Pat
     // A copy that was there before is not ours, and then the file was not written.
     let written = before.is_none_or(|before| read(file).is_ok_and(|now| now != before));
     if let (Some(before), true) = (before, written) {
-        let _ = write(file, before);
+        let _ = write_whole(file, before.as_bytes());
         if let Some(copy) = copy {
             let _ = std::fs::remove_file(copy);
         }

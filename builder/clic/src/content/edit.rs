@@ -1,23 +1,13 @@
 //! Changing a `bundle.toml` and leaving everything in it as people wrote it.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use clic_store::{Download, space};
+use clic_store::{Download, space, write_whole};
 
 /// A text as TOML writes it.
 pub fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
-}
-
-/// Writes the whole file, at once or not at all.
-pub fn write(path: &Path, text: &str) -> Result<()> {
-    let mut file = clic_store::publish(path)?;
-    file.file()
-        .write_all(text.as_bytes())
-        .map_err(|error| space::io_error(error, path))?;
-    file.commit()
 }
 
 pub fn read(path: &Path) -> Result<String> {
@@ -27,7 +17,7 @@ pub fn read(path: &Path) -> Result<String> {
 /// Puts hash and size of `now` in place of those of the item with the hash `before`.
 pub fn newer(path: &Path, before: &str, now: &Download) -> Result<()> {
     let text = replaced(&read(path)?, before, now).with_context(|| path.display().to_string())?;
-    write(path, &text)
+    write_whole(path, text.as_bytes())
 }
 
 fn replaced(text: &str, before: &str, now: &Download) -> Result<String> {

@@ -284,11 +284,7 @@ fn write(tree: &Tree, path: &str, bytes: &[u8]) -> Result<()> {
                 .into(),
         );
     }
-    let mut file = clic_store::publish(&to)?;
-    file.file()
-        .write_all(bytes)
-        .map_err(|error| space::io_error(error, &to))?;
-    file.commit()
+    clic_store::write_whole(&to, bytes)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use clic_tree::FileTree;
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
-use super::{Found, Site, clean, look};
+use super::{Found, Site, clean};
 use crate::layer::{BakeLayer, Layer};
 use crate::secrets::Secrets;
 
@@ -62,7 +62,7 @@ impl<'a> Site<'a> {
                 layer.title
             ));
         })?;
-        let kept = match look(layer, self.image, &self.kept, self.options.rebuild)? {
+        let kept = match self.look(layer)? {
             Found::Layer { layer: kept, why, .. } => {
                 progress.stage(&layer.id, &layer.title, &why).finish();
                 kept
@@ -130,7 +130,7 @@ impl<'a> Site<'a> {
             of_one_run: &image.plan.of_one_run,
             keep: self.options.keep.as_deref(),
         };
-        let baked = machine::bake(&path, &steps, &options, session.store, session.log, stage)?;
+        let baked = machine::bake(&path, &steps, &options, session, stage)?;
         changes(&self.tree, &baked.tar, &baked.paths, &image.plan.of_one_run)
     }
 }

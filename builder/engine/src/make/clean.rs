@@ -55,13 +55,7 @@ impl Site<'_> {
     /// Lays content bundles over the tree; with that it is finished.
     pub(super) fn content(&mut self) -> Result<()> {
         let (image, session) = (self.image, self.session);
-        makers::lay(
-            &mut self.tree,
-            &image.plan.bundles,
-            image.resolution,
-            session.store,
-            session.progress,
-        )?;
+        makers::lay(&mut self.tree, &image.plan.bundles, image.resolution, session)?;
         self.tree.clamp(image.resolution.epoch);
         let (entries, bytes) = self.tree.count();
         self.bytes = bytes;

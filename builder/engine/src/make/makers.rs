@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 use clic_archive::Resolution;
 use clic_content::{Package, Supplies};
-use clic_host::{Progress, Stage};
+use clic_host::Stage;
 use clic_recipe::plan::Bundle;
-use clic_store::Store;
+use clic_store::{Session, Store};
 use clic_tree::FileTree;
 
 use clic_rootfs::{ENGINE, Sandbox, inside, tools};
@@ -18,8 +18,7 @@ pub fn lay(
     tree: &mut FileTree,
     bundles: &[Bundle],
     resolution: &Resolution,
-    store: &Store,
-    progress: &Progress,
+    session: Session<'_>,
 ) -> Result<()> {
     let packages: BTreeMap<&str, Package> = resolution
         .content
@@ -36,9 +35,12 @@ pub fn lay(
         engine: ENGINE,
         epoch: resolution.epoch,
         packages,
-        makers: &Makers { resolution, store },
+        makers: &Makers {
+            resolution,
+            store: session.store,
+        },
     };
-    clic_content::lay(tree, bundles, &supplies, store, progress)
+    clic_content::lay(tree, bundles, &supplies, session)
 }
 
 /// The tools of a resolution, in a sandbox.

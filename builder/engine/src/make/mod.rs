@@ -16,6 +16,7 @@ use clic_image::compress::Compression;
 use clic_image::embedded::ImageDescription;
 use clic_recipe::plan::TreeFile;
 use clic_rootfs::accel::Counts;
+use clic_store::Session;
 use clic_tree::FileTree;
 use clic_vm::bake::seal;
 
@@ -23,12 +24,11 @@ use crate::apps;
 use crate::finished::{self, Finished};
 use crate::image::Image;
 use crate::inputs::Inputs;
-use crate::kept::{Kept, KeptLayer};
-use crate::layer::{BakeLayer, Layer, Make};
+use crate::kept::{Kept, KeptLayer, Stored};
+use crate::layer::{Layer, Make};
 use crate::make::disk::Disk;
-use crate::make::tree::Stages;
+use crate::make::tree::{Contents, Stages};
 use crate::outputs::Written;
-use crate::session::Session;
 use crate::timings::Timings;
 
 /// Why an app's layer is not there, and nothing that it shapes.
@@ -109,11 +109,10 @@ impl<'a> Site<'a> {
 
     /// Has one layer. `next` is the one that comes after it.
     pub(crate) fn make(&mut self, layer: &Layer<'a>, next: Option<&Layer<'a>>) -> Result<()> {
-        let Session { store, progress, .. } = self.session;
         match &layer.make {
             Make::Resolve => {
                 apps::fetch(self.image.plan, self.session)?;
-                self.image.resolution.have(store, progress).map(drop)
+                self.image.resolution.have(self.session).map(drop)
             }
             Make::Packages(_) | Make::Customize => self.stage(layer, next),
             Make::Clean => self.clean(),
@@ -129,6 +128,14 @@ impl<'a> Site<'a> {
                 Ok(bake::Changes::default())
             }),
         }
+    }
+
+    /// What the store has of a layer, if that is to be used.
+    fn look(&self, layer: &Layer<'_>) -> Result<Found<'a>> {
+        if self.options.rebuild && !layer.is_absent() {
+            return Ok(Found::nothing("--rebuild"));
+        }
+        look(layer, self.image, &self.kept)
     }
 
     /// The tree as it is so far.
@@ -167,7 +174,7 @@ impl Make<'_> {
                 inputs.add("date of the archive", resolution.epoch.to_string());
             }
             Self::Packages(part) => tree::add_packages(inputs, image, *part),
-            Self::Customize => tree::add_files(inputs, image, true),
+            Self::Customize => tree::add_files(inputs, image, Contents::Counted),
             Self::Clean => {
                 inputs.add("the device's package sources", &image.sources_list);
                 let automatic = resolution.packages.iter().filter(|package| package.automatic);
@@ -182,7 +189,7 @@ impl Make<'_> {
                 for file in image.late.iter().chain([&image.description]) {
                     inputs.add(
                         format!("file {} of {}", file.path, file.from),
-                        tree::shape(file, true),
+                        tree::shape(file, Contents::Counted),
                     );
                 }
             }
@@ -218,22 +225,20 @@ pub(crate) enum Found<'a> {
     },
 }
 
+impl Found<'_> {
+    fn nothing(why: impl Into<String>) -> Self {
+        Self::Nothing { why: why.into() }
+    }
+}
+
 /// Looks for a layer in the store.
-pub(crate) fn look<'a>(
-    layer: &Layer<'_>,
-    image: &'a Image<'_>,
-    kept: &Kept<'_>,
-    rebuild: bool,
-) -> Result<Found<'a>> {
-    let nothing = |why: &str| Ok(Found::Nothing { why: why.to_owned() });
-    if let Make::Bake(BakeLayer::Absent(_)) = layer.make {
-        return nothing(ABSENT);
+pub(crate) fn look<'a>(layer: &Layer<'_>, image: &'a Image<'_>, kept: &Kept<'_>) -> Result<Found<'a>> {
+    if layer.is_absent() {
+        return Ok(Found::nothing(ABSENT));
     }
-    if rebuild {
-        return nothing("--rebuild");
-    }
-    let mut damaged = false;
-    if let Some(found) = kept.get(&layer.key, &mut damaged)? {
+    let stored = kept.get(&layer.key)?;
+    let damaged = matches!(stored, Stored::Damaged);
+    if let Stored::Whole(found) = stored {
         let why = match layer.make {
             Make::Bake(_) => "the store has it: no input changed",
             _ => "in the store: no input changed",
@@ -258,5 +263,8 @@ pub(crate) fn look<'a>(
             why,
         });
     }
-    nothing(&kept.why(&layer.id, &layer.inputs, damaged))
+    if damaged {
+        return Ok(Found::nothing("its layer in the store is damaged"));
+    }
+    Ok(Found::nothing(kept.why(&layer.id, &layer.inputs)))
 }

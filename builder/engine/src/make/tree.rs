@@ -23,10 +23,10 @@ use clic_store::space::io_error;
 use clic_tree::FileTree;
 
 use super::workshop::Workshop;
-use super::{Found, Site, look};
+use super::{Found, Site};
 use crate::image::Image;
 use crate::inputs::Inputs;
-use crate::kept::{Kept, KeptLayer, Trace};
+use crate::kept::{Kept, KeptLayer, Stored, Trace};
 use crate::layer::{Layer, Make};
 
 /// The tree's layers so far, and where those are made that the store does not have.
@@ -55,7 +55,7 @@ impl<'a> Site<'a> {
                     layer.title
                 ));
             })?;
-        let kept = match look(layer, self.image, &self.kept, self.options.rebuild)? {
+        let kept = match self.look(layer)? {
             Found::Layer {
                 layer: kept,
                 changed,
@@ -246,8 +246,15 @@ pub(super) fn add_packages(inputs: &mut Inputs, image: &Image<'_>, part: Part) {
     }
 }
 
-/// What shapes the last layer of a tree; `contents`: with those of regular files.
-pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: bool) {
+/// Whether what regular files contain counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    Counted,
+    LeftOut,
+}
+
+/// What shapes the last layer of a tree.
+pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: Contents) {
     for file in &image.files {
         inputs.add(
             format!("file {} of {}", file.path, file.from),
@@ -265,14 +272,14 @@ pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: bool) 
 /// What shapes the last layer of a tree, but for the contents of files.
 fn shape_of(layer: &Layer<'_>, image: &Image<'_>) -> Inputs {
     let mut shape = layer.inputs.below();
-    add_files(&mut shape, image, false);
+    add_files(&mut shape, image, Contents::LeftOut);
     shape
 }
 
 /// Everything of a file that shapes a tree.
-pub(super) fn shape(file: &TreeFile, contents: bool) -> String {
+pub(super) fn shape(file: &TreeFile, contents: Contents) -> String {
     let kind = match &file.kind {
-        TreeFileKind::File(content) if contents => content.sha256.to_string(),
+        TreeFileKind::File(content) if contents == Contents::Counted => content.sha256.to_string(),
         TreeFileKind::File(_) => "file".into(),
         TreeFileKind::Directory => "directory".into(),
         TreeFileKind::Symlink(target) => format!("-> {target}"),
@@ -287,7 +294,7 @@ pub(super) fn unread<'a>(
     kept: &Kept<'_>,
 ) -> Result<Option<(KeptLayer, Vec<&'a TreeFile>)>> {
     for key in kept.of_shape(&shape_of(layer, image).key()?)? {
-        let Some(found) = kept.get(&key, &mut false)? else {
+        let Stored::Whole(found) = kept.get(&key)? else {
             continue;
         };
         let Some(trace) = &found.trace else { continue };

@@ -11,11 +11,10 @@ use clic_rootfs::inside::job::{Job, LayerTar, Work};
 use clic_rootfs::inside::say::{self, Said};
 use clic_rootfs::{Sandbox, inside, tools};
 use clic_store::space::io_error;
-use clic_store::{NoSpace, Scratch, Store, space};
+use clic_store::{NoSpace, Scratch, Session, Store, space};
 
 use super::Options;
 use crate::image::Image;
-use crate::session::Session;
 
 /// A directory with a tree in it that has the first `stages` layers.
 pub(super) struct Workshop {

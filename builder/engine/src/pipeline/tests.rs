@@ -5,6 +5,7 @@ use clic_recipe::plan::{Bake, Category, Place, Service, ServiceKind, ServiceStat
 use clic_tree::FileTree;
 
 use super::*;
+use crate::layer::BakeLayer;
 use crate::make::Options;
 use crate::make::bake::Changes;
 use crate::testing::{Kitchen, resolution};

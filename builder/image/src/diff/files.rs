@@ -123,45 +123,27 @@ fn compare(
     for path in paths {
         clic_host::cancel::check()?;
         match (a.get(path), b.get(path)) {
-            (Some(old), None) => {
-                add(
-                    path,
-                    FileChangeKind::Removed,
-                    (Some(old.size), None),
-                    Vec::new(),
-                    None,
-                );
-            }
-            (None, Some(new)) => {
-                add(
-                    path,
-                    FileChangeKind::Added,
-                    (None, Some(new.size)),
-                    Vec::new(),
-                    None,
-                );
-            }
+            (Some(old), None) => add(
+                path,
+                FileChangeKind::Removed,
+                (Some(old.size), None),
+                Vec::new(),
+                None,
+            ),
+            (None, Some(new)) => add(
+                path,
+                FileChangeKind::Added,
+                (None, Some(new.size)),
+                Vec::new(),
+                None,
+            ),
             (Some(old), Some(new)) => {
-                let mut details = Vec::new();
-                for (what, from) in &old.facts {
-                    let to = new
-                        .facts
-                        .iter()
-                        .find(|(other, _)| other == what)
-                        .map(|(_, to)| to);
-                    if let Some(to) = to.filter(|to| *to != from) {
-                        details.push(Detail {
-                            what,
-                            from: from.clone(),
-                            to: to.clone(),
-                        });
-                    }
-                }
                 let content = if old.file && new.file {
                     differs(path)?
                 } else {
                     None
                 };
+                let mut details = details(old, new);
                 if content.is_some() {
                     details.push(Detail {
                         what: "content",
@@ -170,13 +152,8 @@ fn compare(
                     });
                 }
                 if !details.is_empty() {
-                    add(
-                        path,
-                        FileChangeKind::Changed,
-                        (Some(old.size), Some(new.size)),
-                        details,
-                        content,
-                    );
+                    let sizes = (Some(old.size), Some(new.size));
+                    add(path, FileChangeKind::Changed, sizes, details, content);
                 } else if old.mtime != new.mtime {
                     out.only_times += 1;
                 }
@@ -185,4 +162,17 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// The facts in which two items differ.
+fn details(old: &Item, new: &Item) -> Vec<Detail> {
+    let changed = |(what, from): &(&'static str, String)| {
+        let (_, to) = new.facts.iter().find(|(other, _)| other == what)?;
+        (to != from).then(|| Detail {
+            what,
+            from: from.clone(),
+            to: to.clone(),
+        })
+    };
+    old.facts.iter().filter_map(changed).collect()
 }

@@ -65,7 +65,7 @@ pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Attributes> 
         let mut bytes = vec![0; inode::XATTR_SPACE];
         put32(&mut bytes, 0, MAGIC);
         // Values are counted from the first entry on.
-        lay_out(&mut bytes[4..], 0, &attributes, false);
+        lay_out(&mut bytes[4..], 0, &attributes, Place::Inode);
         return Ok(Attributes::Inode(bytes));
     }
     ensure!(
@@ -79,7 +79,7 @@ pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Attributes> 
     // One user, one block.
     put32(&mut block, 4, 1);
     put32(&mut block, 8, 1);
-    let hash = lay_out(&mut block, HEADER, &attributes, true);
+    let hash = lay_out(&mut block, HEADER, &attributes, Place::Block);
     put32(&mut block, 12, hash);
     Ok(Attributes::Block(block))
 }
@@ -131,8 +131,15 @@ fn acl(value: &[u8]) -> Result<Vec<u8>> {
     Ok(short)
 }
 
+/// Where attributes are: only a block's have hashes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inode,
+    Block,
+}
+
 /// Writes entries upwards from `from` and values downwards from the end; the hash of all entries.
-fn lay_out(bytes: &mut [u8], from: usize, attributes: &[Attribute], hashed: bool) -> u32 {
+fn lay_out(bytes: &mut [u8], from: usize, attributes: &[Attribute], place: Place) -> u32 {
     let mut at = from;
     let mut values = bytes.len();
     let mut whole: u32 = 0;
@@ -151,7 +158,7 @@ fn lay_out(bytes: &mut [u8], from: usize, attributes: &[Attribute], hashed: bool
             },
         );
         put32(bytes, at + 8, attribute.value.len() as u32);
-        if hashed {
+        if place == Place::Block {
             let hash = entry_hash(attribute);
             put32(bytes, at + 12, hash);
             whole = whole.rotate_left(16) ^ hash;

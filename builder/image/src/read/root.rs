@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 use clic_host::UserError;
+use clic_tree::Follow;
 use ext4_view::{Ext4, Ext4Error, FileType, Metadata, Path};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -187,10 +188,10 @@ impl Root {
 
     /// The path that `path` leads to, every symbolic link followed inside the image; `None` when it leads nowhere.
     pub fn resolve(&self, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.follow(path.as_ref(), true)
+        self.follow(path.as_ref(), Follow::All)
     }
 
-    fn follow(&self, path: &[u8], last_too: bool) -> Result<Option<Vec<u8>>> {
+    fn follow(&self, path: &[u8], follow: Follow) -> Result<Option<Vec<u8>>> {
         let mut done: Vec<u8> = Vec::new();
         // Parts still to be walked, the next one last.
         let mut todo: Vec<Vec<u8>> = parts(path);
@@ -211,7 +212,7 @@ impl Root {
             let Some(metadata) = self.metadata(&done)? else {
                 return Ok(None);
             };
-            if metadata.is_symlink() && (last_too || !todo.is_empty()) {
+            if metadata.is_symlink() && (follow == Follow::All || !todo.is_empty()) {
                 links += 1;
                 if links > MAX_LINKS {
                     return Ok(None);
@@ -260,7 +261,7 @@ impl Root {
 
     /// The entry at `path` itself: a link at its end is not followed. `None` when there is none.
     pub fn stat(&self, path: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        let Some(real) = self.follow(path.as_ref(), false)? else {
+        let Some(real) = self.follow(path.as_ref(), Follow::Directories)? else {
             return Ok(None);
         };
         Ok(self
@@ -283,7 +284,7 @@ impl Root {
 
     /// Target of the symbolic link at `path`; `None` when there is no link.
     pub fn read_link(&self, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let Some(real) = self.follow(path.as_ref(), false)? else {
+        let Some(real) = self.follow(path.as_ref(), Follow::Directories)? else {
             return Ok(None);
         };
         match self.metadata(&real)? {

@@ -197,16 +197,45 @@ fn gpt_words(error: &gpt::header::HeaderError) -> String {
 }
 
 fn read_gpt(disk: &Window, boot: &[u8], name: &str) -> Result<DiskTable, UserError> {
-    let sectors = disk.len() / SECTOR;
-    let last = sectors.saturating_sub(1);
+    let last = (disk.len() / SECTOR).saturating_sub(1);
     let mut problems = Vec::new();
-    let (half, other) = match (gpt_half(disk, 1), gpt_half(disk, last)) {
-        (Err(primary), Err(backup)) => {
-            return Err(UserError::new(format!(
-                "{name} has a damaged GPT: header at sector 1: {primary}; backup at sector {last}: {backup}"
-            ))
-            .help("copy or download it again, and compare its .sha256"));
+    let half = whole_gpt(disk, last, name, &mut problems)?;
+    match mbr_header(boot) {
+        None => problems.push("sector 0 has no protective MBR".into()),
+        Some(mbr) => {
+            if !mbr
+                .iter()
+                .any(|(_, entry)| entry.sys == 0xee && entry.starting_lba == 1)
+            {
+                problems.push("the protective MBR has no entry of type 0xee from sector 1".into());
+            }
         }
+    }
+    let partitions: Vec<TablePartition> = half
+        .partitions
+        .iter()
+        .filter(|(_, partition)| partition.is_used())
+        .map(|(index, partition)| gpt_partition(*index, partition))
+        .collect();
+    if partitions.is_empty() {
+        return Err(empty(name));
+    }
+    Ok(DiskTable {
+        kind: Table::Gpt,
+        id: half.header.disk_guid.to_string(),
+        usable: (half.header.first_usable, half.header.last_usable.min(last)),
+        partitions,
+        problems,
+    })
+}
+
+/// The primary half, or the backup if that is all there is; and what is wrong with either.
+fn whole_gpt(disk: &Window, last: u64, name: &str, problems: &mut Vec<String>) -> Result<GptHalf, UserError> {
+    match (gpt_half(disk, 1), gpt_half(disk, last)) {
+        (Err(primary), Err(backup)) => Err(UserError::new(format!(
+            "{name} has a damaged GPT: header at sector 1: {primary}; backup at sector {last}: {backup}"
+        ))
+        .help("copy or download it again, and compare its .sha256")),
         (Ok(primary), Err(backup)) => {
             let says = primary.header.backup_lba;
             if says > last {
@@ -222,67 +251,43 @@ fn read_gpt(disk: &Window, boot: &[u8], name: &str) -> Result<DiskTable, UserErr
             } else {
                 format!("the backup GPT header is at sector {says}, not at the image's end (sector {last})")
             });
-            (primary, None)
+            Ok(primary)
         }
         (Err(primary), Ok(backup)) => {
             problems.push(format!(
                 "the GPT header at sector 1: {primary} (read from the backup)"
             ));
-            (backup, None)
+            Ok(backup)
         }
-        (Ok(primary), Ok(backup)) => (primary, Some(backup)),
-    };
-    if let Some(other) = other {
-        if half.partitions != other.partitions || half.header.disk_guid != other.header.disk_guid {
-            problems.push("the GPT and its backup differ".into());
-        }
-        if half.header.backup_lba != last || other.header.backup_lba != 1 {
-            problems.push("the GPT headers do not point at each other".into());
-        }
-    }
-    match mbr_header(boot) {
-        None => problems.push("sector 0 has no protective MBR".into()),
-        Some(mbr) => {
-            if !mbr
-                .iter()
-                .any(|(_, entry)| entry.sys == 0xee && entry.starting_lba == 1)
+        (Ok(primary), Ok(backup)) => {
+            if primary.partitions != backup.partitions || primary.header.disk_guid != backup.header.disk_guid
             {
-                problems.push("the protective MBR has no entry of type 0xee from sector 1".into());
+                problems.push("the GPT and its backup differ".into());
             }
+            if primary.header.backup_lba != last || backup.header.backup_lba != 1 {
+                problems.push("the GPT headers do not point at each other".into());
+            }
+            Ok(primary)
         }
     }
-    let partitions = half
-        .partitions
-        .iter()
-        .filter(|(_, partition)| partition.is_used())
-        .map(|(index, partition)| {
-            let kind = partition.part_type_guid.guid.to_string().to_lowercase();
-            TablePartition {
-                index: *index,
-                label: Some(partition.name.clone()).filter(|name| !name.is_empty()),
-                first_sector: partition.first_lba,
-                sectors: partition
-                    .last_lba
-                    .checked_sub(partition.first_lba)
-                    .map_or(0, |n| n.saturating_add(1)),
-                type_name: gpt_type_name(&kind),
-                kind,
-                uuid: partition.part_guid.to_string(),
-                // Attribute bit 2, "legacy BIOS bootable" (UEFI 2.10, table 5.8).
-                active: partition.flags & 4 != 0,
-            }
-        });
-    let partitions: Vec<TablePartition> = partitions.collect();
-    if partitions.is_empty() {
-        return Err(empty(name));
+}
+
+fn gpt_partition(index: u32, partition: &gpt::partition::Partition) -> TablePartition {
+    let kind = partition.part_type_guid.guid.to_string().to_lowercase();
+    TablePartition {
+        index,
+        label: Some(partition.name.clone()).filter(|name| !name.is_empty()),
+        first_sector: partition.first_lba,
+        sectors: partition
+            .last_lba
+            .checked_sub(partition.first_lba)
+            .map_or(0, |n| n.saturating_add(1)),
+        type_name: gpt_type_name(&kind),
+        kind,
+        uuid: partition.part_guid.to_string(),
+        // Attribute bit 2, "legacy BIOS bootable" (UEFI 2.10, table 5.8).
+        active: partition.flags & 4 != 0,
     }
-    Ok(DiskTable {
-        kind: Table::Gpt,
-        id: half.header.disk_guid.to_string(),
-        usable: (half.header.first_usable, half.header.last_usable.min(last)),
-        partitions,
-        problems,
-    })
 }
 
 fn empty(name: &str) -> UserError {

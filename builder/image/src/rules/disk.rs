@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, Result};
 use clic_host::Cmd;
-use clic_recipe::plan::{Boot, Filesystem, PartitionSize, Table};
+use clic_recipe::plan::{self, Boot, Filesystem, PartitionSize, Table};
 
 use super::{Context, Findings};
 use crate::read::{DiskImage, Partition, SECTOR, table};
@@ -45,53 +45,57 @@ pub(super) fn partition_table(cx: &Context, out: &mut Findings) -> Result<()> {
         return Ok(());
     }
     for (planned, partition) in plan.partitions.iter().zip(found) {
-        let place = format!("partition {} ({})", partition.entry.index, planned.name);
-        let entry = &partition.entry;
-        match (planned.first_sector, entry.first_sector) {
-            (Some(planned), first) if planned != first => {
-                out.add(
-                    format!("{place} begins at sector {first}; planned: {planned}"),
-                    REBUILD,
-                );
-            }
-            (None, first) if !first.is_multiple_of(ALIGN) => {
-                out.add(
-                    format!("{place} begins at sector {first}, not a multiple of {ALIGN}"),
-                    REBUILD,
-                );
-            }
-            _ => {}
-        }
-        if let PartitionSize::Fixed(bytes) = planned.size {
-            let sectors = bytes.div_ceil(SECTOR).next_multiple_of(ALIGN);
-            if entry.sectors != sectors {
-                out.add(
-                    format!("{place} has {} sectors; planned: {sectors}", entry.sectors),
-                    REBUILD,
-                );
-            }
-        }
-        let (types, fs) = expected_kind(planned.fs, plan.table, cx.expected.boot);
-        if !types.contains(&entry.kind.as_str()) {
+        check_partition(cx, planned, partition, out);
+    }
+    Ok(())
+}
+
+fn check_partition(cx: &Context, planned: &plan::Partition, partition: &Partition, out: &mut Findings) {
+    let place = format!("partition {} ({})", partition.entry.index, planned.name);
+    let entry = &partition.entry;
+    match (planned.first_sector, entry.first_sector) {
+        (Some(planned), first) if planned != first => {
             out.add(
-                format!(
-                    "{place} has type {} ({}); expected: {}",
-                    entry.kind,
-                    entry.type_name,
-                    types.join(" or ")
-                ),
+                format!("{place} begins at sector {first}; planned: {planned}"),
                 REBUILD,
             );
         }
-        let holds = partition
-            .fs
-            .as_ref()
-            .map_or("no file system", |fs| fs.kind.as_str());
-        if holds != fs {
-            out.add(format!("{place} holds {holds}; planned: {fs}"), REBUILD);
+        (None, first) if !first.is_multiple_of(ALIGN) => {
+            out.add(
+                format!("{place} begins at sector {first}, not a multiple of {ALIGN}"),
+                REBUILD,
+            );
+        }
+        _ => {}
+    }
+    if let PartitionSize::Fixed(bytes) = planned.size {
+        let sectors = bytes.div_ceil(SECTOR).next_multiple_of(ALIGN);
+        if entry.sectors != sectors {
+            out.add(
+                format!("{place} has {} sectors; planned: {sectors}", entry.sectors),
+                REBUILD,
+            );
         }
     }
-    Ok(())
+    let (types, fs) = expected_kind(planned.fs, cx.expected.disk.table, cx.expected.boot);
+    if !types.contains(&entry.kind.as_str()) {
+        out.add(
+            format!(
+                "{place} has type {} ({}); expected: {}",
+                entry.kind,
+                entry.type_name,
+                types.join(" or ")
+            ),
+            REBUILD,
+        );
+    }
+    let holds = partition
+        .fs
+        .as_ref()
+        .map_or("no file system", |fs| fs.kind.as_str());
+    if holds != fs {
+        out.add(format!("{place} holds {holds}; planned: {fs}"), REBUILD);
+    }
 }
 
 /// Partition types that fit, and the file system that must be found.

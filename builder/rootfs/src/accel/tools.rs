@@ -41,42 +41,12 @@ pub fn fit(dir: &Path, host: Arch, target: Arch) -> Result<()> {
         );
     }
     let modules = dir.join(MODULES);
-    fs::create_dir(&modules).with_context(|| modules.display().to_string())?;
-    for name in MODULE_DIRS {
-        let from = libraries.join(name);
-        let to = modules.join(name);
-        if is_dir(&from) {
-            fs::rename(&from, &to).with_context(|| from.display().to_string())?;
-        } else {
-            fs::create_dir(&to)?;
-        }
-        // Something to mount the mirror on.
-        fs::create_dir(&from).with_context(|| from.display().to_string())?;
-    }
-
+    move_modules(&libraries, &modules)?;
     let kept = dir.join("kept");
     for sub in ["bin", "sbin", "lib"] {
         fs::create_dir_all(kept.join(sub))?;
     }
-    for group in GROUPS {
-        for program in group.programs {
-            let from = usr.join(program);
-            if !is_file(&from) {
-                continue;
-            }
-            let wrong = || format!("the tool {program} of {} does not fit", group.package);
-            let mut bytes = fs::read(&from).with_context(wrong)?;
-            if !elf::set_loader(&mut bytes, LOADER).with_context(wrong)? {
-                bail!("{}: it is not a dynamic program", wrong());
-            }
-            if group.knows_arch {
-                elf::replace_word(&mut bytes, host.debian(), target.debian()).with_context(wrong)?;
-            }
-            let to = kept.join(program);
-            fs::write(&to, bytes).with_context(|| to.display().to_string())?;
-            fs::set_permissions(&to, Permissions::from_mode(0o755))?;
-        }
-    }
+    keep_programs(&usr, &kept, host, target)?;
     fs::rename(&libraries, kept.join("lib").join(native.triplet))?;
 
     for entry in fs::read_dir(dir)? {
@@ -103,6 +73,47 @@ pub fn fit(dir: &Path, host: Arch, target: Arch) -> Result<()> {
         &modules,
     ] {
         fs::set_permissions(path, Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+/// Moves directories of compiled perl modules to where a mirror of them can be mounted in their place.
+fn move_modules(libraries: &Path, modules: &Path) -> Result<()> {
+    fs::create_dir(modules).with_context(|| modules.display().to_string())?;
+    for name in MODULE_DIRS {
+        let from = libraries.join(name);
+        let to = modules.join(name);
+        if is_dir(&from) {
+            fs::rename(&from, &to).with_context(|| from.display().to_string())?;
+        } else {
+            fs::create_dir(&to)?;
+        }
+        // Something to mount the mirror on.
+        fs::create_dir(&from).with_context(|| from.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Puts the listed programs into `kept`, fit for trees of `target`.
+fn keep_programs(usr: &Path, kept: &Path, host: Arch, target: Arch) -> Result<()> {
+    for group in GROUPS {
+        for program in group.programs {
+            let from = usr.join(program);
+            if !is_file(&from) {
+                continue;
+            }
+            let wrong = || format!("the tool {program} of {} does not fit", group.package);
+            let mut bytes = fs::read(&from).with_context(wrong)?;
+            if !elf::set_loader(&mut bytes, LOADER).with_context(wrong)? {
+                bail!("{}: it is not a dynamic program", wrong());
+            }
+            if group.knows_arch {
+                elf::replace_word(&mut bytes, host.debian(), target.debian()).with_context(wrong)?;
+            }
+            let to = kept.join(program);
+            fs::write(&to, bytes).with_context(|| to.display().to_string())?;
+            fs::set_permissions(&to, Permissions::from_mode(0o755))?;
+        }
     }
     Ok(())
 }

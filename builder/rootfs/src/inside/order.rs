@@ -69,87 +69,37 @@ pub struct Round {
 /// The fewest rounds in which every package is unpacked only when what it pre-depends on is configured. `packages` are in
 /// the order in which they are to be unpacked; `configured` are the names that the tree has already.
 pub fn rounds(packages: &[Related<'_>], configured: &HashSet<String>) -> Vec<Round> {
-    let mut providers: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, package) in packages.iter().enumerate() {
-        for name in std::iter::once(&package.name).chain(&package.provides) {
-            providers.entry(name).or_default().push(at);
-        }
-    }
-    // Of the alternatives that are among the new packages all are taken: more than needed, never less.
-    let needed = |clauses: &[Vec<&str>]| -> Vec<usize> {
-        let clauses = clauses
-            .iter()
-            .filter(|alternatives| !alternatives.iter().any(|name| configured.contains(*name)));
-        let among = clauses.flatten().filter_map(|name| providers.get(name));
-        among.flatten().copied().collect()
-    };
-    let mut done: HashSet<usize> = HashSet::new();
+    let mut progress = Progress::new(packages, configured);
     let mut unpacked: HashSet<usize> = HashSet::new();
     let mut rounds = Vec::new();
-    while unpacked.len() < packages.len() {
+    loop {
         let waiting: Vec<usize> = (0..packages.len()).filter(|at| !unpacked.contains(at)).collect();
-        let before = |at: &usize| {
-            needed(&packages[*at].pre_depends)
-                .into_iter()
-                .filter(|other| other != at && !done.contains(other))
-                .collect::<Vec<_>>()
-        };
-        let mut unpack: Vec<usize> = waiting
-            .iter()
-            .copied()
-            .filter(|at| before(at).is_empty())
-            .collect();
+        if waiting.is_empty() {
+            return rounds;
+        }
+        let free = |at: &usize| progress.before(*at).is_empty();
+        let mut unpack: Vec<usize> = waiting.iter().copied().filter(free).collect();
         if unpack.is_empty() {
             // Pre-dependencies in a circle, which policy forbids: dpkg will say what it makes of them.
             unpack.clone_from(&waiting);
         }
         unpacked.extend(&unpack);
-        // What the waiting ones pre-depend on, with all that these depend on.
-        let mut wanted: HashSet<usize> = HashSet::new();
-        let mut todo: Vec<usize> = waiting
+        let still: Vec<usize> = waiting
             .iter()
+            .copied()
             .filter(|at| !unpacked.contains(at))
-            .flat_map(before)
             .collect();
-        while let Some(at) = todo.pop() {
-            if !done.contains(&at) && wanted.insert(at) {
-                todo.extend(needed(&packages[at].depends));
-                todo.extend(needed(&packages[at].pre_depends));
-            }
-        }
-        if unpacked.len() == packages.len() {
-            rounds.push(Round {
-                unpack,
-                configure: None,
-            });
-            break;
-        }
         // Only those that can be configured already; the others get their turn when what they need is unpacked.
-        let mut ready: HashSet<usize> = wanted.intersection(&unpacked).copied().collect();
-        loop {
-            let lacks = |at: &usize| {
-                let all = needed(&packages[*at].depends)
-                    .into_iter()
-                    .chain(needed(&packages[*at].pre_depends));
-                all.into_iter()
-                    .any(|other| !done.contains(&other) && !ready.contains(&other))
-            };
-            let Some(at) = ready.iter().copied().find(|at| lacks(at)) else {
-                break;
-            };
-            ready.remove(&at);
-        }
+        let ready = progress.ready(progress.wanted(&still), &unpacked);
         if ready.is_empty() {
-            let all: HashSet<usize> = waiting.iter().copied().collect();
-            unpack.extend(all.iter().filter(|at| !unpacked.contains(at)));
-            unpack.sort_unstable();
+            // All that is left.
             rounds.push(Round {
-                unpack,
+                unpack: waiting,
                 configure: None,
             });
-            break;
+            return rounds;
         }
-        done.extend(&ready);
+        progress.done.extend(&ready);
         let mut configure: Vec<usize> = ready.into_iter().collect();
         configure.sort_unstable();
         rounds.push(Round {
@@ -157,7 +107,86 @@ pub fn rounds(packages: &[Related<'_>], configured: &HashSet<String>) -> Vec<Rou
             configure: Some(configure),
         });
     }
-    rounds
+}
+
+/// How far an installation is.
+struct Progress<'a> {
+    packages: &'a [Related<'a>],
+    /// Names that the tree has already.
+    configured: &'a HashSet<String>,
+    /// Of a name, the new packages that are or provide it.
+    providers: HashMap<&'a str, Vec<usize>>,
+    /// New packages that are configured.
+    done: HashSet<usize>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(packages: &'a [Related<'a>], configured: &'a HashSet<String>) -> Self {
+        let mut providers: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, package) in packages.iter().enumerate() {
+            for name in std::iter::once(&package.name).chain(&package.provides) {
+                providers.entry(name).or_default().push(at);
+            }
+        }
+        Self {
+            packages,
+            configured,
+            providers,
+            done: HashSet::new(),
+        }
+    }
+
+    /// New packages that these clauses ask for. Of the alternatives that are among the new packages all are taken: more
+    /// than needed, never less.
+    fn needed(&self, clauses: &[Vec<&str>]) -> Vec<usize> {
+        let clauses = clauses
+            .iter()
+            .filter(|alternatives| !alternatives.iter().any(|name| self.configured.contains(*name)));
+        let among = clauses.flatten().filter_map(|name| self.providers.get(name));
+        among.flatten().copied().collect()
+    }
+
+    /// What has to be configured before this is unpacked, and is not.
+    fn before(&self, at: usize) -> Vec<usize> {
+        let needed = self.needed(&self.packages[at].pre_depends).into_iter();
+        needed
+            .filter(|other| *other != at && !self.done.contains(other))
+            .collect()
+    }
+
+    /// What this needs to be configured.
+    fn needs(&self, at: usize) -> impl Iterator<Item = usize> {
+        let package = &self.packages[at];
+        let depends = self.needed(&package.depends).into_iter();
+        depends.chain(self.needed(&package.pre_depends))
+    }
+
+    /// What these pre-depend on, with all that that depends on.
+    fn wanted(&self, waiting: &[usize]) -> HashSet<usize> {
+        let mut wanted: HashSet<usize> = HashSet::new();
+        let mut todo: Vec<usize> = waiting.iter().flat_map(|at| self.before(*at)).collect();
+        while let Some(at) = todo.pop() {
+            if !self.done.contains(&at) && wanted.insert(at) {
+                todo.extend(self.needs(at));
+            }
+        }
+        wanted
+    }
+
+    /// Those of `wanted` that are unpacked and need nothing that is not.
+    fn ready(&self, mut wanted: HashSet<usize>, unpacked: &HashSet<usize>) -> HashSet<usize> {
+        wanted.retain(|at| unpacked.contains(at));
+        loop {
+            let lacks = |at: &usize| {
+                self.needs(*at)
+                    .any(|other| !self.done.contains(&other) && !wanted.contains(&other))
+            };
+            let Some(at) = wanted.iter().copied().find(lacks) else {
+                return wanted;
+            };
+            wanted.remove(&at);
+        }
+    }
 }
 
 #[cfg(test)]

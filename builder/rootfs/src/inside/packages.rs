@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, bail};
-use clic_debian::deb::Deb;
+use clic_debian::deb::{Control, Deb};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::admin::Admin;
 use super::chroot::Chroot;
 use super::job::{Job, Packages};
-use super::order::{self, Related, Round};
+use super::order::{self, Related};
 use super::root::{Root, split};
 use super::say::{self, Said};
 use super::unpack::{Unit, Unpacked, conffiles, unpack};
@@ -42,81 +42,103 @@ pub fn install(root: &Root, job: &Job, packages: &Packages) -> Result<()> {
             provides: order::names(control.list("Provides").unwrap_or_default()).collect(),
         })
         .collect();
-    let rounds = if packages.base {
-        // Nothing can run before all of it is there.
-        vec![Round {
-            unpack: (0..related.len()).collect(),
-            configure: None,
-        }]
-    } else {
-        let admin = Admin::read(root)?;
-        let configured: HashSet<String> = admin.configured().map(str::to_owned).collect();
-        order::rounds(&related, &configured)
+    let installation = Installation {
+        root,
+        job,
+        packages,
+        controls: &controls,
+        related: &related,
     };
-    let mut preseeded = packages.preseeds.is_empty();
-    for round in rounds {
-        let units: Vec<Unit<'_>> = round
-            .unpack
-            .iter()
-            .map(|at| {
-                let package = &packages.new[*at];
-                Unit {
-                    name: &package.name,
-                    deb: &package.deb,
-                    installed_size: package.installed_size,
-                }
-            })
-            .collect();
-        let scripts: Vec<_> = round
-            .unpack
-            .iter()
-            .map(|at| (&related[*at], &controls[*at]))
-            .collect();
-        if packages.base {
-            // Their scripts need what they bring, with its configuration.
-            let unpacked = unpack_round(root, job, &units)?;
-            for one in &unpacked {
-                place_conffiles(root, one)?;
-            }
-            let chroot = Chroot::enter(root, job)?;
-            preinst(&chroot, root, &scripts)?;
-            let mut admin = Admin::read(root)?;
-            admin.add(&unpacked)?;
-            if !preseeded {
-                // What asks questions comes after what takes the answers.
-                let first = order::closure(&related, |at| {
-                    controls[at].field("Essential") == Some("yes") || related[at].name == "debconf"
-                });
-                let first: Vec<String> = first.into_iter().map(|at| related[at].name.to_owned()).collect();
-                configure(&chroot, Some(&first))?;
-                preseed(&chroot, root, &packages.preseeds)?;
-                preseeded = true;
-            }
-            configure(&chroot, None)?;
-            chroot.leave()?;
-        } else {
-            let chroot = Chroot::enter(root, job)?;
-            if !preseeded {
-                preseed(&chroot, root, &packages.preseeds)?;
-                preseeded = true;
-            }
-            preinst(&chroot, root, &scripts)?;
-            // Scripts may have said where files are to go.
-            let unpacked = unpack_round(root, job, &units)?;
-            chroot.refresh()?;
-            let mut admin = Admin::read(root)?;
-            admin.add(&unpacked)?;
-            let names: Option<Vec<String>> = round.configure.as_ref().map(|configure| {
-                configure
-                    .iter()
-                    .map(|at| packages.new[*at].name.clone())
-                    .collect()
+    if packages.base {
+        installation.base()
+    } else {
+        installation.further()
+    }
+}
+
+/// What is installed where. Packages go by their index.
+struct Installation<'a> {
+    root: &'a Root,
+    job: &'a Job,
+    packages: &'a Packages,
+    controls: &'a [Control],
+    related: &'a [Related<'a>],
+}
+
+impl Installation<'_> {
+    /// The packages that every tree has, in one round: nothing can run before all of it is there.
+    fn base(&self) -> Result<()> {
+        let all: Vec<usize> = (0..self.related.len()).collect();
+        // Their scripts need what they bring, with its configuration.
+        let unpacked = self.unpack(&all)?;
+        for one in &unpacked {
+            place_conffiles(self.root, one)?;
+        }
+        let chroot = Chroot::enter(self.root, self.job)?;
+        self.preinst(&chroot, &all)?;
+        Admin::read(self.root)?.add(&unpacked)?;
+        if !self.packages.preseeds.is_empty() {
+            // What asks questions comes after what takes the answers.
+            let first = order::closure(self.related, |at| {
+                self.controls[at].field("Essential") == Some("yes") || self.related[at].name == "debconf"
             });
+            configure(&chroot, Some(&self.names(&first)))?;
+            preseed(&chroot, self.root, &self.packages.preseeds)?;
+        }
+        configure(&chroot, None)?;
+        chroot.leave()
+    }
+
+    /// Packages for a tree that has those.
+    fn further(&self) -> Result<()> {
+        let admin = Admin::read(self.root)?;
+        let configured: HashSet<String> = admin.configured().map(str::to_owned).collect();
+        let mut preseeded = self.packages.preseeds.is_empty();
+        for round in order::rounds(self.related, &configured) {
+            let chroot = Chroot::enter(self.root, self.job)?;
+            if !preseeded {
+                preseed(&chroot, self.root, &self.packages.preseeds)?;
+                preseeded = true;
+            }
+            self.preinst(&chroot, &round.unpack)?;
+            // Scripts may have said where files are to go.
+            let unpacked = self.unpack(&round.unpack)?;
+            chroot.refresh()?;
+            Admin::read(self.root)?.add(&unpacked)?;
+            let names = round.configure.map(|configure| self.names(&configure));
             configure(&chroot, names.as_deref())?;
             chroot.leave()?;
         }
+        Ok(())
     }
-    Ok(())
+
+    fn names(&self, which: &[usize]) -> Vec<String> {
+        which.iter().map(|at| self.related[*at].name.to_owned()).collect()
+    }
+
+    fn unpack(&self, which: &[usize]) -> Result<Vec<Unpacked>> {
+        let unit = |at: &usize| {
+            let package = &self.packages.new[*at];
+            Unit {
+                name: &package.name,
+                deb: &package.deb,
+                installed_size: package.installed_size,
+            }
+        };
+        let units: Vec<Unit<'_>> = which.iter().map(unit).collect();
+        let admin = Admin::read(self.root)?;
+        unpack(self.root, &admin, &units, self.job.threads, &|name| {
+            say::say(&Said::Unpacked { package: name.into() });
+        })
+    }
+
+    fn preinst(&self, chroot: &Chroot<'_>, which: &[usize]) -> Result<()> {
+        let scripts: Vec<_> = which
+            .iter()
+            .map(|at| (&self.related[*at], &self.controls[*at]))
+            .collect();
+        preinst(chroot, self.root, &scripts)
+    }
 }
 
 /// Gives configuration files their names already, as debootstrap does: scripts of the first packages read what dpkg would
@@ -153,13 +175,6 @@ fn begin(root: &Root, job: &Job) -> Result<()> {
     Admin::create(root)
 }
 
-fn unpack_round(root: &Root, job: &Job, units: &[Unit<'_>]) -> Result<Vec<Unpacked>> {
-    let admin = Admin::read(root)?;
-    unpack(root, &admin, units, job.threads, &|name| {
-        say::say(&Said::Unpacked { package: name.into() });
-    })
-}
-
 /// Answers to questions that packages would ask.
 fn preseed(chroot: &Chroot<'_>, root: &Root, preseeds: &[String]) -> Result<()> {
     let file = "run/clic-preseeds";
@@ -174,11 +189,7 @@ fn preseed(chroot: &Chroot<'_>, root: &Root, preseeds: &[String]) -> Result<()> 
 }
 
 /// Runs the scripts that come before unpacking, in the packages' order.
-fn preinst(
-    chroot: &Chroot<'_>,
-    root: &Root,
-    packages: &[(&Related<'_>, &clic_debian::deb::Control)],
-) -> Result<()> {
+fn preinst(chroot: &Chroot<'_>, root: &Root, packages: &[(&Related<'_>, &Control)]) -> Result<()> {
     let running = dpkg_version(root)?;
     for (related, control) in packages {
         if control.file("preinst").is_none() {

@@ -299,42 +299,16 @@ impl<'a> One<'a> {
         let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
         // The target before the place: both may be needed open.
         let target = match kind {
-            EntryType::Link => {
-                let link = link.as_deref().unwrap_or_default();
-                let target = plain(link).filter(|path| !path.is_empty()).with_context(|| {
-                    let shown = String::from_utf8_lossy(link);
-                    format!(
-                        "a hard link to a path that no package may have: {:?}",
-                        start_of(&shown)
-                    )
-                })?;
-                if let Some(sums) = &mut self.sums {
-                    sums.link(path, &target);
-                }
-                let target = self.place(&target, conffiles);
-                let (above, name) = split(&target);
-                Some((
-                    self.root
-                        .dir(above)
-                        .map_err(|error| self.root.failed(error, &target))?,
-                    name.to_vec(),
-                ))
-            }
+            EntryType::Link => Some(self.linked(path, link.as_deref().unwrap_or_default(), conffiles)?),
             _ => None,
         };
         let dir = self.above(above)?;
         let name = OsStr::from_bytes(name);
-        let failed = |error: Errno| anyhow::Error::from(std::io::Error::from(error));
         match kind {
             EntryType::Regular | EntryType::Continuous => {
-                let flags =
-                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(metadata.mode);
-                let fd = once_more(dir, name, || rustix::fs::openat(dir, name, flags, mode))?;
-                let hash = self.sums.as_ref().map(|_| Md5::default());
                 let mut file = Summed {
-                    inner: std::fs::File::from(fd),
-                    hash,
+                    inner: create(dir, name, &metadata)?,
+                    hash: self.sums.as_ref().map(|_| Md5::default()),
                 };
                 let copied = std::io::copy(entry, &mut file)?;
                 ensure!(copied == size, "its data.tar ends early");
@@ -342,37 +316,16 @@ impl<'a> One<'a> {
                 if let (Some(sums), Some(hash)) = (&mut self.sums, file.hash) {
                     sums.note(path, hash);
                 }
-                let file = file.inner;
-                // chown takes set-id bits away, so that the mode comes after it.
-                if (metadata.uid, metadata.gid) != (0, 0) {
-                    rustix::fs::fchown(
-                        &file,
-                        Some(Uid::from_raw(metadata.uid)),
-                        Some(Gid::from_raw(metadata.gid)),
-                    )
-                    .map_err(failed)?;
-                }
-                if metadata.mode & 0o7022 != 0 {
-                    rustix::fs::fchmod(&file, mode).map_err(failed)?;
-                }
-                rustix::fs::futimens(&file, &times(metadata.mtime)).map_err(failed)?;
+                finish(&file.inner, &metadata)?;
             }
             EntryType::Symlink => {
-                let target = link.context("a symlink without a target")?;
-                ensure!(
-                    !target.is_empty() && !target.contains(&0),
-                    "a symlink without a target"
-                );
-                once_more(dir, name, || {
-                    rustix::fs::symlinkat(OsStr::from_bytes(&target), dir, name)
-                })?;
-                if (metadata.uid, metadata.gid) != (0, 0) {
-                    let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
-                    rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-                        .map_err(failed)?;
-                }
-                rustix::fs::utimensat(dir, name, &times(metadata.mtime), AtFlags::SYMLINK_NOFOLLOW)
-                    .map_err(failed)?;
+                let target = link.filter(|target| !target.is_empty() && !target.contains(&0));
+                symlink(
+                    &target.context("a symlink without a target")?,
+                    dir,
+                    name,
+                    &metadata,
+                )?;
             }
             EntryType::Link => {
                 let (from, from_name) = target.context("a hard link without a target")?;
@@ -387,6 +340,32 @@ impl<'a> One<'a> {
             other => bail!("an entry of type {other:?}, which is not expected in a package"),
         }
         Ok(())
+    }
+
+    /// The file that a hard link at `path` is a link to: its directory and its name there.
+    fn linked(
+        &mut self,
+        path: &[u8],
+        link: &[u8],
+        conffiles: &BTreeSet<Vec<u8>>,
+    ) -> Result<(OwnedFd, Vec<u8>)> {
+        let target = plain(link).filter(|path| !path.is_empty()).with_context(|| {
+            let shown = String::from_utf8_lossy(link);
+            format!(
+                "a hard link to a path that no package may have: {:?}",
+                start_of(&shown)
+            )
+        })?;
+        if let Some(sums) = &mut self.sums {
+            sums.link(path, &target);
+        }
+        let target = self.place(&target, conffiles);
+        let (above, name) = split(&target);
+        let dir = self
+            .root
+            .dir(above)
+            .map_err(|error| self.root.failed(error, &target))?;
+        Ok((dir, name.to_vec()))
     }
 
     /// Where an entry goes: diversions first, then the configuration files' temporary names.
@@ -454,6 +433,40 @@ impl<'a> One<'a> {
         let (_, fd) = self.above.as_ref().context("a directory that was just opened")?;
         Ok(fd)
     }
+}
+
+/// A new file, empty and not yet as it is to be.
+fn create(dir: &OwnedFd, name: &OsStr, metadata: &Metadata) -> Result<std::fs::File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(metadata.mode);
+    let fd = once_more(dir, name, || rustix::fs::openat(dir, name, flags, mode))?;
+    Ok(fd.into())
+}
+
+/// Gives a written file its owner, mode and time.
+fn finish(file: &std::fs::File, metadata: &Metadata) -> std::io::Result<()> {
+    // chown takes set-id bits away, so that the mode comes after it.
+    if (metadata.uid, metadata.gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+        rustix::fs::fchown(file, Some(uid), Some(gid))?;
+    }
+    if metadata.mode & 0o7022 != 0 {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(metadata.mode))?;
+    }
+    Ok(rustix::fs::futimens(file, &times(metadata.mtime))?)
+}
+
+fn symlink(target: &[u8], dir: &OwnedFd, name: &OsStr, metadata: &Metadata) -> Result<()> {
+    once_more(dir, name, || {
+        rustix::fs::symlinkat(OsStr::from_bytes(target), dir, name)
+    })?;
+    let failed = |error: Errno| std::io::Error::from(error);
+    if (metadata.uid, metadata.gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+        rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    }
+    rustix::fs::utimensat(dir, name, &times(metadata.mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    Ok(())
 }
 
 /// Makes an entry; one of that name that is there already gives way, unless it is a directory.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clic_host::Progress;
 
-use crate::Proxy;
+use crate::{Proxy, Scheme};
 
 use super::*;
 use crate::testserver::{respond, serve};
@@ -32,7 +32,7 @@ fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path())
         .unwrap()
-        .proxy(false, &Proxy::Direct)
+        .proxy(Scheme::Http, &Proxy::Direct)
         .backoff(Duration::ZERO);
     Fixture {
         store,

@@ -21,12 +21,17 @@ fn each_scheme_goes_by_its_own_proxy() {
         drop(store.get(url).unwrap());
         std::mem::take(&mut *proxy.heads.lock().unwrap()).concat()
     };
-    let plain_alone = store.clone().proxy(false, &by).proxy(true, &Proxy::Direct);
+    let plain_alone = store
+        .clone()
+        .proxy(Scheme::Http, &by)
+        .proxy(Scheme::Https, &Proxy::Direct);
     let asked = asks(&plain_alone, "http://archive.invalid/x");
     assert!(asked.contains("archive.invalid"), "{asked}");
     assert_eq!(asks(&plain_alone, "https://archive.invalid/x"), "");
 
-    let secure_alone = store.proxy(false, &Proxy::Direct).proxy(true, &by);
+    let secure_alone = store
+        .proxy(Scheme::Http, &Proxy::Direct)
+        .proxy(Scheme::Https, &by);
     let asked = asks(&secure_alone, "https://archive.invalid/x");
     assert!(asked.starts_with("CONNECT archive.invalid:443 "), "{asked}");
     assert_eq!(asks(&secure_alone, &direct.url), "");
@@ -37,7 +42,7 @@ fn each_scheme_goes_by_its_own_proxy() {
 fn we_say_who_we_are() {
     let server = serve(|_, _, stream| respond(stream, "404 Not Found", "", b""));
     let (_dir, store) = store();
-    let store = store.proxy(false, &Proxy::Direct);
+    let store = store.proxy(Scheme::Http, &Proxy::Direct);
     let answer = store.get(&server.url).unwrap().unwrap();
     assert_eq!(answer.status(), 404, "an answer, not an error");
     let head = server.heads.lock().unwrap()[0].to_lowercase();
@@ -78,7 +83,7 @@ fn a_stage_counts_what_is_there_and_takes_back_what_is_discarded() {
         respond(stream, "200 OK", "", &bytes);
     });
     let (dir, store) = store();
-    let store = store.proxy(false, &Proxy::Direct).backoff(Duration::ZERO);
+    let store = store.proxy(Scheme::Http, &Proxy::Direct).backoff(Duration::ZERO);
     let download = |url: &str, content: &[u8]| Download {
         url: url.to_owned(),
         sha256: crate::sha256(content),
