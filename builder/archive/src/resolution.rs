@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clic_debian::date;
 use clic_debian::uri::without_login;
-use clic_host::Progress;
+use clic_host::{Progress, Sha256};
 use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
@@ -53,8 +53,8 @@ pub struct Release {
     pub components: Vec<String>,
     /// Its date, seconds since 1970.
     pub date: u64,
-    /// Lower-case hex SHA-256 of the signed file.
-    pub sha256: String,
+    /// SHA-256 of the signed file.
+    pub sha256: Sha256,
 }
 
 /// One exact package.
@@ -73,8 +73,8 @@ pub struct Package {
     pub uri: String,
     /// Path in the archive.
     pub filename: String,
-    /// Lower-case hex SHA-256 of the .deb.
-    pub sha256: String,
+    /// SHA-256 of the .deb.
+    pub sha256: Sha256,
     /// Bytes of the .deb.
     pub size: u64,
     /// Bytes that it takes when installed, by its own account.
@@ -102,7 +102,7 @@ impl Package {
                 .uri
                 .strip_prefix("copy:")
                 .map_or_else(|| self.uri.clone(), |path| format!("file:{path}")),
-            sha256: self.sha256.clone(),
+            sha256: self.sha256,
             size: self.size,
             name: self.title(),
         }
@@ -295,7 +295,7 @@ mod tests {
             suite: suite.into(),
             components: vec!["main".into()],
             date: 1,
-            sha256: String::new(),
+            sha256: Sha256::of(source),
         };
         let mut resolution = Resolution {
             arch: "amd64".into(),

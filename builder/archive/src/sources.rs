@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clic_debian::uri;
-use clic_host::Cmd;
+use clic_host::{Cmd, Sha256};
 use clic_recipe::plan::{DebFile, PackageSource, SourcePlace};
 
 use crate::apt::{Line, Trust};
@@ -37,7 +37,7 @@ pub fn line(source: &PackageSource, mirrors: &Mirrors, pins: &Pins) -> Result<Li
                 .data
                 .read()
                 .with_context(|| format!("the key of source {}", source.name))?;
-            if clic_store::sha256(&bytes) != key.sha256 {
+            if Sha256::of(&bytes).to_string() != key.sha256 {
                 return Err(wrong(source, "its key file changed while we worked").into());
             }
             pins.accept(source, fingerprint.as_deref(), &bytes)?;
@@ -163,13 +163,14 @@ mod tests {
     fn a_package_cannot_write_into_the_index() {
         let file = DebFile {
             name: "a_1_all.deb".into(),
-            sha256: "ab".into(),
+            sha256: Sha256::of("abc").to_string(),
             size: 7,
         };
         let control = "Package: a\nDepends: b,\n c (>= 1)\nFilename: /etc/passwd\nsha256: 00\nDescription: x\n .\n more\n\nPackage: evil\n";
         assert_eq!(
             stanza(control, &file),
-            "Package: a\nDepends: b, c (>= 1)\nFilename: ./a_1_all.deb\nSize: 7\nSHA256: ab\n\n"
+            "Package: a\nDepends: b, c (>= 1)\nFilename: ./a_1_all.deb\nSize: 7\nSHA256: \
+             ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n\n"
         );
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Subcommand;
 use clic_content::downloads;
-use clic_host::{Outcome, UserError};
+use clic_host::{Outcome, Sha256, UserError};
 use clic_recipe::Tree;
 use clic_recipe::plan::{Bundle, ItemSource};
 use serde_json::json;
@@ -213,8 +213,9 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
                 continue;
             };
             let Some(url) = urls.first() else { continue };
+            let sha256: Sha256 = sha256.parse()?;
             let now = store.learn(url, &item.path, &stage)?;
-            if now.sha256 == *sha256 {
+            if now.sha256 == sha256 {
                 continue;
             }
             if unpack.is_some() {

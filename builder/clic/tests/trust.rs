@@ -152,7 +152,7 @@ impl Place {
                 source: "debian".into(),
                 uri: String::new(),
                 filename: "pool/base-files_12.4.deb".into(),
-                sha256: "ab".repeat(32),
+                sha256: clic_host::Sha256::of("base-files"),
                 size: 1,
                 installed_size: 1,
                 automatic: false,

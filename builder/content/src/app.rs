@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use clic_host::Sha256;
 use clic_recipe::plan::{AppFile, Unpack};
-use clic_store::{Store, sha256};
+use clic_store::Store;
 use clic_tree::{FileTree, Kind};
 
 use crate::unpack;
@@ -66,7 +67,7 @@ pub fn files(all: &[AppFile]) -> Result<FileTree> {
             .read()
             .with_context(|| format!("{path} cannot be read"))?;
         ensure!(
-            sha256(&bytes) == file.content.sha256,
+            Sha256::of(&bytes).to_string() == file.content.sha256,
             "{path} has changed while the build was running: start it again"
         );
         if let Some((parent, _)) = path.rsplit_once('/') {
@@ -193,7 +194,7 @@ mod tests {
         let file = |bytes: &'static [u8], hash: &[u8]| AppFile {
             path: "scripts/install".to_owned(),
             content: Content {
-                sha256: sha256(hash),
+                sha256: Sha256::of(hash).to_string(),
                 size: bytes.len() as u64,
                 data: Data::Bytes(bytes.into()),
             },

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clic_debian::date;
-use clic_host::{Progress, Stage, UserError};
+use clic_host::{Progress, Sha256, Stage, UserError};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
-use clic_store::{Download, FetchError, Scratch, Store, file_url, sha256, space};
+use clic_store::{Download, FetchError, Scratch, Store, file_url, space};
 use clic_tree::{Entry, FileTree, Kind, NEW};
 use serde::Serialize;
 
@@ -46,8 +46,8 @@ pub struct Package {
 
 /// The programs that make content, shut up in a sandbox.
 pub trait Makers {
-    /// Everything that shapes what they make, in 64 hexadecimal digits.
-    fn key(&self) -> String;
+    /// The hash of everything that shapes what they make.
+    fn key(&self) -> Sha256;
 
     /// Runs a shell script with the words `TOOLS WORK START...`: the tree of the programs, which is only to be read; `work`; and
     /// a command that starts a program in the tree `work`/tree and nothing around it, with `work`/jail to mount on.
@@ -106,7 +106,7 @@ pub fn downloads(bundles: &[Bundle]) -> Vec<Download> {
                 ..
             } => Some(Download {
                 url: urls.first().cloned()?,
-                sha256: sha256.clone(),
+                sha256: sha256.parse().ok()?,
                 size: *size,
                 name: item.path.clone(),
             }),
@@ -190,14 +190,14 @@ impl Maker<'_> {
             ItemSource::Directory(own) => Made::Directory(own),
             ItemSource::File { sha256, unpack, .. } => {
                 let (kind, most) = unpack.context("one file has no files")?;
-                Made::Archive(sha256, kind, most)
+                Made::Archive(sha256.parse()?, kind, most)
             }
             ItemSource::PackageDirectory {
                 package,
                 size,
                 leave_out_links,
             } => Made::Package(
-                self.package(package)?.download.sha256.clone(),
+                self.package(package)?.download.sha256,
                 &package.path,
                 *size,
                 *leave_out_links,
@@ -265,7 +265,7 @@ impl Maker<'_> {
             .read()
             .with_context(|| format!("{name} cannot be read"))?;
         anyhow::ensure!(
-            sha256(&bytes) == file.sha256,
+            Sha256::of(&bytes).to_string() == file.sha256,
             "{name} has changed while the build was running: start it again"
         );
         files.take(name.as_bytes(), &mut &*bytes)
@@ -284,14 +284,14 @@ impl Maker<'_> {
                     package: Some(package),
                     ..
                 },
-            ) => self.out_of(package, sha256, *size, &item.path),
+            ) => self.out_of(package, sha256.parse()?, *size, &item.path),
             _ => Err(anyhow!("no place has it")),
         }
     }
 
     /// One file out of a Debian package, into the store's downloads; and with it all others out of this package that bundles
     /// ask for, since it has to be gone through anyhow.
-    fn out_of(&self, package: &InPackage, sum: &str, size: u64, name: &str) -> Result<PathBuf> {
+    fn out_of(&self, package: &InPackage, sum: Sha256, size: u64, name: &str) -> Result<PathBuf> {
         let (deb, installed) = self.deb(package)?;
         let mut wanted = vec![OutOf {
             path: &package.path,
@@ -319,11 +319,11 @@ impl Maker<'_> {
             let Some(path) = tree.host_file(&number.to_string()) else {
                 continue;
             };
-            let is = clic_store::sha256_of(path).map_err(|error| io_error(error, path))?;
+            let is = Sha256::of_file(path).map_err(|error| io_error(error, path))?;
             if is == other.sha256 {
                 let download = Download {
                     url: file_url(path),
-                    sha256: is.clone(),
+                    sha256: is,
                     size: other.size,
                     name: other.name.to_owned(),
                 };
@@ -368,15 +368,15 @@ impl Maker<'_> {
         made: &Made<'_>,
         take_out: impl FnOnce(&mut unpack::Files, &Scratch) -> Result<()>,
     ) -> Result<FileTree> {
-        let key = sha256(&serde_json::to_vec(&(self.supplies.engine, made))?);
+        let key = Sha256::of(serde_json::to_vec(&(self.supplies.engine, made))?);
         let _held = self.store.lock(&format!("layer-{key}"))?;
-        if let Some(file) = self.store.layers().get(&key)? {
+        if let Some(file) = self.store.layers().get(key)? {
             if file.verify()? {
                 return FileTree::read(&file.tar);
             }
             self.stage
                 .note("content in the store is damaged, so it is unpacked again");
-            self.store.layers().remove(&key)?;
+            self.store.layers().remove(key)?;
         }
         let most = made.most();
         space::ensure(self.store.dir(), most.saturating_mul(2), "unpacking content")?;
@@ -393,7 +393,7 @@ impl Maker<'_> {
             "tar": { "sha256": written.sha256, "size": written.size },
             "content": made,
         });
-        let file = self.store.layers().put(&key, &description, &tar)?;
+        let file = self.store.layers().put(key, &description, &tar)?;
         FileTree::read(&file.tar)
     }
 }
@@ -412,7 +412,7 @@ fn blame(error: anyhow::Error) -> anyhow::Error {
 /// One file that is wanted out of a package.
 struct OutOf<'a> {
     path: &'a str,
-    sha256: &'a str,
+    sha256: Sha256,
     size: u64,
     name: &'a str,
 }
@@ -429,9 +429,12 @@ impl<'a> OutOf<'a> {
         else {
             return None;
         };
-        (package.name == name).then_some(Self {
+        if package.name != name {
+            return None;
+        }
+        Some(Self {
             path: &package.path,
-            sha256,
+            sha256: sha256.parse().ok()?,
             size: *size,
             name: &item.path,
         })
@@ -460,13 +463,14 @@ impl Places<'_> {
         else {
             return Ok(None);
         };
+        let sha256 = sha256.parse()?;
         if let Some(path) = self.store.verified(sha256)? {
             return Ok(Some(path));
         }
         let fetch = |url: String| {
             let download = Download {
                 url,
-                sha256: sha256.clone(),
+                sha256,
                 size: *size,
                 name: self.item.path.clone(),
             };
@@ -508,11 +512,11 @@ enum Made<'a> {
     /// Paths and contents.
     Directory(&'a [(String, File)]),
     /// Hash, kind, most bytes.
-    Archive(&'a str, Unpack, u64),
+    Archive(Sha256, Unpack, u64),
     /// Hash of the package, path in it, most bytes, whether links that lead out are left out.
-    Package(String, &'a str, u64, bool),
+    Package(Sha256, &'a str, u64, bool),
     /// One ZIM file: most bytes, what it says of itself, what made it, of what.
-    Zim(u64, &'a zim::Words, String, &'a Made<'a>),
+    Zim(u64, &'a zim::Words, Sha256, &'a Made<'a>),
 }
 
 impl Made<'_> {

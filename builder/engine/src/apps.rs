@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
 use clic_content::app;
 use clic_debian::version::compare as compare_versions;
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{self, Answer, AppSource, Bake, Manifest, Service, ServiceState, Texts, Value};
 use clic_recipe::{Plan, manifest_of};
 use clic_store::{Download, NoSpace, Store};
@@ -62,10 +62,11 @@ pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Resu
                 (app::files(files).with_context(of)?, serde_json::to_string(files)?)
             }
             AppSource::Archive { sha256, .. } => {
+                let sha256 = sha256.parse()?;
                 if store.whole(sha256)?.is_none() {
                     break;
                 }
-                (unpacked(service, sha256, store)?, sha256.clone())
+                (unpacked(service, sha256, store)?, sha256.to_string())
             }
         };
         let read;
@@ -111,7 +112,7 @@ fn download(service: &Service) -> Option<Download> {
         AppSource::Directory { .. } => None,
         AppSource::Archive { url, sha256, size } => Some(Download {
             url: url.clone(),
-            sha256: sha256.clone(),
+            sha256: sha256.parse().ok()?,
             size: *size,
             name: format!("app of service {}", service.name),
         }),
@@ -119,7 +120,7 @@ fn download(service: &Service) -> Option<Download> {
 }
 
 /// The folder in an archive that the store has.
-fn unpacked(service: &Service, sha256: &str, store: &Store) -> Result<FileTree> {
+fn unpacked(service: &Service, sha256: Sha256, store: &Store) -> Result<FileTree> {
     let path = store
         .verified(sha256)?
         .context("the archive is no longer in the store")?;
@@ -166,6 +167,7 @@ pub fn look(plan: &Plan, service: &Service, store: &Store) -> Result<Option<Mani
     let Some(AppSource::Archive { sha256, .. }) = service.app().map(|app| &app.source) else {
         return Ok(None);
     };
+    let sha256 = sha256.parse()?;
     if store.whole(sha256)?.is_none() {
         return Ok(None);
     }

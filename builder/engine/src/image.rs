@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use clic_archive::Resolution;
+use clic_host::Sha256;
 use clic_image::boot;
 use clic_image::embedded::IMAGE_DESCRIPTION_PATH;
 use clic_image::ids::Ids;
@@ -67,9 +68,9 @@ impl<'a> Image<'a> {
     }
 
     /// The regular files that are put into the tree, with their hashes.
-    pub fn regular_files(&self) -> impl Iterator<Item = (&TreeFile, &str)> {
+    pub fn regular_files(&self) -> impl Iterator<Item = (&TreeFile, Sha256)> {
         self.files.iter().filter_map(|file| match &file.kind {
-            TreeFileKind::File(content) => Some((file, content.sha256.as_str())),
+            TreeFileKind::File(content) => Some((file, content.sha256.parse().ok()?)),
             _ => None,
         })
     }

@@ -1,14 +1,13 @@
 //! The portal's pages: what the plan says of the device, in the portal room's words.
 
 use anyhow::{Context as _, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_portal as portal;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
     Bundle, BundleItem, BundleKind, Content, Data, PlannedOverlay, Service, ServiceState, Theme, TreeFile,
     TreeFileKind, Value,
 };
-use clic_store::sha256;
 
 use crate::services;
 
@@ -46,7 +45,7 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
             path: format!("{DIRECTORY}/{}", page.path),
             from: OVERLAY.to_owned(),
             kind: TreeFileKind::File(Content {
-                sha256: sha256(&page.bytes),
+                sha256: Sha256::of(&page.bytes).to_string(),
                 size: page.bytes.len() as u64,
                 data: Data::Bytes(page.bytes.into()),
             }),

@@ -2,12 +2,11 @@
 //! mean), and what makes their secrets anew on each device.
 
 use anyhow::{Context as _, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::Plan;
 use clic_recipe::plan::{
     Category, Content, Data, Place, Service, ServiceKind, ServiceState, Texts, TreeFile, TreeFileKind,
 };
-use clic_store::sha256;
 use serde::Serialize;
 
 /// The overlay that reads them.
@@ -36,7 +35,7 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
         let text = toml::to_string(&File::of(service)).context("writing a service's file")?;
         let bytes = text.into_bytes();
         let content = Content {
-            sha256: sha256(&bytes),
+            sha256: Sha256::of(&bytes).to_string(),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clic_archive::{Package, Part, Resolution};
-use clic_host::{Log, Progress};
+use clic_host::{Log, Progress, Sha256};
 use clic_recipe::{Plan, ResolveOptions, Tree, resolve};
 use clic_store::Store;
 
@@ -18,7 +18,7 @@ pub(crate) fn resolution(packages: &[(&str, &str)]) -> Resolution {
         source: "debian".to_owned(),
         uri: String::new(),
         filename: String::new(),
-        sha256: String::new(),
+        sha256: Sha256::of(name),
         size: 1,
         installed_size: 1,
         automatic: false,

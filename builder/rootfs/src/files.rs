@@ -6,9 +6,8 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
-use clic_store::sha256;
 use clic_store::space::io_error;
 use clic_tree::{FileTree, Follow, Kind};
 use tar::{EntryType, Header};
@@ -60,7 +59,7 @@ fn add(builder: &mut tar::Builder<BufWriter<File>>, file: &TreeFile, epoch: u64)
         TreeFileKind::File(content) => {
             let bytes = content.data.read()?;
             ensure!(
-                sha256(&bytes) == content.sha256,
+                Sha256::of(&bytes).to_string() == content.sha256,
                 "the file changed since the recipe was read"
             );
             header.set_entry_type(EntryType::Regular);
@@ -114,7 +113,7 @@ pub fn verify(tree: &FileTree, files: &[TreeFile]) -> Result<()> {
             (TreeFileKind::Symlink(target), Kind::Symlink(there)) if target.as_bytes() == there => {}
             (TreeFileKind::File(content), Kind::File(_)) => {
                 if tree.size(&place) != Some(content.size)
-                    || sha256(&tree.content(&place)?.unwrap_or_default()) != content.sha256
+                    || Sha256::of(tree.content(&place)?.unwrap_or_default()).to_string() != content.sha256
                 {
                     return Err(differs("it has other content".into()));
                 }
@@ -142,7 +141,7 @@ mod tests {
 
     fn file(path: &str, owner: &str, bytes: &[u8]) -> TreeFile {
         let content = Content {
-            sha256: sha256(bytes),
+            sha256: Sha256::of(bytes).to_string(),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
         };

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use clic_host::{Stage, cancel};
-use sha2::{Digest, Sha256};
+use clic_host::{Stage, cancel, sha256};
 
 use crate::Store;
-use crate::hash::hex;
 use crate::request::{Download, FetchError, Proxy};
 use crate::space::io_error;
 
@@ -184,12 +182,12 @@ impl Store {
             ($result:expr) => {
                 match $result {
                     Ok(value) => value,
-                    Err(error) => return Try::Failed(io_error(error, &part_of(&self.path_of(&job.sha256)))),
+                    Err(error) => return Try::Failed(io_error(error, &part_of(&self.path_of(job.sha256)))),
                 }
             };
         }
         // What is there counts, and goes into the hash.
-        let mut hash = Sha256::new();
+        let mut hash = sha256::Hasher::default();
         let mut have = write_it!(file.metadata()).len();
         if have > job.size {
             write_it!(file.set_len(0));
@@ -297,12 +295,12 @@ impl Store {
         if done < job.size && local_path(&job.url).is_none() {
             return unreachable(format!("the connection ended after {done} of {} bytes", job.size));
         }
-        let got = hex(&hash.finalize());
+        let got = hash.finish();
         if got == job.sha256 {
             return Try::Done;
         }
         write_it!(file.set_len(0));
-        wrong(format!("sha256 {}", job.sha256), got)
+        wrong(format!("sha256 {}", job.sha256), got.to_string())
     }
 }
 

@@ -6,14 +6,15 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use clic_host::Sha256;
+use clic_host::sha256::Hasher;
 use clic_store::space::io_error;
-use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
 use super::{Content, FileTree, Kind, XATTR, clamped, seconds, shown};
 
 /// What was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Entries, hard links included.
     pub entries: u64,
@@ -21,8 +22,8 @@ pub struct Written {
     pub bytes: u64,
     /// Bytes of the tar file.
     pub size: u64,
-    /// Lower-case hex SHA-256 of the tar file.
-    pub sha256: String,
+    /// SHA-256 of the tar file.
+    pub sha256: Sha256,
 }
 
 impl FileTree {
@@ -31,18 +32,17 @@ impl FileTree {
     pub fn write(&self, to: &Path, epoch: u64) -> Result<Written> {
         let out = File::create(to).map_err(|error| io_error(error, to))?;
         let mut out = BufWriter::with_capacity(1 << 20, out);
-        let mut written = Written::default();
+        let mut bytes = 0;
         let mut first_names: BTreeMap<usize, &[u8]> = BTreeMap::new();
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::default();
         let mut size = 0;
         let epoch = seconds(epoch);
-        let mut write = |bytes: &[u8]| {
-            hash.update(bytes);
-            size += bytes.len() as u64;
-            out.write_all(bytes)
+        let mut write = |part: &[u8]| {
+            hash.update(part);
+            size += part.len() as u64;
+            out.write_all(part)
         };
         for (path, entry) in &self.entries {
-            written.entries += 1;
             let mut header = Header::new_ustar();
             header.set_mode(entry.mode);
             header.set_uid(entry.uid.into());
@@ -77,7 +77,7 @@ impl FileTree {
             }
             let length = content.map_or(0, Content::size);
             header.set_size(length);
-            written.bytes += length;
+            bytes += length;
             let slash: &[u8] = if entry.kind == Kind::Directory && !path.is_empty() {
                 b"/"
             } else {
@@ -115,12 +115,12 @@ impl FileTree {
                 extension.set_mtime(0);
                 extension.set_size(records.len() as u64);
                 extension.set_cksum();
-                for bytes in [
+                for part in [
                     extension.as_bytes(),
                     records.as_slice(),
                     padding(records.len() as u64),
                 ] {
-                    write(bytes).map_err(|error| io_error(error, to))?;
+                    write(part).map_err(|error| io_error(error, to))?;
                 }
             }
             header.set_cksum();
@@ -133,10 +133,13 @@ impl FileTree {
             }
         }
         write(&[0; 1024]).map_err(|error| io_error(error, to))?;
-        written.size = size;
-        written.sha256 = clic_store::hex(&hash.finalize());
         out.flush().map_err(|error| io_error(error, to))?;
-        Ok(written)
+        Ok(Written {
+            entries: self.entries.len() as u64,
+            bytes,
+            size,
+            sha256: hash.finish(),
+        })
     }
 }
 

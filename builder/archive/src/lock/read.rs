@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Result;
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -62,8 +62,7 @@ struct RawRelease {
     components: Vec<String>,
     #[serde(deserialize_with = "date")]
     date: u64,
-    #[serde(deserialize_with = "sha256")]
-    sha256: String,
+    sha256: Sha256,
 }
 
 #[derive(Deserialize)]
@@ -79,8 +78,7 @@ struct RawPackage {
     source: String,
     #[serde(deserialize_with = "path")]
     path: String,
-    #[serde(deserialize_with = "sha256")]
-    sha256: String,
+    sha256: Sha256,
     #[serde(deserialize_with = "deb_size")]
     size: u64,
     #[serde(deserialize_with = "installed_size")]
@@ -153,7 +151,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         }
     }
     let raw: RawLock = toml::from_str(text).map_err(|error| refused(&error))?;
-    if *raw.inputs_sha256.get_ref() != raw.inputs.sha256() {
+    if raw.inputs_sha256.get_ref().parse() != Ok(raw.inputs.sha256()) {
         return Err(wrong(
             "the inputs are not those that the lock was made from: somebody changed this file".to_owned(),
             Some(raw.inputs_sha256.span().start),
@@ -345,17 +343,6 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
 
 fn suite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text_of(deserializer, "suite", |text| plain_path(text, b"-._~+"))
-}
-
-fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    text_of(
-        deserializer,
-        "SHA-256 (64 hexadecimal digits, lower case)",
-        |text| {
-            let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            text.len() == 64 && text.bytes().all(hex)
-        },
-    )
 }
 
 fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -1,3 +1,4 @@
+use clic_host::Sha256;
 use clic_recipe::plan::{Content, Data, DebFile, PackageSource};
 
 use super::*;
@@ -13,7 +14,7 @@ fn package(name: &str, arch: &str, source: &str) -> Package {
         source: source.into(),
         uri: String::new(),
         filename: format!("pool/main/{name}_2.0+dfsg-1~deb12u1_{arch}.deb"),
-        sha256: "ab".repeat(32),
+        sha256: Sha256::of(name),
         size: 1000,
         installed_size: 4096,
         automatic: name.starts_with("lib"),
@@ -57,7 +58,7 @@ fn with_sources() -> Plan {
         suite: "stable".into(),
         components: vec!["main".into()],
         key: Content {
-            sha256: String::new(),
+            sha256: Sha256::of("").to_string(),
             size: 0,
             data: Data::Bytes(Vec::new().into()),
         },
@@ -68,7 +69,7 @@ fn with_sources() -> Plan {
         path: "debs".into(),
         files: vec![DebFile {
             name: "ours_1_all.deb".into(),
-            sha256: "cd".repeat(32),
+            sha256: Sha256::of("ours").to_string(),
             size: 10,
         }],
         absolute: "/srv/my tree/debs".into(),
@@ -93,7 +94,7 @@ fn lock(plan: &Plan) -> Lock {
             suite: "bookworm".into(),
             components: vec!["main".into()],
             date: 1_783_764_997,
-            sha256: "01".repeat(32),
+            sha256: Sha256::of("release"),
         }],
         packages: vec![
             package("bash", "amd64", DEBIAN),
@@ -202,7 +203,7 @@ fn a_lock_says_which_input_no_longer_fits() {
             let SourcePlace::Directory { files, .. } = &mut plan.sources[2].place else {
                 panic!()
             };
-            files[0].sha256 = "ef".repeat(32);
+            files[0].sha256 = Sha256::of("changed").to_string();
             plan.sources[0].priority = Some(1);
         }),
         "source backports: its priority changed; source ours: the files in its directory changed"
@@ -266,7 +267,7 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
     let text = lock(&plan).text();
     let line_of = |needle: &str| text.lines().position(|line| line == needle).unwrap() + 1;
     let bash = line_of("name = \"bash\"");
-    let hash = format!("sha256 = \"{}\"", "ab".repeat(32));
+    let hash = format!("sha256 = \"{}\"", Sha256::of("bash"));
     let cases = [
         (
             "name = \"bash\"",

@@ -117,7 +117,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let dir = file.parent().unwrap_or(&file).to_owned();
     let new = !dir.exists();
     let copy = local.as_ref().map(|local| dir.join(local));
-    let result = place(&file, &text, copy.as_deref(), &store.path_of(&found.sha256)).and_then(|()| {
+    let result = place(&file, &text, copy.as_deref(), &store.path_of(found.sha256)).and_then(|()| {
         Ok(clic_recipe::Tree::open(tree.root())
             .map_err(clic_recipe::Report::from)?
             .bundles()?)
@@ -228,7 +228,12 @@ fn item(args: &Args, name: &str, found: &Download, local: Option<&Path>) -> Stri
         Some(local) => writeln!(text, "local = {}", quoted(&local.display().to_string())),
         None => writeln!(text, "url = [{}]", quoted(&found.url)),
     };
-    let _ = writeln!(text, "sha256 = {}\nsize = {}", quoted(&found.sha256), found.size);
+    let _ = writeln!(
+        text,
+        "sha256 = {}\nsize = {}",
+        quoted(&found.sha256.to_string()),
+        found.size
+    );
     if let (Some(kind), Some(unpacked)) = (&args.unpack, args.unpacked) {
         let _ = writeln!(text, "unpack = {}\nunpacked = {unpacked}", quoted(kind));
     }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
+use clic_host::Sha256;
 use clic_image::assemble::{Assembled, assemble};
 use clic_image::embedded::ImageDescription;
 use clic_image::manifest::{self, Manifest};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, verify};
 use clic_recipe::plan::{Content, Data, TreeFile, TreeFileKind};
-use clic_store::{NoSpace, Publishing, sha256, space};
+use clic_store::{NoSpace, Publishing, space};
 
 use super::Site;
 use crate::finished::{self, Earlier, Finished};
@@ -165,7 +166,7 @@ fn written(planned: &TreeFile, description: &ImageDescription) -> Result<TreeFil
     let bytes = description.to_json()?;
     Ok(TreeFile {
         kind: TreeFileKind::File(Content {
-            sha256: sha256(&bytes),
+            sha256: Sha256::of(&bytes).to_string(),
             size: bytes.len() as u64,
             data: Data::Bytes(bytes.into()),
         }),
@@ -202,7 +203,7 @@ fn release(release: &clic_archive::Release) -> manifest::Release {
         url: is_elsewhere.then(|| release.url.clone()),
         suite: release.suite.clone(),
         date: i64::try_from(release.date).unwrap_or(i64::MAX),
-        sha256: release.sha256.clone(),
+        sha256: release.sha256,
     }
 }
 
@@ -211,7 +212,7 @@ fn package(package: &clic_archive::Package) -> manifest::Package {
         name: package.name.clone(),
         arch: package.arch.clone(),
         version: package.version.clone(),
-        sha256: package.sha256.clone(),
+        sha256: package.sha256,
         size: package.size,
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use clic_archive::Resolution;
 use clic_content::{Package, Supplies};
-use clic_host::{Progress, Stage};
+use clic_host::{Progress, Sha256, Stage};
 use clic_recipe::plan::Bundle;
 use clic_store::Store;
 use clic_tree::FileTree;
@@ -48,7 +48,7 @@ struct Makers<'a> {
 }
 
 impl clic_content::Makers for Makers<'_> {
-    fn key(&self) -> String {
+    fn key(&self) -> Sha256 {
         tools::makers_key(self.resolution)
     }
 

@@ -189,7 +189,7 @@ impl Make<'_> {
             Self::Content => {
                 inputs.add("content bundles", serde_json::to_string(&image.plan.bundles)?);
                 for package in &resolution.content {
-                    inputs.add(format!("content of package {}", package.name), &package.sha256);
+                    inputs.add(format!("content of package {}", package.name), package.sha256);
                 }
                 if clic_archive::tools::make_content(&image.plan.bundles) {
                     let makers = clic_rootfs::tools::makers_key(resolution);
@@ -233,7 +233,7 @@ pub(crate) fn look<'a>(
         return nothing("--rebuild");
     }
     let mut damaged = false;
-    if let Some(found) = kept.get(&layer.key, &mut damaged)? {
+    if let Some(found) = kept.get(layer.key, &mut damaged)? {
         let why = match layer.make {
             Make::Bake(_) => "the store has it: no input changed",
             _ => "in the store: no input changed",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{Boot, Content, Data, Filesystem, Partition, Plan, TreeFile, TreeFileKind};
 use clic_tree::{FileTree, Follow, Kind};
 
@@ -169,7 +169,7 @@ fn file(path: &str, content: impl Into<Vec<u8>>) -> TreeFile {
         path: path.into(),
         from: FROM.into(),
         kind: TreeFileKind::File(Content {
-            sha256: clic_store::sha256(&bytes),
+            sha256: Sha256::of(&bytes).to_string(),
             size: bytes.len() as u64,
             data: Data::Bytes(Arc::from(bytes)),
         }),
