@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clic_host::Sha256;
-use clic_recipe::plan::{PackageSource, Plan, SourcePlace};
+use clic_recipe::plan::{Arch, PackageSource, Plan, SourcePlace};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides which packages are chosen, besides the state of the archives.
@@ -17,7 +17,7 @@ pub struct Inputs {
     /// Debian suite.
     pub suite: String,
     /// Debian architecture.
-    pub arch: String,
+    pub arch: Arch,
     /// Archive components.
     pub components: Vec<String>,
     /// What the recipe and its overlays ask for, sorted.
@@ -81,7 +81,7 @@ impl Inputs {
             recipe: plan.recipe.name.clone(),
             board: plan.board.name.clone(),
             suite: plan.suite.clone(),
-            arch: plan.arch.debian().to_owned(),
+            arch: plan.arch,
             components: plan.components.clone(),
             packages: asked(false),
             board_packages: asked(true),
@@ -117,7 +117,7 @@ impl Inputs {
         one("recipe", &self.recipe, &now.recipe);
         one("board", &self.board, &now.board);
         one("suite", &self.suite, &now.suite);
-        one("architecture", &self.arch, &now.arch);
+        one("architecture", self.arch.debian(), now.arch.debian());
         list("components", &self.components, &now.components, &mut found);
         list("packages asked for", &self.packages, &now.packages, &mut found);
         list(

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clic_debian::date;
 use clic_debian::uri::without_login;
 use clic_host::{Progress, Sha256};
+use clic_recipe::plan::Arch;
 use clic_store::{Download, FetchError, Store, space};
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ pub const SECURITY: &str = "debian-security";
 #[derive(Clone, Debug, Serialize)]
 pub struct Resolution {
     /// Debian architecture.
-    pub arch: String,
+    pub arch: Arch,
     /// Debian suite.
     pub suite: String,
     /// The time that files are clamped to: seconds since 1970.
@@ -298,7 +299,7 @@ mod tests {
             sha256: Sha256::of(source),
         };
         let mut resolution = Resolution {
-            arch: "amd64".into(),
+            arch: Arch::Amd64,
             suite: "bookworm".into(),
             epoch: 1,
             releases: vec![

@@ -106,7 +106,7 @@ fn resolve_for(
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
     stage.finish();
     let resolution = Resolution {
-        arch: plan.arch.debian().into(),
+        arch: plan.arch,
         suite: plan.suite.clone(),
         epoch,
         releases,
@@ -305,13 +305,7 @@ impl Resolver<'_> {
     /// content is made too.
     fn tools(&self, host: Arch, tree: &[Package], makes: bool) -> Result<Vec<Package>> {
         let apt = self.open(host)?;
-        let mut keep = self
-            .options
-            .keep
-            .tools
-            .get(host.debian())
-            .cloned()
-            .unwrap_or_default();
+        let mut keep = self.options.keep.tools.get(&host).cloned().unwrap_or_default();
         apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);

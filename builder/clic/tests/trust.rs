@@ -148,7 +148,7 @@ impl Place {
             packages: vec![clic_archive::Package {
                 name: "base-files".into(),
                 version: "12.4".into(),
-                arch: inputs.arch.clone(),
+                arch: inputs.arch.to_string(),
                 source: "debian".into(),
                 uri: String::new(),
                 filename: "pool/base-files_12.4.deb".into(),

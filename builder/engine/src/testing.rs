@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clic_archive::{Package, Part, Resolution};
 use clic_host::{Log, Progress, Sha256};
+use clic_recipe::plan::Arch;
 use clic_recipe::{Plan, ResolveOptions, Tree, resolve};
 use clic_store::Store;
 
@@ -26,7 +27,7 @@ pub(crate) fn resolution(packages: &[(&str, &str)]) -> Resolution {
         stanza: String::new(),
     };
     Resolution {
-        arch: "amd64".to_owned(),
+        arch: Arch::Amd64,
         suite: "bookworm".to_owned(),
         epoch: 1,
         releases: Vec::new(),

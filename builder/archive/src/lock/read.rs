@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Result;
+use clic_debian::arch::{Arch, HOSTS};
 use clic_host::{Sha256, UserError};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -188,10 +189,10 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
         ))
     };
     // A package of a system for `native`. What the image's own packages have beside is theirs alone.
-    let exact = |raw: RawPackage, native: &str, own: bool, at: usize| {
+    let exact = |raw: RawPackage, native: Arch, own: bool, at: usize| {
         known(&raw.source, at)?;
-        let arch = raw.arch.unwrap_or_else(|| native.to_owned());
-        if arch != native && arch != "all" {
+        let arch = raw.arch.unwrap_or_else(|| native.to_string());
+        if arch != native.debian() && arch != "all" {
             return Err(wrong(
                 format!("a package for {arch:?} in a system for {native}"),
                 Some(at),
@@ -235,7 +236,7 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             if raw.host.is_some() {
                 return Err(wrong(format!("{} is not a tool of a host", raw.name), Some(at)));
             }
-            let package = exact(raw, &inputs.arch, own, at)?;
+            let package = exact(raw, inputs.arch, own, at)?;
             let name = package.name.clone();
             if packages.insert(name.clone(), package).is_some() {
                 return Err(wrong(format!("{kind} {name} is in the lock twice"), Some(at)));
@@ -269,21 +270,18 @@ pub fn parse(text: &str) -> Result<Lock, Wrong> {
             None,
         ));
     }
-    let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
+    let mut tools: BTreeMap<Arch, BTreeMap<String, Package>> = BTreeMap::new();
     for tool in raw.tool {
         let at = tool.span().start;
         let mut tool = tool.into_inner();
         let host = tool.host.take().unwrap_or_default();
-        if !clic_debian::arch::HOSTS
-            .iter()
-            .any(|known| known.debian() == host)
-        {
+        let Some(host) = HOSTS.into_iter().find(|known| known.debian() == host) else {
             return Err(wrong(
                 format!("{host:?} is not an architecture of a build host"),
                 Some(at),
             ));
-        }
-        let package = exact(tool, &host, false, at)?;
+        };
+        let package = exact(tool, host, false, at)?;
         let name = package.name.clone();
         let same = tools.entry(host).or_default().insert(name.clone(), package);
         if same.is_some() {

@@ -106,7 +106,7 @@ fn lock(plan: &Plan) -> Lock {
             ..package("debian-handbook", "all", DEBIAN)
         }],
         tools: [(
-            "arm64".to_owned(),
+            Arch::Arm64,
             vec![Package {
                 automatic: true,
                 part: Part::Base,
@@ -157,11 +157,7 @@ fn a_build_host_gets_its_tools_whatever_the_image_is_for() {
     for arch in [Arch::Amd64, Arch::Arm64] {
         let plan = Plan { arch, ..plan() };
         let mut lock = lock(&plan);
-        lock.tools = [(
-            host.debian().to_owned(),
-            vec![package("python3-libzim", host.debian(), DEBIAN)],
-        )]
-        .into();
+        lock.tools = [(host, vec![package("python3-libzim", host.debian(), DEBIAN)])].into();
         let resolution = lock.resolution(&plan, &mirrors(), None, "");
         let tools = resolution.unwrap().tools;
         assert_eq!(tools.len(), 1, "{arch}: {tools:?}");

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use clic_recipe::plan::Arch;
+
 use crate::inputs::SourceInput;
 use crate::lock::{FORMAT, Lock};
 use crate::resolution::{Package, Release};
@@ -21,7 +23,7 @@ pub fn text(lock: &Lock) -> String {
     out.string("recipe", &inputs.recipe);
     out.string("board", &inputs.board);
     out.string("suite", &inputs.suite);
-    out.string("arch", &inputs.arch);
+    out.string("arch", inputs.arch);
     out.list("components", &inputs.components);
     out.list("packages", &inputs.packages);
     out.list("board-packages", &inputs.board_packages);
@@ -36,7 +38,7 @@ pub fn text(lock: &Lock) -> String {
     }
     for package in &lock.packages {
         out.head("[[package]]");
-        out.package(package, &inputs.arch);
+        out.package(package, inputs.arch);
         let part = format!("{:?}", package.part).to_lowercase();
         out.string("part", &part);
         if package.automatic {
@@ -45,13 +47,13 @@ pub fn text(lock: &Lock) -> String {
     }
     for package in &lock.content {
         out.head("[[content]]");
-        out.package(package, &inputs.arch);
+        out.package(package, inputs.arch);
     }
     for (host, tools) in &lock.tools {
         for tool in tools {
             out.head("[[tool]]");
             out.string("host", host);
-            out.package(tool, host);
+            out.package(tool, *host);
         }
     }
     out.0
@@ -124,10 +126,10 @@ impl Writer {
     }
 
     /// The architecture is only written where it is not `arch`, the usual one.
-    fn package(&mut self, package: &Package, arch: &str) {
+    fn package(&mut self, package: &Package, arch: Arch) {
         self.string("name", &package.name);
         self.string("version", &package.version);
-        if package.arch != arch {
+        if package.arch != arch.debian() {
             self.string("arch", &package.arch);
         }
         self.string("source", &package.source);
