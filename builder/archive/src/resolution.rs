@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clic_debian::date;
 use clic_debian::uri::without_login;
-use clic_host::{Progress, Sha256};
+use clic_host::{Progress, Sha256, figures};
 use clic_recipe::plan::Arch;
-use clic_store::{Download, FetchError, Store, space};
+use clic_store::{Download, FetchError, Store};
 use serde::Serialize;
 
 use crate::parts::Part;
@@ -203,7 +203,7 @@ impl Resolution {
                 "{} of {} packages are not in the store: {}",
                 missing.len(),
                 downloads.len(),
-                space::human(size)
+                figures::size(size)
             )
         };
         let stage = progress.stage("download", "Download packages", &why);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clic_debian::date;
-use clic_host::{Progress, Sha256, Stage, UserError};
+use clic_host::{Progress, Sha256, Stage, UserError, figures};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
 use clic_store::{Download, FetchError, Scratch, Store, file_url, space};
@@ -153,7 +153,7 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
         "{} of {} files are not in the store: {}",
         missing.len(),
         downloads.len(),
-        space::human(size)
+        figures::size(size)
     )
 }
 
