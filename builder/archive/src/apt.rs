@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clic_host::{Cmd, Log, Progress, UserError, cancel};
+use clic_host::sha256::Hasher;
+use clic_host::{Cmd, Log, Progress, Sha256, UserError, cancel};
 use clic_store::{Lock, Session, Store, space};
-use sha2::{Digest, Sha256};
 
 use crate::indexes;
 
@@ -107,7 +107,7 @@ impl Apt {
     pub fn new(session: Session<'_>, lines: &[Line], archs: &[&str], keyring: Option<&Path>) -> Result<Self> {
         let store = session.store;
         let keyring = find_keyring(keyring)?;
-        let mut key = Sha256::new();
+        let mut key = Hasher::default();
         key.update(format!("{}\n{}\n", keyring.display(), archs.join(" ")));
         for line in lines {
             let (url, suite) = (&line.url, &line.suite);
@@ -122,8 +122,7 @@ impl Apt {
                 Trust::Directory { files, .. } => key.update(format!("{files}\n")),
             }
         }
-        let key = clic_store::hex(&key.finalize()[..8]);
-        let name = format!("apt/{key}");
+        let name = format!("apt/{:.16}", key.finish());
         let lock = store.lock_saying(&name, || {
             session
                 .progress
@@ -373,7 +372,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// A Release file for an index that we wrote: apt knows the source by its origin.
 fn local_release(source: &str, index: &str) -> String {
-    let sha256 = clic_store::sha256(index.as_bytes());
+    let sha256 = Sha256::of(index);
     // A fixed date: the same files make the same index.
     format!(
         "Origin: clic-{source}\nLabel: clic-{source}\nDate: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {sha256} {} Packages\n",

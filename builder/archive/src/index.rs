@@ -113,7 +113,10 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
         arch: printed.arch.into(),
         source: line.source.clone(),
         filename: filename.into(),
-        sha256: get("SHA256")?.to_ascii_lowercase(),
+        sha256: get("SHA256")?
+            .to_ascii_lowercase()
+            .parse()
+            .with_context(|| format!("SHA256 of {}", printed.name))?,
         size: number("Size")?,
         // In KiB, and left out by a few packages.
         installed_size: number("Installed-Size").unwrap_or(0).saturating_mul(1024),
@@ -129,7 +132,7 @@ mod tests {
     use crate::apt::Trust;
 
     const INDEX: &str = "Package: bash\nEssential: yes\nPriority: required\nVersion: 5.2\nFilename: pool/bash.deb\n\
-        Size: 10\nInstalled-Size: 3\nSHA256: AB\n\nPackage: nginx-light\nProvides: httpd, nginx (= 1)\nPriority: optional\n\n\
+        Size: 10\nInstalled-Size: 3\nSHA256: BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD\n\nPackage: nginx-light\nProvides: httpd, nginx (= 1)\nPriority: optional\n\n\
         Package: mount\nPriority: required\n\nPackage: openssh-server\n\nPackage: openssh-client\n\n\
         Package: yunohost\nEssential: yes\nPriority: optional\n";
 
@@ -158,8 +161,8 @@ mod tests {
             ("http://h/security", "pool/bash.deb")
         );
         assert_eq!(
-            (found.sha256.as_str(), found.size, found.installed_size),
-            ("ab", 10, 3072)
+            (found.sha256, found.size, found.installed_size),
+            (clic_host::Sha256::of("abc"), 10, 3072)
         );
         let line = line.replace("5.2", "5.3");
         let error = package(&apt::printed_uri(&line).unwrap(), index.stanzas["bash"], &lines).unwrap_err();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use clic_host::Sha256;
 use clic_store::space;
 
 /// Removes what [`damaged`] finds.
@@ -44,8 +45,8 @@ pub fn damaged(lists: &Path) -> Result<Vec<(String, u64)>> {
             };
             let Some(wanted) = hashes.get(file) else { continue };
             let path = lists.join(name);
-            let found = clic_store::sha256_of(&path).map_err(|error| space::io_error(error, &path))?;
-            if found != *wanted {
+            let found = Sha256::of_file(&path).map_err(|error| space::io_error(error, &path))?;
+            if Some(found) != *wanted {
                 let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
                 damaged.push((name.clone(), bytes));
             }
@@ -54,8 +55,9 @@ pub fn damaged(lists: &Path) -> Result<Vec<(String, u64)>> {
     Ok(damaged)
 }
 
-/// The `SHA256` field of a Release file: hashes by path, the path as apt writes it into a file name.
-fn hashes(release: &str) -> BTreeMap<String, String> {
+/// The `SHA256` field of a Release file: hashes by path, the path as apt writes it into a file name. `None` for what is not a hash,
+/// which no file has.
+fn hashes(release: &str) -> BTreeMap<String, Option<Sha256>> {
     let lines = release.lines().skip_while(|line| *line != "SHA256:").skip(1);
     lines
         .take_while(|line| line.starts_with(' '))
@@ -64,7 +66,7 @@ fn hashes(release: &str) -> BTreeMap<String, String> {
             let (hash, _, path) = (words.next()?, words.next()?, words.next()?);
             Some((
                 path.replace('_', "%5f").replace('/', "_"),
-                hash.to_ascii_lowercase(),
+                hash.to_ascii_lowercase().parse().ok(),
             ))
         })
         .collect()
@@ -78,7 +80,7 @@ mod tests {
     fn an_index_that_is_not_the_signed_one_goes() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        let sha256 = clic_store::sha256(b"Package: a\n");
+        let sha256 = Sha256::of("Package: a\n");
         let release = format!(
             "-----BEGIN PGP SIGNED MESSAGE-----\nSuite: x\nSHA256:\n {sha256} 11 main/binary-amd64/Packages\n \
              {sha256} 11 non-free-firmware/binary-amd64/Packages\n-----BEGIN PGP SIGNATURE-----\n"

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use clic_recipe::plan::{PackageSource, Plan, SourcePlace};
+use clic_host::Sha256;
+use clic_recipe::plan::{Arch, PackageSource, Plan, SourcePlace};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides which packages are chosen, besides the state of the archives.
@@ -16,7 +17,7 @@ pub struct Inputs {
     /// Debian suite.
     pub suite: String,
     /// Debian architecture.
-    pub arch: String,
+    pub arch: Arch,
     /// Archive components.
     pub components: Vec<String>,
     /// What the recipe and its overlays ask for, sorted.
@@ -39,7 +40,7 @@ pub struct SourceInput {
     pub name: String,
     /// SHA-256 of its address, if it has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address_sha256: Option<String>,
+    pub address_sha256: Option<Sha256>,
     /// Its suite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suite: Option<String>,
@@ -51,13 +52,13 @@ pub struct SourceInput {
     pub fingerprint: Option<String>,
     /// SHA-256 of its key file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_sha256: Option<String>,
+    pub key_sha256: Option<Sha256>,
     /// Its directory in the tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
     /// SHA-256 of the names and hashes of the files in that directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files_sha256: Option<String>,
+    pub files_sha256: Option<Sha256>,
     /// Packages that are taken from it first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
@@ -80,7 +81,7 @@ impl Inputs {
             recipe: plan.recipe.name.clone(),
             board: plan.board.name.clone(),
             suite: plan.suite.clone(),
-            arch: plan.arch.debian().to_owned(),
+            arch: plan.arch,
             components: plan.components.clone(),
             packages: asked(false),
             board_packages: asked(true),
@@ -99,10 +100,10 @@ impl Inputs {
         self
     }
 
-    /// Lower-case hex SHA-256 of all of them.
-    pub fn sha256(&self) -> String {
+    /// The hash of all of them.
+    pub fn sha256(&self) -> Sha256 {
         // Plain data never fails to become JSON; if it did, the empty text would fit nothing.
-        clic_store::sha256(&serde_json::to_vec(self).unwrap_or_default())
+        Sha256::of(serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// What is different in `now`, a line each; empty if nothing is.
@@ -116,7 +117,7 @@ impl Inputs {
         one("recipe", &self.recipe, &now.recipe);
         one("board", &self.board, &now.board);
         one("suite", &self.suite, &now.suite);
-        one("architecture", &self.arch, &now.arch);
+        one("architecture", self.arch.debian(), now.arch.debian());
         list("components", &self.components, &now.components, &mut found);
         list("packages asked for", &self.packages, &now.packages, &mut found);
         list(
@@ -194,11 +195,11 @@ impl SourceInput {
                 key,
                 ..
             } => Self {
-                address_sha256: Some(clic_store::sha256(url.as_bytes())),
+                address_sha256: Some(Sha256::of(url)),
                 suite: Some(suite.clone()),
                 components: components.clone(),
                 fingerprint: fingerprint.clone(),
-                key_sha256: Some(key.sha256.to_string()),
+                key_sha256: Some(key.sha256),
                 ..input
             },
             SourcePlace::Directory { path, files, .. } => {
@@ -208,7 +209,7 @@ impl SourceInput {
                     .collect();
                 Self {
                     directory: Some(path.clone()),
-                    files_sha256: Some(clic_store::sha256(listed.as_bytes())),
+                    files_sha256: Some(Sha256::of(listed)),
                     ..input
                 }
             }

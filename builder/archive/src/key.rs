@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use clic_host::{Cmd, UserError};
+use clic_host::{Cmd, Sha256, UserError};
 use clic_recipe::plan::{PackageSource, Plan};
 
 use crate::inputs::SourceInput;
@@ -137,7 +137,7 @@ struct Pin {
     /// Who says so: the lock's name.
     by: String,
     /// SHA-256 of the key file that was confirmed, if that is known.
-    key_sha256: Option<String>,
+    key_sha256: Option<Sha256>,
 }
 
 impl Pins {
@@ -156,7 +156,7 @@ impl Pins {
                 self.pins.entry(source.name.clone()).or_insert_with(|| Pin {
                     fingerprint: fingerprint.clone(),
                     by: by.to_owned(),
-                    key_sha256: source.key_sha256.clone(),
+                    key_sha256: source.key_sha256,
                 });
             }
         }
@@ -189,7 +189,7 @@ impl Pins {
             let Some(pin) = self.pins.get(&source.name) else {
                 continue;
             };
-            if pin.key_sha256 != Some(key.sha256.to_string()) {
+            if pin.key_sha256 != Some(key.sha256) {
                 let bytes = key
                     .data
                     .read()

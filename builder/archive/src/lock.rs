@@ -45,7 +45,7 @@ pub struct Lock {
     /// Packages that bundles take content out of, sorted by name; their addresses are empty.
     pub content: Vec<Package>,
     /// The tools for a build host of each architecture that needs some (see [`crate::tools`]), sorted by name.
-    pub tools: BTreeMap<String, Vec<Package>>,
+    pub tools: BTreeMap<Arch, Vec<Package>>,
 }
 
 impl Lock {
@@ -124,9 +124,9 @@ impl Lock {
                 ..release.clone()
             })
         });
-        let tools = host_arch().and_then(|host| self.tools.get(host.debian()));
+        let tools = host_arch().and_then(|host| self.tools.get(&host));
         Ok(Resolution {
-            arch: self.inputs.arch.clone(),
+            arch: self.inputs.arch,
             suite: self.inputs.suite.clone(),
             epoch: epoch.unwrap_or(self.epoch),
             releases: releases.collect::<Result<_>>()?,
@@ -165,12 +165,7 @@ impl Lock {
             content: resolution.content.into_iter().map(unplaced).collect(),
             tools: tools
                 .into_iter()
-                .map(|(arch, tools)| {
-                    (
-                        arch.debian().to_owned(),
-                        tools.into_iter().map(unplaced).collect(),
-                    )
-                })
+                .map(|(host, tools)| (host, tools.into_iter().map(unplaced).collect()))
                 .collect(),
         };
         // What we write, we can read: an archive with names that a lock cannot hold is refused now, not later.

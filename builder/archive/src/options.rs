@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clic_host::UserError;
+use clic_recipe::plan::Arch;
 
 use crate::key::Pins;
 use crate::lock::Lock;
@@ -32,7 +33,7 @@ pub struct Keep {
     /// The image's: name and version.
     pub(crate) packages: BTreeMap<String, String>,
     /// The tools', by the build host's architecture.
-    pub(crate) tools: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) tools: BTreeMap<Arch, BTreeMap<String, String>>,
     /// Those of what content is taken out of.
     pub(crate) content: BTreeMap<String, String>,
 }
@@ -53,7 +54,7 @@ impl Keep {
             tools: lock
                 .tools
                 .iter()
-                .map(|(host, tools)| (host.clone(), versions(tools)))
+                .map(|(host, tools)| (*host, versions(tools)))
                 .collect(),
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clic_debian::date;
 use clic_debian::uri::without_login;
+use clic_host::Sha256;
 use clic_store::space;
 
 use crate::apt::{self, Apt, Line, Trust};
@@ -26,7 +27,7 @@ pub(crate) fn releases(apt: &Apt) -> Result<Vec<Release>> {
 }
 
 fn release(path: &Path, line: &Line) -> Result<Release> {
-    let sha256 = clic_store::sha256_of(path).map_err(|error| space::io_error(error, path))?;
+    let sha256 = Sha256::of_file(path).map_err(|error| space::io_error(error, path))?;
     let text = std::fs::read(path).map_err(|error| space::io_error(error, path))?;
     let text = String::from_utf8_lossy(&text);
     let date = text

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clic_debian::date;
 use clic_debian::uri::without_login;
-use clic_store::{Download, FetchError, Session, space};
+use clic_host::{Sha256, figures};
+use clic_recipe::plan::Arch;
+use clic_store::{Download, FetchError, Session};
 use serde::Serialize;
 
 use crate::parts::Part;
@@ -19,7 +21,7 @@ pub const SECURITY: &str = "debian-security";
 #[derive(Clone, Debug, Serialize)]
 pub struct Resolution {
     /// Debian architecture.
-    pub arch: String,
+    pub arch: Arch,
     /// Debian suite.
     pub suite: String,
     /// The time that files are clamped to: seconds since 1970.
@@ -52,8 +54,8 @@ pub struct Release {
     pub components: Vec<String>,
     /// Its date, seconds since 1970.
     pub date: u64,
-    /// Lower-case hex SHA-256 of the signed file.
-    pub sha256: String,
+    /// SHA-256 of the signed file.
+    pub sha256: Sha256,
 }
 
 /// One exact package.
@@ -72,8 +74,8 @@ pub struct Package {
     pub uri: String,
     /// Path in the archive.
     pub filename: String,
-    /// Lower-case hex SHA-256 of the .deb.
-    pub sha256: String,
+    /// SHA-256 of the .deb.
+    pub sha256: Sha256,
     /// Bytes of the .deb.
     pub size: u64,
     /// Bytes that it takes when installed, by its own account.
@@ -101,7 +103,7 @@ impl Package {
                 .uri
                 .strip_prefix("copy:")
                 .map_or_else(|| self.uri.clone(), |path| format!("file:{path}")),
-            sha256: self.sha256.clone(),
+            sha256: self.sha256,
             size: self.size,
             name: self.title(),
         }
@@ -202,7 +204,7 @@ impl Resolution {
                 "{} of {} packages are not in the store: {}",
                 missing.len(),
                 downloads.len(),
-                space::human(size)
+                figures::size(size)
             )
         };
         let stage = progress.stage("download", "Download packages", &why);
@@ -295,10 +297,10 @@ mod tests {
             suite: suite.into(),
             components: vec!["main".into()],
             date: 1,
-            sha256: String::new(),
+            sha256: Sha256::of(source),
         };
         let mut resolution = Resolution {
-            arch: "amd64".into(),
+            arch: Arch::Amd64,
             suite: "bookworm".into(),
             epoch: 1,
             releases: vec![

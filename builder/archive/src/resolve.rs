@@ -93,7 +93,7 @@ fn resolve_for(
     let epoch = options.epoch.or(newest).context("no Release file was used")?;
     stage.finish();
     let resolution = Resolution {
-        arch: plan.arch.debian().into(),
+        arch: plan.arch,
         suite: plan.suite.clone(),
         epoch,
         releases,
@@ -287,13 +287,7 @@ impl Resolver<'_> {
     /// The tools for a build host of this architecture, sorted by name. `tree` are the packages that they work on.
     fn tools(&self, host: Arch, tree: &[Package]) -> Result<Vec<Package>> {
         let apt = self.open(host)?;
-        let mut keep = self
-            .options
-            .keep
-            .tools
-            .get(host.debian())
-            .cloned()
-            .unwrap_or_default();
+        let mut keep = self.options.keep.tools.get(&host).cloned().unwrap_or_default();
         apt.prefer(&self.preferences(&keep))?;
         let text = apt.available()?;
         let index = Index::new(&text);

@@ -197,7 +197,7 @@ fn report(written: &Written, seconds: f64, context: &Context) -> Result<()> {
                 output::size(image.size)
             ),
         ],
-        vec![style.dim("sha256"), image.sha256.clone()],
+        vec![style.dim("sha256"), image.sha256.to_string()],
     ];
     for other in &written.others {
         rows.push(vec![

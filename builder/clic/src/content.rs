@@ -214,8 +214,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
             };
             let Some(url) = urls.first() else { continue };
             let now = store.learn(url, &item.path, &stage)?;
-            let before = sha256.to_string();
-            if now.sha256 == before {
+            if now.sha256 == *sha256 {
                 continue;
             }
             if unpack.is_some() {
@@ -224,7 +223,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
                     bundle.name, item.path
                 ));
             }
-            edit::newer(&file, &before, &now)?;
+            edit::newer(&file, *sha256, &now)?;
             newer.push(Newer {
                 bundle: bundle.name.clone(),
                 path: item.path.clone(),

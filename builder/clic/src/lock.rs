@@ -314,10 +314,11 @@ fn report(
 #[cfg(test)]
 mod tests {
     use clic_archive::Part;
+    use clic_host::Sha256;
 
     use super::*;
 
-    fn package(name: &str, version: &str, sha256: &str) -> Package {
+    fn package(name: &str, version: &str, content: &str) -> Package {
         Package {
             name: name.into(),
             version: version.into(),
@@ -325,7 +326,7 @@ mod tests {
             source: "debian".into(),
             uri: String::new(),
             filename: "x.deb".into(),
-            sha256: sha256.into(),
+            sha256: Sha256::of(content),
             size: 1,
             installed_size: 1,
             automatic: false,

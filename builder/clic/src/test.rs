@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use clic_host::{Outcome, Progress, UserError};
+use clic_host::{Outcome, Progress, Sha256, UserError};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, Violation, verify};
 use clic_vm::{AccelChoice, Case, Report, Status, Target, TestOptions};
@@ -150,7 +150,7 @@ fn unbooted(path: &Path, cases: Vec<Case>) -> Result<Report> {
     let name = image
         .description()?
         .map(|image| format!("{}-{}", image.recipe.name, image.board.name));
-    let sha256 = clic_store::sha256_of(path).with_context(|| format!("reading {}", path.display()))?;
+    let sha256 = Sha256::of_file(path).with_context(|| format!("reading {}", path.display()))?;
     Ok(Report {
         image: path.to_owned(),
         name: name.unwrap_or_default(),

@@ -352,7 +352,7 @@ fn tree_with_lock(dir: &Path) -> (PathBuf, PathBuf) {
         source: "debian".into(),
         uri: String::new(),
         filename: "pool/main/b/base-files/base-files_12.4_amd64.deb".into(),
-        sha256: "ab".repeat(32),
+        sha256: clic_host::Sha256::of("base-files"),
         size: 1,
         installed_size: 1,
         automatic: false,
@@ -479,7 +479,7 @@ fn the_store_is_looked_at_cleaned_and_verified() {
         said(&mut command, code)
     };
     let content = "0123456789";
-    let hash = clic_store::sha256(content.as_bytes());
+    let hash = clic_host::Sha256::of(content).to_string();
     let file = store.join("downloads/sha256").join(&hash[..2]).join(&hash);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, content).unwrap();

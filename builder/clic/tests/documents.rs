@@ -117,10 +117,11 @@ fn names_that_the_architecture_puts_in_a_file_are_in_it() {
             " (" => (&codes[2], &codes[0]),
             _ => continue,
         };
-        let is_name = name
-            .chars()
-            .all(|c| c.is_alphanumeric() || "_-:".contains(c));
-        let file = bases.iter().map(|base| base.join(path)).find(|file| file.is_file());
+        let is_name = name.chars().all(|c| c.is_alphanumeric() || "_-:".contains(c));
+        let file = bases
+            .iter()
+            .map(|base| base.join(path))
+            .find(|file| file.is_file());
         let (true, Some(file)) = (is_name && is_path(path), file) else {
             continue;
         };

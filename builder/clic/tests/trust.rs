@@ -148,11 +148,11 @@ impl Place {
             packages: vec![clic_archive::Package {
                 name: "base-files".into(),
                 version: "12.4".into(),
-                arch: inputs.arch.clone(),
+                arch: inputs.arch.to_string(),
                 source: "debian".into(),
                 uri: String::new(),
                 filename: "pool/base-files_12.4.deb".into(),
-                sha256: "ab".repeat(32),
+                sha256: clic_host::Sha256::of("base-files"),
                 size: 1,
                 installed_size: 1,
                 automatic: false,

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clic_debian::date;
-use clic_host::{Progress, Sha256, Stage, UserError};
+use clic_host::{Progress, Sha256, Stage, UserError, figures};
 use clic_recipe::plan::{Bundle, BundleItem, Content as File, InPackage, ItemSource, Unpack};
 use clic_store::space::io_error;
-use clic_store::{Download, FetchError, Scratch, Session, Store, file_url, sha256, space};
+use clic_store::{Download, FetchError, Scratch, Session, Store, file_url, space};
 use clic_tree::{Entry, FileTree, Kind, NEW};
 use serde::Serialize;
 
@@ -46,8 +46,8 @@ pub struct Package {
 
 /// The programs that make content, shut up in a sandbox.
 pub trait Makers {
-    /// Everything that shapes what they make, in 64 hexadecimal digits.
-    fn key(&self) -> String;
+    /// The hash of everything that shapes what they make.
+    fn key(&self) -> Sha256;
 
     /// Runs a shell script with the words `TOOLS WORK START...`: the tree of the programs, which is only to be read; `work`; and
     /// a command that starts a program in the tree `work`/tree and nothing around it, with `work`/jail to mount on.
@@ -106,7 +106,7 @@ pub fn downloads(bundles: &[Bundle]) -> Vec<Download> {
                 ..
             } => Some(Download {
                 url: urls.first().cloned()?,
-                sha256: sha256.to_string(),
+                sha256: *sha256,
                 size: *size,
                 name: item.path.clone(),
             }),
@@ -153,7 +153,7 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
         "{} of {} files are not in the store: {}",
         missing.len(),
         downloads.len(),
-        space::human(size)
+        figures::size(size)
     )
 }
 
@@ -197,7 +197,7 @@ impl Maker<'_> {
                 size,
                 leave_out_links,
             } => Made::Package(
-                self.package(package)?.download.sha256.clone(),
+                self.package(package)?.download.sha256,
                 &package.path,
                 *size,
                 *leave_out_links,
@@ -303,9 +303,7 @@ impl Maker<'_> {
         wanted.extend(
             items
                 .filter_map(|item| OutOf::of(item, &package.name))
-                .filter(|other| {
-                    other.sha256 != sum && !self.store.path_of(&other.sha256.to_string()).exists()
-                }),
+                .filter(|other| other.sha256 != sum && !self.store.path_of(other.sha256).exists()),
         );
         wanted.sort_by_key(|other| other.path);
         wanted.dedup_by_key(|other| other.path);
@@ -321,11 +319,11 @@ impl Maker<'_> {
             let Some(path) = tree.host_file(&number.to_string()) else {
                 continue;
             };
-            let is = clic_store::sha256_of(path).map_err(|error| io_error(error, path))?;
-            if is == other.sha256.to_string() {
+            let is = Sha256::of_file(path).map_err(|error| io_error(error, path))?;
+            if is == other.sha256 {
                 let download = Download {
                     url: file_url(path),
-                    sha256: is.clone(),
+                    sha256: is,
                     size: other.size,
                     name: other.name.to_owned(),
                 };
@@ -370,15 +368,15 @@ impl Maker<'_> {
         made: &Made<'_>,
         take_out: impl FnOnce(&mut unpack::Files, &Scratch) -> Result<()>,
     ) -> Result<FileTree> {
-        let key = sha256(&serde_json::to_vec(&(self.supplies.engine, made))?);
+        let key = Sha256::of(serde_json::to_vec(&(self.supplies.engine, made))?);
         let _held = self.store.lock(&format!("layer-{key}"))?;
-        if let Some(file) = self.store.layers().get(&key)? {
+        if let Some(file) = self.store.layers().get(key)? {
             if file.verify()? {
                 return FileTree::read(&file.tar);
             }
             self.stage
                 .note("content in the store is damaged, so it is unpacked again");
-            self.store.layers().remove(&key)?;
+            self.store.layers().remove(key)?;
         }
         let most = made.most();
         space::ensure(self.store.dir(), most.saturating_mul(2), "unpacking content")?;
@@ -395,7 +393,7 @@ impl Maker<'_> {
             "tar": { "sha256": written.sha256, "size": written.size },
             "content": made,
         });
-        let file = self.store.layers().put(&key, &description, &tar)?;
+        let file = self.store.layers().put(key, &description, &tar)?;
         FileTree::read(&file.tar)
     }
 }
@@ -431,7 +429,10 @@ impl<'a> OutOf<'a> {
         else {
             return None;
         };
-        (package.name == name).then_some(Self {
+        if package.name != name {
+            return None;
+        }
+        Some(Self {
             path: &package.path,
             sha256: *sha256,
             size: *size,
@@ -462,13 +463,13 @@ impl Places<'_> {
         else {
             return Ok(None);
         };
-        if let Some(path) = self.store.verified(&sha256.to_string())? {
+        if let Some(path) = self.store.verified(*sha256)? {
             return Ok(Some(path));
         }
         let fetch = |url: String| {
             let download = Download {
                 url,
-                sha256: sha256.to_string(),
+                sha256: *sha256,
                 size: *size,
                 name: self.item.path.clone(),
             };
@@ -512,9 +513,9 @@ enum Made<'a> {
     /// Hash, kind, most bytes.
     Archive(Sha256, Unpack, u64),
     /// Hash of the package, path in it, most bytes, whether links that lead out are left out.
-    Package(String, &'a str, u64, bool),
+    Package(Sha256, &'a str, u64, bool),
     /// One ZIM file: most bytes, what it says of itself, what made it, of what.
-    Zim(u64, &'a zim::Words, String, &'a Made<'a>),
+    Zim(u64, &'a zim::Words, Sha256, &'a Made<'a>),
 }
 
 impl Made<'_> {

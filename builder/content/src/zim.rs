@@ -7,10 +7,10 @@ mod settle;
 use std::fs::File;
 
 use anyhow::{Context, Result};
-use clic_host::Stage;
+use clic_host::{Sha256, Stage};
 use clic_recipe::plan::{Bundle, BundleItem, Texts};
+use clic_store::Scratch;
 use clic_store::space::io_error;
-use clic_store::{Scratch, sha256};
 use clic_tree::{FileTree, NEW};
 use serde::Serialize;
 
@@ -106,9 +106,9 @@ pub fn make(
         .write(true)
         .open(&path)
         .map_err(|error| io_error(error, &path))?;
-    let sum = sha256(identity);
-    let number = u128::from_str_radix(&sum[..32], 16)?;
-    settle::settle(&mut file, number.to_be_bytes()).context("libzim made a ZIM file of an unknown kind")?;
+    let sum = Sha256::of(identity);
+    let number = std::array::from_fn(|at| sum.as_bytes()[at]);
+    settle::settle(&mut file, number).context("libzim made a ZIM file of an unknown kind")?;
     Ok(file)
 }
 

@@ -62,7 +62,7 @@ pub fn there<'a>(plan: &'a Plan, resolution: &Resolution, store: &Store) -> Resu
                 (app::files(files).with_context(of)?, serde_json::to_string(files)?)
             }
             AppSource::Archive { sha256, .. } => {
-                if store.whole(&sha256.to_string())?.is_none() {
+                if store.whole(*sha256)?.is_none() {
                     break;
                 }
                 (unpacked(service, *sha256, store)?, sha256.to_string())
@@ -111,7 +111,7 @@ fn download(service: &Service) -> Option<Download> {
         AppSource::Directory { .. } => None,
         AppSource::Archive { url, sha256, size } => Some(Download {
             url: url.clone(),
-            sha256: sha256.to_string(),
+            sha256: *sha256,
             size: *size,
             name: format!("app of service {}", service.name),
         }),
@@ -121,7 +121,7 @@ fn download(service: &Service) -> Option<Download> {
 /// The folder in an archive that the store has.
 fn unpacked(service: &Service, sha256: Sha256, store: &Store) -> Result<FileTree> {
     let path = store
-        .verified(&sha256.to_string())?
+        .verified(sha256)?
         .context("the archive is no longer in the store")?;
     app::unpacked(&path, store).map_err(|error| {
         if error.is::<clic_host::Cancelled>() || error.is::<NoSpace>() {
@@ -166,7 +166,7 @@ pub fn look(plan: &Plan, service: &Service, store: &Store) -> Result<Option<Mani
     let Some(AppSource::Archive { sha256, .. }) = service.app().map(|app| &app.source) else {
         return Ok(None);
     };
-    if store.whole(&sha256.to_string())?.is_none() {
+    if store.whole(*sha256)?.is_none() {
         return Ok(None);
     }
     manifest(plan, service, &unpacked(service, *sha256, store)?).map(Some)

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clic_archive::{Release, Resolution};
+use clic_host::Sha256;
 use clic_store::space::io_error;
-use clic_store::{Store, sha256, sha256_of, write_whole};
+use clic_store::{Store, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
@@ -23,7 +24,7 @@ use crate::tools;
 pub(crate) fn add_inputs(inputs: &mut Inputs, image: &Image<'_>) -> Result<()> {
     // Who writes the image: all of our code, and what is linked into it.
     let program = std::env::current_exe().context("cannot tell which program this is")?;
-    let program = sha256_of(&program).map_err(|error| io_error(error, &program))?;
+    let program = Sha256::of_file(&program).map_err(|error| io_error(error, &program))?;
     inputs.add("clic itself", program);
     inputs.add("mke2fs", tools::version_of("mke2fs").unwrap_or_default());
     add_releases(inputs, image.resolution);
@@ -111,10 +112,8 @@ impl Finished {
     pub fn of(store: &Store, name: &str, out: &Path) -> Result<Self> {
         let place = std::path::absolute(out).map_err(|error| io_error(error, out))?;
         let place = place.canonicalize().unwrap_or(place);
-        let place = sha256(place.as_os_str().as_encoded_bytes());
-        let path = store
-            .room("last")?
-            .join(format!("{name}-{}.image.json", &place[..16]));
+        let place = Sha256::of(place.as_os_str().as_encoded_bytes());
+        let path = store.room("last")?.join(format!("{name}-{place:.16}.image.json"));
         Ok(Self {
             dir: out.to_owned(),
             path,
@@ -201,7 +200,7 @@ mod tests {
             OutputFile {
                 path,
                 size: name.len() as u64,
-                sha256: sha256(name.as_bytes()),
+                sha256: Sha256::of(name),
             }
         };
         let written = Written {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use clic_archive::Package;
-use clic_store::sha256;
+use clic_host::Sha256;
 use serde::{Deserialize, Serialize};
 
 /// Everything that shapes a layer: what shapes the layers below it, lowest first, and its own inputs in their order. An input is a
@@ -51,13 +51,14 @@ impl Inputs {
         );
     }
 
-    /// The layer's key: lower-case hex SHA-256 of the key of the layer below and the layer's own inputs, as they follow one another.
-    pub fn key(&self) -> Result<String> {
-        let mut key = String::new();
-        for inputs in self.below.iter().chain([&self.own]) {
-            key = sha256(&serde_json::to_vec(&(key, inputs))?);
+    /// The layer's key: the hash of the key of the layer below and the layer's own inputs, as they follow one another.
+    pub fn key(&self) -> Result<Sha256> {
+        // Below the lowest layer is nothing.
+        let mut below = String::new();
+        for inputs in &self.below {
+            below = key(&below, inputs)?.to_string();
         }
-        Ok(key)
+        key(&below, &self.own)
     }
 
     /// What is different from `before`, for people: `file /etc/motd of base changed`. What is different in a layer below counts as
@@ -103,6 +104,10 @@ impl Inputs {
             None => "the same in other layers".to_owned(),
         }
     }
+}
+
+fn key(below: &str, own: &[Input]) -> Result<Sha256> {
+    Ok(Sha256::of(serde_json::to_vec(&(below, own))?))
 }
 
 /// What happened to the input `name`, if anything did.

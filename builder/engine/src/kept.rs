@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clic_host::Sha256;
 use clic_rootfs::inside::job::{Done, LayerTar};
 use clic_store::{Store, publish};
 use serde::{Deserialize, Serialize};
@@ -29,15 +30,15 @@ struct Description {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct TarFile {
-    sha256: String,
+    sha256: Sha256,
     size: u64,
 }
 
 /// Which of the recipe's regular files shaped a result beyond themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// What was put into the tree: paths with lower-case hex SHA-256.
-    pub files: BTreeMap<String, String>,
+    /// What was put into the tree: paths with the hashes of their contents.
+    pub files: BTreeMap<String, Sha256>,
     /// Those that something read afterwards.
     pub read: BTreeSet<String>,
 }
@@ -110,7 +111,7 @@ impl<'a> Kept<'a> {
     }
 
     /// The layer of this key, read and verified now. A damaged one is removed.
-    pub fn get(&self, key: &str) -> Result<Stored> {
+    pub fn get(&self, key: Sha256) -> Result<Stored> {
         let there = self.store.room("layers")?.join(format!("{key}.json")).exists();
         let found = self.store.layers().get(key)?;
         if let Some(file) = &found
@@ -128,7 +129,7 @@ impl<'a> Kept<'a> {
     /// Takes a finished layer's tar file into the store.
     pub fn put(
         &self,
-        key: &str,
+        key: Sha256,
         inputs: &Inputs,
         done: Done,
         trace: Option<Trace>,
@@ -148,11 +149,11 @@ impl<'a> Kept<'a> {
     }
 
     /// Notes that the layer `key` is of this `shape`: its inputs without the contents of files.
-    pub fn note_shape(&self, shape: &str, key: &str) -> Result<()> {
+    pub fn note_shape(&self, shape: Sha256, key: Sha256) -> Result<()> {
         const KEPT: usize = 8;
         let mut keys = self.of_shape(shape)?;
-        keys.retain(|other| other != key);
-        keys.insert(0, key.to_owned());
+        keys.retain(|other| *other != key);
+        keys.insert(0, key);
         keys.truncate(KEPT);
         let mut file = publish(&self.shape_path(shape)?)?;
         serde_json::to_writer(file.file(), &keys)?;
@@ -161,12 +162,12 @@ impl<'a> Kept<'a> {
     }
 
     /// The layers of this shape, newest first.
-    pub fn of_shape(&self, shape: &str) -> Result<Vec<String>> {
+    pub fn of_shape(&self, shape: Sha256) -> Result<Vec<Sha256>> {
         let text = std::fs::read(self.shape_path(shape)?).unwrap_or_default();
         Ok(serde_json::from_slice(&text).unwrap_or_default())
     }
 
-    fn shape_path(&self, shape: &str) -> Result<PathBuf> {
+    fn shape_path(&self, shape: Sha256) -> Result<PathBuf> {
         Ok(self.store.room("last")?.join(format!("{shape}.shape.json")))
     }
 
@@ -194,8 +195,6 @@ impl<'a> Kept<'a> {
 
 #[cfg(test)]
 mod tests {
-    use clic_store::sha256;
-
     use super::*;
 
     #[test]
@@ -208,22 +207,23 @@ mod tests {
         std::fs::write(&tar, "content").unwrap();
         let done = Done {
             removed: vec![b"etc/x".to_vec()],
-            sha256: sha256(b"content"),
+            sha256: Sha256::of("content"),
             size: 7,
-            ..Done::default()
+            entries: 1,
+            read: None,
         };
         let mut inputs = Inputs::default();
         inputs.add("a", "b");
         let key = inputs.key().unwrap();
         assert_eq!(kept.why("base", &inputs), "not built before");
         kept.note("base", &inputs).unwrap();
-        let put = kept.put(&key, &inputs, done, None, &tar).unwrap();
-        let Stored::Whole(got) = kept.get(&key).unwrap() else {
+        let put = kept.put(key, &inputs, done, None, &tar).unwrap();
+        let Stored::Whole(got) = kept.get(key).unwrap() else {
             panic!("the layer is gone");
         };
         assert_eq!(got.tar.removed, [b"etc/x".to_vec()]);
         std::fs::write(&put.tar.tar, "CONTENT").unwrap();
-        assert!(matches!(kept.get(&key).unwrap(), Stored::Damaged));
+        assert!(matches!(kept.get(key).unwrap(), Stored::Damaged));
         assert!(!put.tar.tar.exists());
         let kept = Kept::of(&store, "minimal-x").unwrap();
         assert_eq!(kept.why("base", &inputs), "its layer is no longer in the store");
@@ -234,10 +234,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let kept = Kept::of(&store, "minimal-x").unwrap();
-        assert!(kept.of_shape("s").unwrap().is_empty());
-        for key in ["a", "b", "a"] {
-            kept.note_shape("s", key).unwrap();
+        let [shape, a, b] = ["shape", "a", "b"].map(Sha256::of);
+        assert!(kept.of_shape(shape).unwrap().is_empty());
+        for key in [a, b, a] {
+            kept.note_shape(shape, key).unwrap();
         }
-        assert_eq!(kept.of_shape("s").unwrap(), ["a", "b"]);
+        assert_eq!(kept.of_shape(shape).unwrap(), [a, b]);
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clic_archive::Part;
+use clic_host::Sha256;
 use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, Service};
 
@@ -42,7 +43,7 @@ pub struct Layer<'a> {
     /// What is done, for people.
     pub title: String,
     /// Hash of the key of the layer below and everything that shapes this one.
-    pub key: String,
+    pub key: Sha256,
     /// All of that, by name.
     pub inputs: Inputs,
     /// What is done.

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clic_host::Progress;
+use clic_host::{Progress, Sha256};
 use clic_image::bmap;
 use clic_image::compress::Compression;
 use clic_image::scan::{Scan, checksum_line, scan};
 use clic_store::space::io_error;
-use clic_store::{Publishing, publish, sha256_of};
+use clic_store::{Publishing, publish};
 use serde::{Deserialize, Serialize};
 
 /// What was written.
@@ -28,8 +28,8 @@ pub struct OutputFile {
     pub path: PathBuf,
     /// Bytes.
     pub size: u64,
-    /// Lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of its content.
+    pub sha256: Sha256,
 }
 
 /// The files on their way, all under temporary names.
@@ -37,8 +37,8 @@ pub struct Outputs<'a> {
     out: &'a Path,
     name: &'a str,
     image: Publishing,
-    sha256: String,
-    others: Vec<(Publishing, String)>,
+    sha256: Sha256,
+    others: Vec<(Publishing, Sha256)>,
 }
 
 impl<'a> Outputs<'a> {
@@ -57,7 +57,7 @@ impl<'a> Outputs<'a> {
             out,
             name,
             image,
-            sha256: scan.sha256.clone(),
+            sha256: scan.sha256,
             others: Vec::new(),
         };
         outputs.add("bmap", bmap::xml(&scan).as_bytes())?;
@@ -92,8 +92,8 @@ impl<'a> Outputs<'a> {
             .others
             .iter()
             .filter(|(file, _)| file_name(file).contains(".img."));
-        let mut sums = checksum_line(&self.sha256, &format!("{}.img", self.name));
-        sums.extend(images.map(|(file, sha256)| checksum_line(sha256, &file_name(file))));
+        let mut sums = checksum_line(self.sha256, &format!("{}.img", self.name));
+        sums.extend(images.map(|(file, sha256)| checksum_line(*sha256, &file_name(file))));
         self.add("sha256", sums.as_bytes())?;
         let others = self.others.into_iter().map(|(file, sha256)| commit(file, sha256));
         let others = others.collect::<Result<Vec<OutputFile>>>()?;
@@ -108,7 +108,7 @@ impl<'a> Outputs<'a> {
     }
 
     fn push(&mut self, file: Publishing) -> Result<()> {
-        let sha256 = sha256_of(file.path()).map_err(|error| io_error(error, file.dest()))?;
+        let sha256 = Sha256::of_file(file.path()).map_err(|error| io_error(error, file.dest()))?;
         self.others.push((file, sha256));
         Ok(())
     }
@@ -122,7 +122,7 @@ fn file_name(file: &Publishing) -> String {
         .into_owned()
 }
 
-fn commit(file: Publishing, sha256: String) -> Result<OutputFile> {
+fn commit(file: Publishing, sha256: Sha256) -> Result<OutputFile> {
     let path = file.dest().to_owned();
     file.commit()?;
     let size = std::fs::metadata(&path)

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use clic_archive::{Package, Part, Resolution};
-use clic_host::{Log, Progress};
+use clic_host::{Log, Progress, Sha256};
+use clic_recipe::plan::Arch;
 use clic_recipe::{Plan, ResolveOptions, Tree, resolve};
 use clic_store::{Session, Store};
 
@@ -16,7 +17,7 @@ pub(crate) fn resolution(packages: &[(&str, &str)]) -> Resolution {
         source: "debian".to_owned(),
         uri: String::new(),
         filename: String::new(),
-        sha256: String::new(),
+        sha256: Sha256::of(name),
         size: 1,
         installed_size: 1,
         automatic: false,
@@ -24,7 +25,7 @@ pub(crate) fn resolution(packages: &[(&str, &str)]) -> Resolution {
         stanza: String::new(),
     };
     Resolution {
-        arch: "amd64".to_owned(),
+        arch: Arch::Amd64,
         suite: "bookworm".to_owned(),
         epoch: 1,
         releases: Vec::new(),

@@ -5,10 +5,9 @@
 
 use std::fmt::Write;
 
-use sha2::{Digest, Sha256};
+use clic_host::Sha256;
 
 use crate::scan::{BLOCK, Scan};
-use clic_store::hex;
 
 /// The XML text of an image's block map.
 pub fn xml(scan: &Scan) -> String {
@@ -43,7 +42,7 @@ pub fn xml(scan: &Scan) -> String {
         );
     }
     text.push_str("    </BlockMap>\n</bmap>\n");
-    let checksum = hex(&Sha256::digest(text.as_bytes()));
+    let checksum = Sha256::of(&text).to_string();
     text.replacen(&zeros, &checksum, 1)
 }
 
@@ -54,15 +53,12 @@ mod tests {
 
     #[test]
     fn the_map_has_every_field() {
-        let mapped = |first, last, byte: &str| Mapped {
-            first,
-            last,
-            sha256: byte.repeat(64),
-        };
+        let mapped = |first, last, sha256| Mapped { first, last, sha256 };
+        let (four, one) = (Sha256::of("four blocks"), Sha256::of("one block"));
         let scan = Scan {
             size: 10 * BLOCK + 1,
-            sha256: String::new(),
-            mapped: vec![mapped(0, 3, "a"), mapped(10, 10, "b")],
+            sha256: Sha256::of("image"),
+            mapped: vec![mapped(0, 3, four), mapped(10, 10, one)],
         };
         let text = xml(&scan);
         for line in [
@@ -72,8 +68,8 @@ mod tests {
             "<BlocksCount> 11 </BlocksCount>",
             "<MappedBlocksCount> 5 </MappedBlocksCount>",
             "<ChecksumType> sha256 </ChecksumType>",
-            &format!("<Range chksum=\"{}\"> 0-3 </Range>", "a".repeat(64)),
-            &format!("<Range chksum=\"{}\"> 10 </Range>", "b".repeat(64)),
+            &format!("<Range chksum=\"{four}\"> 0-3 </Range>"),
+            &format!("<Range chksum=\"{one}\"> 10 </Range>"),
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
@@ -81,6 +77,6 @@ mod tests {
         let (_, rest) = text.split_once("<BmapFileChecksum> ").unwrap();
         let checksum = &rest[..64];
         let zeroed = text.replace(checksum, &"0".repeat(64));
-        assert_eq!(checksum, hex(&Sha256::digest(zeroed.as_bytes())));
+        assert_eq!(checksum, Sha256::of(zeroed).to_string());
     }
 }

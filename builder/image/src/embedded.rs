@@ -2,7 +2,7 @@
 //! without the recipe that it came from.
 
 use anyhow::{Context, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{
     Arch, Boot, Check, Disk, Emulate, Named, Plan, TreeFile, TreeFileKind, UnitChange, Value,
 };
@@ -89,8 +89,8 @@ pub struct DescribedFile {
 pub enum DescribedKind {
     /// A regular file.
     File {
-        /// Lower-case hex SHA-256 of its content.
-        sha256: String,
+        /// SHA-256 of its content.
+        sha256: Sha256,
         /// Bytes.
         size: u64,
     },
@@ -183,7 +183,7 @@ impl From<&TreeFile> for DescribedFile {
             from: file.from.clone(),
             kind: match &file.kind {
                 TreeFileKind::File(content) => DescribedKind::File {
-                    sha256: content.sha256.to_string(),
+                    sha256: content.sha256,
                     size: content.size,
                 },
                 TreeFileKind::Directory => DescribedKind::Directory,
@@ -261,7 +261,7 @@ mod tests {
                 file(
                     "/etc/x",
                     DescribedKind::File {
-                        sha256: "00".into(),
+                        sha256: Sha256::of("x"),
                         size: 1,
                     },
                 ),

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use clic_host::figures;
 use clic_recipe::plan::Table;
 use serde::Serialize;
 
 use crate::embedded::ImageDescription;
-use crate::read::{DiskImage, Entry, EntryKind, Fat, Package, Partition, human};
+use crate::read::{DiskImage, Entry, EntryKind, Fat, Package, Partition};
 use crate::rules::{MAX_TEXT, grub, raspi};
 
 mod path;
@@ -326,7 +327,13 @@ impl Inspection {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "{}  {} ({} bytes)", self.image, human(self.size), self.size)?;
+        writeln!(
+            out,
+            "{}  {} ({} bytes)",
+            self.image,
+            figures::size(self.size),
+            self.size
+        )?;
         self.write_description(out)?;
         self.write_partitions(out)?;
         for problem in &self.problems {
@@ -334,7 +341,7 @@ impl Inspection {
         }
         writeln!(out, "\nBoot chain")?;
         let rows = self.boot.iter().map(|piece| {
-            let size = piece.size.map_or("-".into(), human);
+            let size = piece.size.map_or("-".into(), figures::size);
             vec![piece.what.clone(), piece.place.clone(), size, piece.note.clone()]
         });
         out.push_str(&columns(&["what", "where", "size", ""], rows));
@@ -345,7 +352,7 @@ impl Inspection {
                 contents.files.to_string(),
                 contents.directories.to_string(),
                 contents.symlinks.to_string(),
-                human(contents.bytes),
+                figures::size(contents.bytes),
             ]
         });
         out.push_str(&columns(
@@ -398,7 +405,7 @@ impl Inspection {
             vec![
                 partition.entry.index.to_string(),
                 partition.name.clone(),
-                human(partition.size()),
+                figures::size(partition.size()),
                 partition.entry.first_sector.to_string(),
                 partition.entry.sectors.to_string(),
                 partition.entry.type_name.to_owned(),
@@ -432,7 +439,7 @@ impl Inspection {
         let rows = installed.iter().map(|package| {
             let size = package
                 .installed_size
-                .map_or("-".into(), |kib| human(kib.saturating_mul(1024)));
+                .map_or("-".into(), |kib| figures::size(kib.saturating_mul(1024)));
             vec![
                 package.name.clone(),
                 package.version.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use clic_host::UserError;
+use clic_host::{Sha256, UserError};
 use clic_recipe::plan::{Arch, Boot, Filesystem, Named, Plan, Table, TreeFile, UnitChange};
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,8 @@ pub struct Manifest {
 /// The image file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFile {
-    /// Lower-case hex SHA-256 of the raw image.
-    pub sha256: String,
+    /// SHA-256 of the raw image.
+    pub sha256: Sha256,
     /// Bytes of the raw image.
     pub size: u64,
     /// Bytes of it that a medium must have; the rest is free space.
@@ -75,8 +75,8 @@ pub struct Release {
     pub suite: String,
     /// Its `Date`, in seconds since 1970.
     pub date: i64,
-    /// Lower-case hex SHA-256 of the file.
-    pub sha256: String,
+    /// SHA-256 of the file.
+    pub sha256: Sha256,
 }
 
 /// An installed package.
@@ -88,8 +88,8 @@ pub struct Package {
     pub arch: String,
     /// Version.
     pub version: String,
-    /// Lower-case hex SHA-256 of its .deb.
-    pub sha256: String,
+    /// SHA-256 of its .deb.
+    pub sha256: Sha256,
     /// Bytes of its .deb.
     pub size: u64,
 }
@@ -200,7 +200,7 @@ impl Manifest {
         Ok(Self {
             schema: SCHEMA,
             image: ImageFile {
-                sha256: scan.sha256.clone(),
+                sha256: scan.sha256,
                 size: scan.size,
                 mapped: mapped.min(scan.size),
                 epoch,
@@ -324,18 +324,18 @@ mod tests {
         };
         let scan = Scan {
             size: 130 << 20,
-            sha256: "ab".repeat(32),
+            sha256: Sha256::of("image"),
             mapped: vec![Mapped {
                 first: 0,
                 last: 9,
-                sha256: String::new(),
+                sha256: Sha256::of("mapped"),
             }],
         };
         let package = |name: &str| Package {
             name: name.into(),
             arch: "amd64".into(),
             version: "1".into(),
-            sha256: "00".into(),
+            sha256: Sha256::of(name),
             size: 1,
         };
         let files = boot::tree_files(&plan, &plan.files, &ids, 7).unwrap();

@@ -5,9 +5,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use clic_host::{Stage, Unit, cancel};
-use clic_store::hex;
-use sha2::{Digest, Sha256};
+use clic_host::sha256::Hasher;
+use clic_host::{Sha256, Stage, Unit, cancel};
 
 /// Bytes of a block in the block map, bmaptool's own choice.
 pub const BLOCK: u64 = 4096;
@@ -20,8 +19,8 @@ const CHUNK: usize = 1 << 20;
 pub struct Scan {
     /// Bytes of the image.
     pub size: u64,
-    /// Lower-case hex SHA-256 of the image.
-    pub sha256: String,
+    /// SHA-256 of the image.
+    pub sha256: Sha256,
     /// Runs of blocks that must be written, in order, none touching the next.
     pub mapped: Vec<Mapped>,
 }
@@ -33,8 +32,8 @@ pub struct Mapped {
     pub first: u64,
     /// The last block.
     pub last: u64,
-    /// Lower-case hex SHA-256 of the run's bytes.
-    pub sha256: String,
+    /// SHA-256 of the run's bytes.
+    pub sha256: Sha256,
 }
 
 /// Reads `image` once. A block is mapped when it is not all zeros, or when one of the `in_use` byte ranges (sorted)
@@ -43,9 +42,9 @@ pub struct Mapped {
 pub fn scan(image: &File, in_use: &[Range<u64>], stage: &Stage) -> Result<Scan> {
     let size = image.metadata().context("reading the image")?.len();
     stage.total(Unit::Bytes, size);
-    let mut whole = Sha256::new();
+    let mut whole = Hasher::default();
     let mut mapped: Vec<Mapped> = Vec::new();
-    let mut run: Option<(u64, Sha256)> = None;
+    let mut run: Option<(u64, Hasher)> = None;
     let mut in_use = in_use.iter().peekable();
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;
@@ -64,14 +63,14 @@ pub fn scan(image: &File, in_use: &[Range<u64>], stage: &Stage) -> Result<Scan> 
                 .peek()
                 .is_some_and(|range| range.start < start + bytes.len() as u64);
             if needed || bytes.iter().any(|byte| *byte != 0) {
-                run.get_or_insert_with(|| (start / BLOCK, Sha256::new()))
+                run.get_or_insert_with(|| (start / BLOCK, Hasher::default()))
                     .1
                     .update(bytes);
             } else if let Some((first, hash)) = run.take() {
                 mapped.push(Mapped {
                     first,
                     last: start / BLOCK - 1,
-                    sha256: hex(&hash.finalize()),
+                    sha256: hash.finish(),
                 });
             }
         }
@@ -82,19 +81,19 @@ pub fn scan(image: &File, in_use: &[Range<u64>], stage: &Stage) -> Result<Scan> 
         mapped.push(Mapped {
             first,
             last: (size - 1) / BLOCK,
-            sha256: hex(&hash.finalize()),
+            sha256: hash.finish(),
         });
     }
     Ok(Scan {
         size,
-        sha256: hex(&whole.finalize()),
+        sha256: whole.finish(),
         mapped,
     })
 }
 
 /// A line for `sha256sum -c`, for a file in the same directory. Names with a line break or backslash, which that tool
 /// would want escaped, are not ours.
-pub fn checksum_line(sha256: &str, name: &str) -> String {
+pub fn checksum_line(sha256: Sha256, name: &str) -> String {
     format!("{sha256}  {name}\n")
 }
 
@@ -131,9 +130,9 @@ mod tests {
         let scan = scanned(&bytes, &[]);
         assert_eq!(runs(&scan), [(0, 0), (2, 2), (255, 256), (600, 600)]);
         assert_eq!(scan.size, bytes.len() as u64);
-        assert_eq!(scan.sha256, hex(&Sha256::digest(&bytes)));
-        assert_eq!(scan.mapped[2].sha256, hex(&Sha256::digest(vec![7; block * 2])));
-        assert_eq!(scan.mapped[3].sha256, hex(&Sha256::digest(&bytes[block * 600..])));
+        assert_eq!(scan.sha256, Sha256::of(&bytes));
+        assert_eq!(scan.mapped[2].sha256, Sha256::of(vec![7; block * 2]));
+        assert_eq!(scan.mapped[3].sha256, Sha256::of(&bytes[block * 600..]));
     }
 
     #[test]
@@ -156,7 +155,7 @@ mod tests {
     fn sha256sum_accepts_the_line() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a b.img"), "image").unwrap();
-        let line = checksum_line(&scanned(b"image", &[]).sha256, "a b.img");
+        let line = checksum_line(scanned(b"image", &[]).sha256, "a b.img");
         std::fs::write(dir.path().join("a b.img.sha256"), line).unwrap();
         let said = Cmd::new("sha256sum")
             .args(["-c", "a b.img.sha256"])

@@ -6,16 +6,14 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use clic_host::Cmd;
+use clic_host::{Cmd, Sha256};
 use clic_recipe::plan::{
     Arch, Boot, Disk, Emulate, Filesystem, Machine, Named, Partition, PartitionSize, Table, UnitChange,
     UnitState,
 };
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::embedded::{DescribedFile, DescribedKind, ImageDescription, SCHEMA};
-use clic_store::hex;
 
 pub(crate) const ROOT_UUID: &str = "11111111-2222-4333-8444-555555555555";
 pub(crate) const FAT_UUID: &str = "ABCD-1234";
@@ -265,11 +263,10 @@ impl TestImage {
     pub fn plan(&mut self, path: &str, bytes: &[u8], mode: u32) {
         self.write(path, bytes);
         self.chmod(path, mode);
-        let sha256 = hex(&Sha256::digest(bytes));
         self.describe(
             path,
             DescribedKind::File {
-                sha256,
+                sha256: Sha256::of(bytes),
                 size: bytes.len() as u64,
             },
             mode,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use clic_host::Sha256;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::check::{Problems, check};
 use crate::site::{Security, Site};
@@ -79,9 +79,7 @@ struct Assets {
 impl Assets {
     fn new() -> Self {
         let path = |name: &str, extension: &str, content: &str| {
-            let hash = Sha256::digest(content);
-            let short = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
-            format!("assets/{name}-{short:08x}.{extension}")
+            format!("assets/{name}-{:.8}.{extension}", Sha256::of(content))
         };
         Self {
             style: path("portal", "css", STYLE),

@@ -177,7 +177,10 @@ mod tests {
         assert!(colon.ends_with(r"\xff|/a:b/handler|OPF"), "{colon}");
         let long = line(&"/long".repeat(500)).unwrap_err();
         assert!(long.starts_with("cannot register /long"), "{long}");
-        assert!(long.contains("/long with binfmt_misc: it is too long\n  help: "), "{long}");
+        assert!(
+            long.contains("/long with binfmt_misc: it is too long\n  help: "),
+            "{long}"
+        );
         let special = line("/a\nb").unwrap_err();
         assert!(
             special.contains("it has too many special characters"),

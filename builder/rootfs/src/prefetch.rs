@@ -41,7 +41,7 @@ impl Prefetch {
             if over.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let Some(path) = store.whole(&package.sha256)? else {
+            let Some(path) = store.whole(package.sha256)? else {
                 return Ok(None);
             };
             if package.size >= LARGE {

@@ -10,6 +10,7 @@
 //! ```
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clic_archive::resolution::{Package, Resolution};
 use clic_debian::deb::{self, Deb};
-use clic_host::{Stage, parallel};
+use clic_host::sha256::Hasher;
+use clic_host::{Sha256, Stage, parallel};
 use clic_recipe::plan::Arch;
+use clic_store::Store;
 use clic_store::space::io_error;
-use clic_store::{Store, sha256, sha256_of};
-use sha2::{Digest, Sha256};
 
 use crate::accel;
 
@@ -50,7 +51,7 @@ pub fn tree(
     stage: &Stage,
 ) -> Result<PathBuf> {
     let key = key(&resolution.tools, target.debian());
-    have(&key, &resolution.tools, store, threads, stage, |place| {
+    have(key, &resolution.tools, store, threads, stage, |place| {
         accel::fit(place, host, target)
     })
 }
@@ -58,7 +59,7 @@ pub fn tree(
 /// All of a resolution's `tools`, to be the root of a sandbox, with `/proc` and `/work` to mount on. As [`tree`] otherwise.
 pub fn makers(resolution: &Resolution, store: &Store, threads: usize, stage: &Stage) -> Result<PathBuf> {
     let key = makers_key(resolution);
-    have(&key, &resolution.tools, store, threads, stage, |place| {
+    have(key, &resolution.tools, store, threads, stage, |place| {
         accel::merge(place)?;
         for name in ["proc", "work"] {
             let path = place.join(name);
@@ -68,29 +69,29 @@ pub fn makers(resolution: &Resolution, store: &Store, threads: usize, stage: &St
     })
 }
 
-/// Everything that shapes what [`makers`] returns, in 64 hexadecimal digits.
-pub fn makers_key(resolution: &Resolution) -> String {
+/// The hash of everything that shapes what [`makers`] returns.
+pub fn makers_key(resolution: &Resolution) -> Sha256 {
     key(&resolution.tools, "makers")
 }
 
 fn have(
-    key: &str,
+    key: Sha256,
     tools: &[Package],
     store: &Store,
     threads: usize,
     stage: &Stage,
     fit: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
-    let dir = store.room("tools")?.join(key);
+    let dir = store.room("tools")?.join(key.to_string());
     let _held = store.lock(&format!("tools-{key}"))?;
     let (tree, hash) = (dir.join("tree"), dir.join("sha256"));
     if store.uses(&dir)? {
         let written = std::fs::read_to_string(&hash).unwrap_or_default();
-        if digest(&tree).is_ok_and(|found| found == written) {
+        if digest(&tree).is_ok_and(|found| written.parse() == Ok(found)) {
             return Ok(tree);
         }
         stage.message("native tools: those in the store are damaged, so they are made again");
-        tracing::warn!(tools = key, "damaged tools removed from the store");
+        tracing::warn!(tools = %key, "damaged tools removed from the store");
         std::fs::remove_dir_all(&dir).map_err(|error| io_error(error, &dir))?;
     } else {
         stage.message("native tools");
@@ -106,20 +107,20 @@ fn have(
     })?;
     fit(&place)?;
     let digest = digest(&place)?;
-    std::fs::write(new.join("sha256"), digest).map_err(|error| io_error(error, &new))?;
+    std::fs::write(new.join("sha256"), digest.to_string()).map_err(|error| io_error(error, &new))?;
     std::fs::rename(&new, &dir).map_err(|error| io_error(error, &dir))?;
     store.uses(&dir)?;
     Ok(tree)
 }
 
-/// Everything that shapes a tools tree, in 64 hexadecimal digits. `purpose`: what it is made into.
-fn key(tools: &[Package], purpose: &str) -> String {
+/// The hash of everything that shapes a tools tree. `purpose`: what it is made into.
+fn key(tools: &[Package], purpose: &str) -> Sha256 {
     let mut text = format!("{} {purpose}\n", env!("CLIC_ENGINE"));
     for package in tools {
-        text.push_str(&package.sha256);
-        text.push('\n');
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", package.sha256);
     }
-    sha256(text.as_bytes())
+    Sha256::of(text)
 }
 
 /// Programs and libraries of a package; the tar crate lets nothing leave `dir`. Owners are ours: they become root in
@@ -142,13 +143,13 @@ fn extract(deb: &Path, dir: &Path, stated: u64) -> Result<()> {
 }
 
 /// The hash of names, modes and contents of everything below `dir`.
-fn digest(dir: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
+fn digest(dir: &Path) -> Result<Sha256> {
+    let mut hash = Hasher::default();
     add(&mut hash, dir)?;
-    Ok(clic_store::hex(&hash.finalize()))
+    Ok(hash.finish())
 }
 
-fn add(hash: &mut Sha256, dir: &Path) -> Result<()> {
+fn add(hash: &mut Hasher, dir: &Path) -> Result<()> {
     let failed = |error| io_error(error, dir);
     let entries = std::fs::read_dir(dir).map_err(failed)?;
     let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(failed)?;
@@ -159,9 +160,9 @@ fn add(hash: &mut Sha256, dir: &Path) -> Result<()> {
         let meta = entry.metadata().map_err(failed)?;
         let content = if meta.is_symlink() {
             let target = std::fs::read_link(&path).map_err(failed)?;
-            sha256(target.as_os_str().as_bytes())
+            Sha256::of(target.as_os_str().as_bytes()).to_string()
         } else if meta.is_file() {
-            sha256_of(&path).map_err(failed)?
+            Sha256::of_file(&path).map_err(failed)?.to_string()
         } else {
             String::new()
         };

@@ -1,15 +1,15 @@
 //! What a store holds, entry by entry.
 
+use std::ffi::OsStr;
 use std::fs::{DirEntry, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
-use clic_host::cancel;
+use clic_host::{Sha256, cancel};
 use serde::Serialize;
 
-use crate::layers::is_hash;
 use crate::space::io_error;
 
 /// What an [`Entry`] is.
@@ -91,7 +91,7 @@ pub fn contents(root: &Path) -> Result<Vec<Entry>> {
                 for (_, dir) in list(&path.join("sha256"))? {
                     cancel::check()?;
                     for (name, _) in list(&dir.path())? {
-                        let partial = !is_hash(&name);
+                        let partial = hash(name.as_ref()).is_none();
                         let entry = look(root, Kind::Downloads, &[dir.path().join(name)]);
                         found.extend(entry.map(|entry| Entry { partial, ..entry }));
                     }
@@ -101,7 +101,7 @@ pub fn contents(root: &Path) -> Result<Vec<Entry>> {
                 let files = list(&path)?;
                 let has = |name: &str| files.iter().any(|(other, _)| other == name);
                 for (name, entry) in &files {
-                    let key = name.strip_suffix(".json").filter(|key| is_hash(key));
+                    let key = name.strip_suffix(".json").and_then(|key| hash(key.as_ref()));
                     if key.is_some() {
                         let tar = entry.path().with_extension("tar");
                         found.extend(look(root, Kind::Layers, &[entry.path(), tar]));
@@ -128,6 +128,11 @@ pub fn contents(root: &Path) -> Result<Vec<Entry>> {
     }
     found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(found)
+}
+
+/// The hash that a download or a layer has as its name.
+pub(crate) fn hash(name: &OsStr) -> Option<Sha256> {
+    name.to_str()?.parse().ok()
 }
 
 /// Names and entries of a directory; none if it is not there.

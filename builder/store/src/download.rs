@@ -9,9 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clic_host::{Stage, Unit, UserError, cancel, parallel};
+use clic_host::{Sha256, Stage, Unit, UserError, cancel, parallel};
 
-use crate::hash::sha256_of;
 use crate::request::{Download, FetchError};
 use crate::space::{self, io_error};
 use crate::transfer::{Failure, Meter, Share, Try, WORKERS, local_path, part_of};
@@ -22,15 +21,16 @@ const TRIES: u32 = 4;
 
 impl Store {
     /// Where the file of this hash is or would be. No check is made.
-    pub fn path_of(&self, sha256: &str) -> PathBuf {
+    pub fn path_of(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
         let dir = self.dir().join("downloads/sha256");
-        dir.join(sha256.get(..2).unwrap_or("__")).join(sha256)
+        dir.join(&name[..2]).join(name)
     }
 
     /// The file of this hash, read and verified now; `None` if the store has no such file. A damaged one is
     /// removed and counts as missing. For the moment of use, after [`Store::have_all`]; [`Store::fetch`] also gets
     /// what turns out to be damaged again.
-    pub fn verified(&self, sha256: &str) -> Result<Option<PathBuf>> {
+    pub fn verified(&self, sha256: Sha256) -> Result<Option<PathBuf>> {
         Ok(match self.look_at(sha256)? {
             Found::Whole(path) => Some(path),
             Found::Damaged | Found::Nothing => None,
@@ -38,21 +38,21 @@ impl Store {
     }
 
     /// A stored file, verified; a damaged one stays, for the caller to report and replace.
-    pub fn whole(&self, sha256: &str) -> Result<Option<PathBuf>> {
+    pub fn whole(&self, sha256: Sha256) -> Result<Option<PathBuf>> {
         let path = self.path_of(sha256);
         if !self.uses(&path)? {
             return Ok(None);
         }
-        let whole = sha256_of(&path).is_ok_and(|found| found == sha256);
+        let whole = Sha256::of_file(&path).is_ok_and(|found| found == sha256);
         Ok(whole.then_some(path))
     }
 
-    fn look_at(&self, sha256: &str) -> Result<Found> {
+    fn look_at(&self, sha256: Sha256) -> Result<Found> {
         let path = self.path_of(sha256);
         if !self.uses(&path)? {
             return Ok(Found::Nothing);
         }
-        match sha256_of(&path) {
+        match Sha256::of_file(&path) {
             Ok(found) if found == sha256 => Ok(Found::Whole(path)),
             Ok(_) => {
                 tracing::debug!(path = %path.display(), "damaged file removed from the store");
@@ -67,7 +67,7 @@ impl Store {
     /// Which of these are not in the store, by a look at their sizes: a forecast, not a verification.
     pub fn missing<'a>(&self, downloads: &'a [Download]) -> Vec<&'a Download> {
         let there = |download: &Download| {
-            std::fs::metadata(self.path_of(&download.sha256)).is_ok_and(|meta| meta.len() == download.size)
+            std::fs::metadata(self.path_of(download.sha256)).is_ok_and(|meta| meta.len() == download.size)
         };
         downloads.iter().filter(|download| !there(download)).collect()
     }
@@ -86,7 +86,7 @@ impl Store {
         self.get_all(downloads, stage, |jobs, meter| {
             let missing = Mutex::new(Vec::new());
             parallel::each(jobs, WORKERS, |job| {
-                match self.look_at(&job.sha256)? {
+                match self.look_at(job.sha256)? {
                     Found::Whole(_) => {
                         meter.moved(0, job.size);
                         return Ok(());
@@ -105,7 +105,7 @@ impl Store {
     /// [`Store::verified`] or [`Store::fetch`] at that moment. What is fetched is verified as it comes.
     pub fn have_all(&self, downloads: &[Download], stage: &Stage) -> Result<Vec<PathBuf>> {
         self.get_all(downloads, stage, |jobs, meter| {
-            let paths: Vec<PathBuf> = jobs.iter().map(|job| self.path_of(&job.sha256)).collect();
+            let paths: Vec<PathBuf> = jobs.iter().map(|job| self.path_of(job.sha256)).collect();
             let there = self.run.uses(self.dir(), &paths)?;
             let mut missing = Vec::new();
             for ((job, path), there) in jobs.iter().zip(&paths).zip(there) {
@@ -130,10 +130,10 @@ impl Store {
         look: impl for<'a> Fn(&[&'a Download], &Meter<'_>) -> Result<Vec<&'a Download>>,
     ) -> Result<Vec<PathBuf>> {
         // The same content asked for twice is one job.
-        let mut jobs: BTreeMap<&str, &Download> = BTreeMap::new();
+        let mut jobs: BTreeMap<Sha256, &Download> = BTreeMap::new();
         for download in downloads {
             check_request(download)?;
-            jobs.entry(&download.sha256).or_insert(download);
+            jobs.entry(download.sha256).or_insert(download);
         }
         let jobs: Vec<&Download> = jobs.into_values().collect();
         stage.total(Unit::Bytes, jobs.iter().map(|job| job.size).sum());
@@ -154,7 +154,7 @@ impl Store {
             return Err(FetchError::Offline { missing: remote }.into());
         }
         let begun = |job: &Download| {
-            std::fs::metadata(part_of(&self.path_of(&job.sha256))).map_or(0, |meta| meta.len())
+            std::fs::metadata(part_of(&self.path_of(job.sha256))).map_or(0, |meta| meta.len())
         };
         let needed = missing
             .iter()
@@ -169,12 +169,12 @@ impl Store {
         parallel::each(&missing, WORKERS, |job| self.fetch_one(job, &meter))?;
         Ok(downloads
             .iter()
-            .map(|download| self.path_of(&download.sha256))
+            .map(|download| self.path_of(download.sha256))
             .collect())
     }
 
     fn fetch_one(&self, job: &Download, meter: &Meter<'_>) -> Result<()> {
-        let path = self.path_of(&job.sha256);
+        let path = self.path_of(job.sha256);
         let dir = path.parent().context("a stored file has a directory")?;
         DirBuilder::new()
             .recursive(true)
@@ -237,7 +237,7 @@ impl Store {
                 }
                 Err(std::fs::TryLockError::Error(error)) => return Err(io_error(error, part)),
             }
-            if self.verified(&job.sha256)?.is_some() {
+            if self.verified(job.sha256)?.is_some() {
                 if is_at(&file, part) {
                     let _ = std::fs::remove_file(part);
                 }
@@ -267,14 +267,6 @@ fn say_damaged(job: &Download, stage: &Stage) {
 }
 
 fn check_request(download: &Download) -> Result<()> {
-    let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-    if download.sha256.len() != 64 || !download.sha256.bytes().all(hex) {
-        return Err(UserError::new(format!(
-            "{}: {:?} is not a SHA-256 (64 hexadecimal digits, lower case)",
-            download.name, download.sha256
-        ))
-        .into());
-    }
     let known = ["http://", "https://"]
         .iter()
         .any(|scheme| download.url.starts_with(scheme));

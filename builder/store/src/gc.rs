@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use clic_host::{Stage, Unit, cancel};
+use clic_host::{Sha256, Stage, Unit, cancel};
 use serde::Serialize;
 
-use crate::contents::{Entry, Kind, contents};
+use crate::contents::{Entry, Kind, contents, hash};
 use crate::scratch::remove_tree;
-use crate::{Store, run, sha256_of};
+use crate::{Store, run};
 
 /// How long an interrupted download waits for somebody to resume it.
 const PART_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -151,11 +151,13 @@ impl Store {
         for entry in entries {
             cancel::check()?;
             let Some(path) = entry.paths.first() else { continue };
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let Some(hash) = path.file_stem().and_then(hash) else {
+                continue;
+            };
             let why = if entry.kind == Kind::Layers {
-                self.damaged_layer(&name)?
+                self.damaged_layer(hash)?
             } else {
-                damaged_download(path, &name)?
+                damaged_download(path, hash)?
             };
             stage.advance(entry.bytes);
             found.checked += 1;
@@ -175,12 +177,12 @@ impl Store {
         Ok(found)
     }
 
-    fn damaged_layer(&self, key: &str) -> Result<Option<String>> {
+    fn damaged_layer(&self, key: Sha256) -> Result<Option<String>> {
         // Whoever puts one holds this lock while its two files do not fit together.
         let _lock = self.lock("layers")?;
         let layers = self.layers();
         Ok(match layers.read(key)? {
-            None if !layers.has(key)? => None,
+            None if !layers.has(key) => None,
             None => {
                 Some("its description is damaged, or its tar file is not there or of another size".to_owned())
             }
@@ -191,8 +193,8 @@ impl Store {
 }
 
 /// `None` also if somebody removed it meanwhile.
-fn damaged_download(path: &Path, name: &str) -> Result<Option<String>> {
-    match sha256_of(path) {
+fn damaged_download(path: &Path, name: Sha256) -> Result<Option<String>> {
+    match Sha256::of_file(path) {
         Ok(found) if found == name => Ok(None),
         Ok(found) => Ok(Some(format!("its content has the hash {found}"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

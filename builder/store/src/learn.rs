@@ -6,12 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Result;
-use clic_host::{Stage, Unit, UserError, cancel};
+use clic_host::{Stage, Unit, UserError, cancel, sha256};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use sha2::{Digest, Sha256};
 
 use crate::Store;
-use crate::hash::hex;
 use crate::request::{Download, FetchError};
 use crate::space::io_error;
 use crate::transfer::{local_path, why};
@@ -39,7 +37,7 @@ impl Store {
         let to = scratch.path().join("file");
         let mut source = self.source(url, name, stage)?;
         let mut file = File::create(&to).map_err(|error| io_error(error, &to))?;
-        let mut hash = Sha256::new();
+        let mut hash = sha256::Hasher::default();
         let mut size = 0;
         let mut buffer = vec![0; 128 * 1024];
         loop {
@@ -58,7 +56,7 @@ impl Store {
         }
         let found = Download {
             url: url.to_owned(),
-            sha256: hex(&hash.finalize()),
+            sha256: hash.finish(),
             size,
             name: name.to_owned(),
         };
@@ -166,7 +164,7 @@ mod tests {
         });
         let found = store.learn(&server.url, "greeting", &stage).unwrap();
         assert_eq!((found.size, found.url.as_str()), (7, server.url.as_str()));
-        assert_eq!(std::fs::read(store.path_of(&found.sha256)).unwrap(), b"bonjour");
+        assert_eq!(std::fs::read(store.path_of(found.sha256)).unwrap(), b"bonjour");
         assert_eq!(
             store.read(&server.url, "greeting", 7, &stage).unwrap(),
             b"bonjour"
@@ -231,11 +229,8 @@ mod tests {
         let progress = clic_host::Progress::silent();
         let stage = progress.stage("add", "Add", "");
         let found = store.learn(&file_url(&path), "greeting", &stage).unwrap();
-        assert_eq!(
-            (found.size, found.sha256.as_str()),
-            (7, crate::sha256(b"bonjour").as_str())
-        );
-        assert_eq!(std::fs::read(store.path_of(&found.sha256)).unwrap(), b"bonjour");
+        assert_eq!((found.size, found.sha256), (7, clic_host::Sha256::of("bonjour")));
+        assert_eq!(std::fs::read(store.path_of(found.sha256)).unwrap(), b"bonjour");
         assert_eq!(
             store.read(&file_url(&path), "greeting", 7, &stage).unwrap(),
             b"bonjour"

@@ -14,7 +14,6 @@
 mod contents;
 mod download;
 mod gc;
-mod hash;
 mod layers;
 mod learn;
 mod publish;
@@ -38,7 +37,6 @@ use clic_host::{UserError, cancel};
 
 pub use contents::{Entry, Kind, contents};
 pub use gc::{Collected, Removed, Verified};
-pub use hash::{hex, sha256, sha256_of};
 pub use layers::{LayerFile, Layers};
 pub use learn::file_url;
 pub use publish::{Publishing, publish, write_whole};

@@ -1,12 +1,14 @@
 //! What is asked of the store, and why it could not be had.
 
+use clic_host::Sha256;
+
 /// A file to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
     /// Where from: `http:`, `https:`, or `file:`.
     pub url: String,
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
+    /// What its content must have.
+    pub sha256: Sha256,
     /// Bytes.
     pub size: u64,
     /// What people call it.

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clic_host::figures::size;
+
 /// The disk is full, or would be.
 #[derive(Debug, thiserror::Error)]
 #[error("disk full: {what} needs {} in {}, which has {} free\n  help: free some space, or set CLIC_CACHE (the store) or --out (the results) to a larger disk",
-    human(*.needed), .dir.display(), human(*.free))]
+    size(*.needed), .dir.display(), size(*.free))]
 pub struct NoSpace {
     /// What the room is for, e.g. `downloading 120 files`.
     pub what: String,
@@ -57,7 +59,7 @@ pub fn io_error(error: io::Error, path: &Path) -> anyhow::Error {
     );
     let shown = path.display().to_string();
     if full {
-        let free = free(path).map_or_else(|_| "an unknown amount".into(), human);
+        let free = free(path).map_or_else(|_| "an unknown amount".into(), size);
         let what = format!(
             "disk full while writing {shown}: {free} free\n  help: free some space, or set CLIC_CACHE (the store) or --out (the results) to a larger disk"
         );
@@ -66,32 +68,9 @@ pub fn io_error(error: io::Error, path: &Path) -> anyhow::Error {
     anyhow::Error::new(error).context(shown)
 }
 
-/// `1.5 GB`: bytes for people, in powers of 1000.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let (mut tenths, mut unit) = (u128::from(bytes) * 10, 0);
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths = (tenths + 500) / 1000;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_for_people() {
-        assert_eq!(human(0), "0 B");
-        assert_eq!(human(999), "999 B");
-        assert_eq!(human(1_500_000_000), "1.5 GB");
-        assert_eq!(human(u64::MAX), "18446744.1 TB");
-    }
 
     #[test]
     fn too_much_says_how_much() {
@@ -100,7 +79,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("disk full: the image needs 18446744.1 TB in "),
+            error.starts_with("disk full: the image needs 18446744.07 TB in "),
             "{error}"
         );
         assert!(error.contains(" free\n  help: "), "{error}");

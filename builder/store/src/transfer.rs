@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use clic_host::sha256::Hasher;
 use clic_host::{Stage, cancel};
-use sha2::{Digest, Sha256};
 
 use crate::Store;
-use crate::hash::hex;
 use crate::request::{Download, FetchError, Proxy, Scheme};
 use crate::space::io_error;
 
@@ -191,7 +190,7 @@ impl Try<'_> {
         file.set_len(have).map_err(disk)?;
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         counted.set(0);
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::default();
         self.hash_begun(file, have, &mut hash)?;
         counted.set(have);
         let done = self.receive(&mut *source, file, have, &mut hash, counted)?;
@@ -201,12 +200,12 @@ impl Try<'_> {
                 self.job.size
             )));
         }
-        let got = hex(&hash.finalize());
+        let got = hash.finish();
         if got == self.job.sha256 {
             return Ok(());
         }
         file.set_len(0).map_err(disk)?;
-        Err(self.wrong(format!("sha256 {}", self.job.sha256), got))
+        Err(self.wrong(format!("sha256 {}", self.job.sha256), got.to_string()))
     }
 
     /// What comes after the first `have` bytes, and how many bytes these really are: a source that cannot resume begins at 0.
@@ -247,7 +246,7 @@ impl Try<'_> {
     }
 
     /// Hashes what an earlier try or run has brought.
-    fn hash_begun(&self, file: &mut File, have: u64, hash: &mut Sha256) -> Result<(), Failure> {
+    fn hash_begun(&self, file: &mut File, have: u64, hash: &mut Hasher) -> Result<(), Failure> {
         let mut buffer = vec![0; BUFFER];
         let mut done = 0;
         while done < have {
@@ -268,7 +267,7 @@ impl Try<'_> {
         source: &mut dyn Read,
         file: &mut File,
         mut done: u64,
-        hash: &mut Sha256,
+        hash: &mut Hasher,
         counted: &mut Share<'_>,
     ) -> Result<u64, Failure> {
         let disk = |error| self.disk(error);

@@ -56,7 +56,7 @@ fn one_form_whatever_the_order() {
         .unwrap();
     assert_eq!((written.entries, written.bytes), (8, 1009));
     let bytes = std::fs::read(&one).unwrap();
-    let sha256 = clic_store::sha256(&bytes);
+    let sha256 = clic_host::Sha256::of(&bytes);
     assert_eq!((written.size, written.sha256), (bytes.len() as u64, sha256));
     FileTree::read(&one).unwrap().write(&two, 100).unwrap();
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());

@@ -6,14 +6,15 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use clic_host::Sha256;
+use clic_host::sha256::Hasher;
 use clic_store::space::io_error;
-use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
 use super::{Content, Entry, FileTree, Kind, XATTR, clamped, seconds, shown};
 
 /// What was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Entries, hard links included.
     pub entries: u64,
@@ -21,8 +22,8 @@ pub struct Written {
     pub bytes: u64,
     /// Bytes of the tar file.
     pub size: u64,
-    /// Lower-case hex SHA-256 of the tar file.
-    pub sha256: String,
+    /// SHA-256 of the tar file.
+    pub sha256: Sha256,
 }
 
 impl FileTree {
@@ -31,18 +32,17 @@ impl FileTree {
     pub fn write(&self, to: &Path, epoch: u64) -> Result<Written> {
         let out = File::create(to).map_err(|error| io_error(error, to))?;
         let mut out = BufWriter::with_capacity(1 << 20, out);
-        let mut written = Written::default();
+        let mut bytes = 0;
         let mut first_names: BTreeMap<usize, &[u8]> = BTreeMap::new();
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::default();
         let mut size = 0;
         let epoch = seconds(epoch);
-        let mut write = |bytes: &[u8]| {
-            hash.update(bytes);
-            size += bytes.len() as u64;
-            out.write_all(bytes)
+        let mut write = |part: &[u8]| {
+            hash.update(part);
+            size += part.len() as u64;
+            out.write_all(part)
         };
         for (path, entry) in &self.entries {
-            written.entries += 1;
             let (mut content, mut first) = (None, None);
             if let Kind::File(number) = entry.kind {
                 first = first_names.get(&number).copied();
@@ -52,12 +52,12 @@ impl FileTree {
                 }
             }
             let length = content.map_or(0, Content::size);
-            written.bytes += length;
+            bytes += length;
             let (mut header, records) = describe(path, entry, first, length, epoch)?;
             if !records.is_empty() {
                 let size = records.len() as u64;
-                for bytes in [extension(size)?.as_bytes(), records.as_slice(), padding(size)] {
-                    write(bytes).map_err(|error| io_error(error, to))?;
+                for part in [extension(size)?.as_bytes(), records.as_slice(), padding(size)] {
+                    write(part).map_err(|error| io_error(error, to))?;
                 }
             }
             header.set_cksum();
@@ -70,10 +70,13 @@ impl FileTree {
             }
         }
         write(&[0; 1024]).map_err(|error| io_error(error, to))?;
-        written.size = size;
-        written.sha256 = clic_store::hex(&hash.finalize());
         out.flush().map_err(|error| io_error(error, to))?;
-        Ok(written)
+        Ok(Written {
+            entries: self.entries.len() as u64,
+            bytes,
+            size,
+            sha256: hash.finish(),
+        })
     }
 }
 

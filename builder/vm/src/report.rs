@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clic_host::Sha256;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,8 @@ pub struct Report {
     pub image: PathBuf,
     /// `<recipe>-<board>`.
     pub name: String,
-    /// SHA-256 of the image that was tested, lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of the image that was tested.
+    pub sha256: Sha256,
     /// What can be said of the image without booting it. Left empty here; the caller may know something.
     pub image_cases: Vec<Case>,
     /// Each machine that it was booted on.
@@ -219,7 +220,7 @@ impl Report {
             suite.add_property(("accelerator", machine.accelerator.kind.to_string().as_str()));
             suite.add_property(("accelerator-why", machine.accelerator.why.as_str()));
             suite.add_property(("boot-seconds", format!("{:.1}", machine.boot_seconds).as_str()));
-            suite.add_property(("image-sha256", self.sha256.as_str()));
+            suite.add_property(("image-sha256", self.sha256.to_string().as_str()));
             junit.add_test_suite(suite);
         }
         junit.to_string().context("writing JUnit XML")
@@ -305,7 +306,7 @@ mod tests {
         Report {
             image: "out/minimal-x86-pc.img".into(),
             name: "minimal-x86-pc".into(),
-            sha256: "00ff".into(),
+            sha256: Sha256::of("image"),
             image_cases: vec![],
             machines: vec![
                 machine(Target::Bios, Verdict::Running, vec![passed]),

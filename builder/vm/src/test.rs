@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clic_host::progress::Unit;
-use clic_host::{Progress, Stage, UserError, parallel};
+use clic_host::{Progress, Sha256, Stage, UserError, parallel};
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_image::read::DiskImage;
 use clic_recipe::plan::{Check, Machine};
@@ -86,7 +86,7 @@ pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progre
     let mut checks = description.checks.clone();
     checks.extend(options.extra_checks.iter().cloned());
     let stage = progress.stage("hash", "Hash of the image", "the report names what was tested");
-    let sha256 = clic_store::sha256_of(path).with_context(|| format!("reading {}", path.display()))?;
+    let sha256 = Sha256::of_file(path).with_context(|| format!("reading {}", path.display()))?;
     stage.finish();
     let test = Test {
         path,
@@ -96,7 +96,7 @@ pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progre
         progress,
         accel,
         checks: &checks,
-        sha256: &sha256,
+        sha256,
     };
     let machines = test.run_all(&targets)?;
     let name = format!("{}-{}", description.recipe.name, description.board.name);
@@ -139,7 +139,7 @@ struct Test<'a> {
     progress: &'a Progress,
     accel: Chosen,
     checks: &'a [Check],
-    sha256: &'a str,
+    sha256: Sha256,
 }
 
 /// What is known of a machine after its boot.
@@ -307,7 +307,8 @@ impl Test<'_> {
 
     /// Tells images apart, for [`cuts::cut`].
     fn seed(&self) -> u32 {
-        u32::from_str_radix(self.sha256.get(..8).unwrap_or_default(), 16).unwrap_or_default()
+        let [a, b, c, d, ..] = *self.sha256.as_bytes();
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// Moves what a person wants to see out of the scratch directory. What an earlier run left under these names would

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Result;
-use clic_debian::arch::HOSTS;
-use clic_host::UserError;
+use clic_debian::arch::{Arch, HOSTS};
+use clic_host::{Sha256, UserError};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -63,8 +63,7 @@ struct RawRelease {
     components: Vec<String>,
     #[serde(deserialize_with = "date")]
     date: u64,
-    #[serde(deserialize_with = "sha256")]
-    sha256: String,
+    sha256: Sha256,
 }
 
 #[derive(Deserialize)]
@@ -80,8 +79,7 @@ struct RawPackage {
     source: String,
     #[serde(deserialize_with = "path")]
     path: String,
-    #[serde(deserialize_with = "sha256")]
-    sha256: String,
+    sha256: Sha256,
     #[serde(deserialize_with = "deb_size")]
     size: u64,
     #[serde(deserialize_with = "installed_size")]
@@ -200,7 +198,7 @@ impl Place<'_> {
     fn check_inputs(self, raw: &RawLock) -> Result<(), Wrong> {
         let inputs = &raw.inputs;
         let refuse = |what: String| Err(self.wrong(what, Some(raw.inputs_sha256.span().start)));
-        if *raw.inputs_sha256.get_ref() != inputs.sha256() {
+        if raw.inputs_sha256.get_ref().parse() != Ok(inputs.sha256()) {
             return refuse(
                 "the inputs are not those that the lock was made from: somebody changed this file".to_owned(),
             );
@@ -290,7 +288,7 @@ impl Entries<'_> {
                 let what = format!("{} is not a tool of a host", raw.name);
                 return Err(self.place.wrong(what, Some(at)));
             }
-            let package = self.package(raw, &self.inputs.arch, role, at)?;
+            let package = self.package(raw, self.inputs.arch, role, at)?;
             self.add(&mut packages, package, role, at)?;
         }
         Ok(packages)
@@ -300,17 +298,17 @@ impl Entries<'_> {
     fn tools(
         &self,
         list: Vec<Spanned<RawPackage>>,
-    ) -> Result<BTreeMap<String, BTreeMap<String, Package>>, Wrong> {
-        let mut tools: BTreeMap<String, BTreeMap<String, Package>> = BTreeMap::new();
+    ) -> Result<BTreeMap<Arch, BTreeMap<String, Package>>, Wrong> {
+        let mut tools: BTreeMap<Arch, BTreeMap<String, Package>> = BTreeMap::new();
         for raw in list {
             let at = raw.span().start;
             let mut raw = raw.into_inner();
             let host = raw.host.take().unwrap_or_default();
-            if !HOSTS.iter().any(|known| known.debian() == host) {
+            let Some(host) = HOSTS.into_iter().find(|known| known.debian() == host) else {
                 let what = format!("{host:?} is not an architecture of a build host");
                 return Err(self.place.wrong(what, Some(at)));
-            }
-            let package = self.package(raw, &host, Role::Tool, at)?;
+            };
+            let package = self.package(raw, host, Role::Tool, at)?;
             self.add(tools.entry(host).or_default(), package, Role::Tool, at)?;
         }
         Ok(tools)
@@ -332,11 +330,11 @@ impl Entries<'_> {
     }
 
     /// A package of a system for `native`.
-    fn package(&self, raw: RawPackage, native: &str, role: Role, at: usize) -> Result<Package, Wrong> {
+    fn package(&self, raw: RawPackage, native: Arch, role: Role, at: usize) -> Result<Package, Wrong> {
         let refuse = |what: String| Err(self.place.wrong(what, Some(at)));
         self.known(&raw.source, at)?;
-        let arch = raw.arch.unwrap_or_else(|| native.to_owned());
-        if arch != native && arch != "all" {
+        let arch = raw.arch.unwrap_or_else(|| native.to_string());
+        if arch != native.debian() && arch != "all" {
             return refuse(format!("a package for {arch:?} in a system for {native}"));
         }
         // What the image's own packages have beside is theirs alone.
@@ -409,17 +407,6 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
 
 fn suite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text_of(deserializer, "suite", |text| plain_path(text, b"-._~+"))
-}
-
-fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    text_of(
-        deserializer,
-        "SHA-256 (64 hexadecimal digits, lower case)",
-        |text| {
-            let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            text.len() == 64 && text.bytes().all(hex)
-        },
-    )
 }
 
 fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -14,7 +14,7 @@ fn package(name: &str, arch: &str, source: &str) -> Package {
         source: source.into(),
         uri: String::new(),
         filename: format!("pool/main/{name}_2.0+dfsg-1~deb12u1_{arch}.deb"),
-        sha256: "ab".repeat(32),
+        sha256: Sha256::of(name),
         size: 1000,
         installed_size: 4096,
         automatic: name.starts_with("lib"),
@@ -94,7 +94,7 @@ fn lock(plan: &Plan) -> Lock {
             suite: "bookworm".into(),
             components: vec!["main".into()],
             date: 1_783_764_997,
-            sha256: "01".repeat(32),
+            sha256: Sha256::of("release"),
         }],
         packages: vec![
             package("bash", "amd64", DEBIAN),
@@ -106,7 +106,7 @@ fn lock(plan: &Plan) -> Lock {
             ..package("debian-handbook", "all", DEBIAN)
         }],
         tools: [(
-            "arm64".to_owned(),
+            Arch::Arm64,
             vec![Package {
                 automatic: true,
                 part: Part::Base,
@@ -157,11 +157,7 @@ fn a_build_host_gets_its_tools_whatever_the_image_is_for() {
     for arch in [Arch::Amd64, Arch::Arm64] {
         let plan = Plan { arch, ..plan() };
         let mut lock = lock(&plan);
-        lock.tools = [(
-            host.debian().to_owned(),
-            vec![package("python3-libzim", host.debian(), DEBIAN)],
-        )]
-        .into();
+        lock.tools = [(host, vec![package("python3-libzim", host.debian(), DEBIAN)])].into();
         let resolution = lock.resolution(&plan, &mirrors(), None, "");
         let tools = resolution.unwrap().tools;
         assert_eq!(tools.len(), 1, "{arch}: {tools:?}");
@@ -267,7 +263,7 @@ fn damaged_and_hostile_locks_are_refused_with_their_line() {
     let text = lock(&plan).text();
     let line_of = |needle: &str| text.lines().position(|line| line == needle).unwrap() + 1;
     let bash = line_of("name = \"bash\"");
-    let hash = format!("sha256 = \"{}\"", "ab".repeat(32));
+    let hash = format!("sha256 = \"{}\"", Sha256::of("bash"));
     let cases = [
         (
             "name = \"bash\"",

@@ -1,6 +1,8 @@
 //! A lock as text: TOML, a block for each package, sorted, so that version control shows what changed.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
+
+use clic_recipe::plan::Arch;
 
 use crate::inputs::SourceInput;
 use crate::lock::{FORMAT, Lock};
@@ -16,12 +18,12 @@ pub fn text(lock: &Lock) -> String {
     ));
     out.line(&format!("format = {FORMAT}"));
     out.line(&format!("epoch = {}", lock.epoch));
-    out.string("inputs-sha256", &inputs.sha256());
+    out.string("inputs-sha256", inputs.sha256());
     out.head("[inputs]");
     out.string("recipe", &inputs.recipe);
     out.string("board", &inputs.board);
     out.string("suite", &inputs.suite);
-    out.string("arch", &inputs.arch);
+    out.string("arch", inputs.arch);
     out.list("components", &inputs.components);
     out.list("packages", &inputs.packages);
     out.list("board-packages", &inputs.board_packages);
@@ -36,7 +38,7 @@ pub fn text(lock: &Lock) -> String {
     }
     for package in &lock.packages {
         out.head("[[package]]");
-        out.package(package, &inputs.arch);
+        out.package(package, inputs.arch);
         let part = format!("{:?}", package.part).to_lowercase();
         out.string("part", &part);
         if package.automatic {
@@ -45,13 +47,13 @@ pub fn text(lock: &Lock) -> String {
     }
     for package in &lock.content {
         out.head("[[content]]");
-        out.package(package, &inputs.arch);
+        out.package(package, inputs.arch);
     }
     for (host, tools) in &lock.tools {
         for tool in tools {
             out.head("[[tool]]");
             out.string("host", host);
-            out.package(tool, host);
+            out.package(tool, *host);
         }
     }
     out.0
@@ -70,12 +72,12 @@ impl Writer {
         self.line(text);
     }
 
-    fn string(&mut self, key: &str, value: &str) {
-        let value = quoted(value);
+    fn string(&mut self, key: &str, value: impl Display) {
+        let value = quoted(&value.to_string());
         self.line(&format!("{key} = {value}"));
     }
 
-    fn optional(&mut self, key: &str, value: Option<&String>) {
+    fn optional(&mut self, key: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.string(key, value);
         }
@@ -97,15 +99,15 @@ impl Writer {
     fn source(&mut self, source: &SourceInput) {
         self.head("[[inputs.source]]");
         self.string("name", &source.name);
-        self.optional("address-sha256", source.address_sha256.as_ref());
+        self.optional("address-sha256", source.address_sha256);
         self.optional("suite", source.suite.as_ref());
         if !source.components.is_empty() {
             self.list("components", &source.components);
         }
         self.optional("fingerprint", source.fingerprint.as_ref());
-        self.optional("key-sha256", source.key_sha256.as_ref());
+        self.optional("key-sha256", source.key_sha256);
         self.optional("directory", source.directory.as_ref());
-        self.optional("files-sha256", source.files_sha256.as_ref());
+        self.optional("files-sha256", source.files_sha256);
         if !source.packages.is_empty() {
             self.list("packages", &source.packages);
         }
@@ -120,19 +122,19 @@ impl Writer {
         self.string("suite", &release.suite);
         self.list("components", &release.components);
         self.line(&format!("date = {}", release.date));
-        self.string("sha256", &release.sha256);
+        self.string("sha256", release.sha256);
     }
 
     /// The architecture is only written where it is not `arch`, the usual one.
-    fn package(&mut self, package: &Package, arch: &str) {
+    fn package(&mut self, package: &Package, arch: Arch) {
         self.string("name", &package.name);
         self.string("version", &package.version);
-        if package.arch != arch {
+        if package.arch != arch.debian() {
             self.string("arch", &package.arch);
         }
         self.string("source", &package.source);
         self.string("path", &package.filename);
-        self.string("sha256", &package.sha256);
+        self.string("sha256", package.sha256);
         self.line(&format!("size = {}", package.size));
         self.line(&format!("installed-size = {}", package.installed_size));
     }

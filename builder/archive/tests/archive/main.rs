@@ -3,6 +3,7 @@
 mod world;
 
 use clic_archive::{Keep, Lock, Package, Part, Pins};
+use clic_debian::arch::Arch;
 use clic_host::UserError;
 use clic_store::Store;
 use world::{Archive, Signer, World, deb, serve};
@@ -52,7 +53,7 @@ fn one_state_makes_one_lock_whoever_makes_it() {
     let second = other.lock(Keep::default());
     assert_eq!(first.text(), second.text());
     // Tools for the kind of host that is not the image's, with what they need.
-    assert_eq!(titles(&first.tools["arm64"]), ["dash 0.5", "libbase 1"]);
+    assert_eq!(titles(&first.tools[&Arch::Arm64]), ["dash 0.5", "libbase 1"]);
     assert_eq!(first.tools.len(), 1);
     // 2026-07-11 10:00:00 UTC
     assert_eq!(first.epoch, 1_783_764_000);

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use clic_archive::{Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
-use clic_host::{Log, Progress};
+use clic_host::{Log, Progress, Sha256};
 use clic_recipe::{Plan, Tree};
 use clic_store::{Proxy, Scheme, Session, Store};
 
@@ -163,7 +163,7 @@ impl Archive {
         let control = run(Command::new("dpkg-deb").arg("--field").arg(&path));
         let file = path.file_name().unwrap().to_str().unwrap().to_owned();
         let size = std::fs::metadata(&path).unwrap().len();
-        let sha256 = clic_store::sha256_of(&path).unwrap();
+        let sha256 = Sha256::of_file(&path).unwrap();
         let stanza = format!("{control}Filename: pool/{file}\nSize: {size}\nSHA256: {sha256}\n\n");
         self.stanzas.insert(file, stanza);
     }
@@ -188,7 +188,7 @@ impl Archive {
             let path = self.index_path(suite, arch);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, &text).unwrap();
-            let sha256 = clic_store::sha256_of(&path).unwrap();
+            let sha256 = Sha256::of_file(&path).unwrap();
             let _ = writeln!(hashes, " {sha256} {} main/binary-{arch}/Packages", text.len());
         }
         let release = format!(

@@ -109,7 +109,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         Some(local) => Some(tree.inside(Path::new("content-bundles").join(&args.bundle).join(local))?),
         None => None,
     };
-    let result = place(&file, &text, copy.as_deref(), &store.path_of(&found.sha256)).and_then(|()| {
+    let result = place(&file, &text, copy.as_deref(), &store.path_of(found.sha256)).and_then(|()| {
         Ok(clic_recipe::Tree::open(tree.root())
             .map_err(clic_recipe::Report::from)?
             .bundles()?)
@@ -248,7 +248,12 @@ fn item(args: &Args, name: &str, found: &Download, local: Option<&Path>) -> Stri
         Some(local) => writeln!(text, "local = {}", quoted(&local.display().to_string())),
         None => writeln!(text, "url = [{}]", quoted(&found.url)),
     };
-    let _ = writeln!(text, "sha256 = {}\nsize = {}", quoted(&found.sha256), found.size);
+    let _ = writeln!(
+        text,
+        "sha256 = {}\nsize = {}",
+        quoted(&found.sha256.to_string()),
+        found.size
+    );
     if let (Some(kind), Some(unpacked)) = (&args.unpack, args.unpacked) {
         let _ = writeln!(text, "unpack = {}\nunpacked = {unpacked}", quoted(kind));
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use clic_host::Sha256;
 use clic_store::{Download, space, write_whole};
 
 /// A text as TOML writes it.
@@ -15,14 +16,15 @@ pub fn read(path: &Path) -> Result<String> {
 }
 
 /// Puts hash and size of `now` in place of those of the item with the hash `before`.
-pub fn newer(path: &Path, before: &str, now: &Download) -> Result<()> {
+pub fn newer(path: &Path, before: Sha256, now: &Download) -> Result<()> {
     let text = replaced(&read(path)?, before, now).with_context(|| path.display().to_string())?;
     write_whole(path, text.as_bytes())
 }
 
-fn replaced(text: &str, before: &str, now: &Download) -> Result<String> {
+fn replaced(text: &str, before: Sha256, now: &Download) -> Result<String> {
+    let (before, after) = (before.to_string(), now.sha256.to_string());
     let at = text
-        .find(before)
+        .find(&before)
         .context("the item's hash is not in the file as it is written here")?;
     let start = text[..at]
         .rfind("[[item]]")
@@ -33,7 +35,7 @@ fn replaced(text: &str, before: &str, now: &Download) -> Result<String> {
         .map(|line| {
             let (key, value) = line.split_once('=').unwrap_or((line, ""));
             match key.trim() {
-                "sha256" if value.contains(before) => line.replace(before, &now.sha256),
+                "sha256" if value.contains(&before) => line.replace(&before, &after),
                 "size" => format!("{key}= {}", now.size),
                 _ => line.to_owned(),
             }
@@ -114,20 +116,20 @@ mod tests {
 
     #[test]
     fn only_the_item_that_changed_is_written_anew() {
-        let item = |path: &str, hash: &str, size: u64| {
+        let item = |path: &str, hash: Sha256, size: u64| {
             format!("[[item]]\n# A comment.\npath = \"{path}\"\nsize = {size}\nsha256 = \"{hash}\"\n")
         };
-        let (one, two, new) = ("aa".repeat(32), "bb".repeat(32), "cc".repeat(32));
-        let text = format!("schema = 1\n\n{}{}", item("a", &one, 1), item("b", &two, 1));
+        let (one, two, new) = (Sha256::of("one"), Sha256::of("two"), Sha256::of("new"));
+        let text = format!("schema = 1\n\n{}{}", item("a", one, 1), item("b", two, 1));
         let now = Download {
             url: "https://example.org/b".to_owned(),
-            sha256: new.clone(),
+            sha256: new,
             size: 77,
             name: "b".to_owned(),
         };
-        let wanted = format!("schema = 1\n\n{}{}", item("a", &one, 1), item("b", &new, 77));
-        assert_eq!(replaced(&text, &two, &now).unwrap(), wanted);
-        let said = replaced("schema = 1", &one, &now).unwrap_err().to_string();
+        let wanted = format!("schema = 1\n\n{}{}", item("a", one, 1), item("b", new, 77));
+        assert_eq!(replaced(&text, two, &now).unwrap(), wanted);
+        let said = replaced("schema = 1", one, &now).unwrap_err().to_string();
         assert!(said.contains("hash is not in the file"), "{said}");
     }
 

@@ -80,7 +80,7 @@ impl<'a> Site<'a> {
                     entries: written.entries,
                     read: None,
                 };
-                let kept = self.kept.put(&layer.key, &layer.inputs, done, None, &tar)?;
+                let kept = self.kept.put(layer.key, &layer.inputs, done, None, &tar)?;
                 stage.finish();
                 kept
             }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail};
 use clic_archive::Resolution;
 use clic_debian::control;
+use clic_host::figures;
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_rootfs::{clean, files};
-use clic_store::space;
 use clic_tree::{Entry, FileTree, Follow, Kind, shown};
 
 use super::{Site, makers};
@@ -61,7 +61,7 @@ impl Site<'_> {
         self.bytes = bytes;
         session
             .log
-            .line(&format!("tree: {entries} entries, {}", space::human(bytes)));
+            .line(&format!("tree: {entries} entries, {}", figures::size(bytes)));
         Ok(())
     }
 }

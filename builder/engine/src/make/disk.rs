@@ -203,7 +203,7 @@ fn release(release: &clic_archive::Release) -> manifest::Release {
         url: is_elsewhere.then(|| release.url.clone()),
         suite: release.suite.clone(),
         date: i64::try_from(release.date).unwrap_or(i64::MAX),
-        sha256: release.sha256.clone(),
+        sha256: release.sha256,
     }
 }
 
@@ -212,7 +212,7 @@ fn package(package: &clic_archive::Package) -> manifest::Package {
         name: package.name.clone(),
         arch: package.arch.clone(),
         version: package.version.clone(),
-        sha256: package.sha256.clone(),
+        sha256: package.sha256,
         size: package.size,
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use clic_archive::Resolution;
 use clic_content::{Package, Supplies};
-use clic_host::Stage;
+use clic_host::{Sha256, Stage};
 use clic_recipe::plan::Bundle;
 use clic_store::{Session, Store};
 use clic_tree::FileTree;
@@ -50,7 +50,7 @@ struct Makers<'a> {
 }
 
 impl clic_content::Makers for Makers<'_> {
-    fn key(&self) -> String {
+    fn key(&self) -> Sha256 {
         tools::makers_key(self.resolution)
     }
 

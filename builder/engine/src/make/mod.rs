@@ -196,7 +196,7 @@ impl Make<'_> {
             Self::Content => {
                 inputs.add("content bundles", serde_json::to_string(&image.plan.bundles)?);
                 for package in &resolution.content {
-                    inputs.add(format!("content of package {}", package.name), &package.sha256);
+                    inputs.add(format!("content of package {}", package.name), package.sha256);
                 }
                 if clic_archive::tools::make_content(&image.plan.bundles) {
                     let makers = clic_rootfs::tools::makers_key(resolution);
@@ -236,7 +236,7 @@ pub(crate) fn look<'a>(layer: &Layer<'_>, image: &'a Image<'_>, kept: &Kept<'_>)
     if layer.is_absent() {
         return Ok(Found::nothing(ABSENT));
     }
-    let stored = kept.get(&layer.key)?;
+    let stored = kept.get(layer.key)?;
     let damaged = matches!(stored, Stored::Damaged);
     if let Stored::Whole(found) = stored {
         let why = match layer.make {

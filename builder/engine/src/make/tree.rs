@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use clic_archive::Part;
-use clic_host::Stage;
+use clic_host::{Sha256, Stage};
 use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_rootfs::files;
 use clic_rootfs::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
@@ -111,14 +111,14 @@ impl<'a> Site<'a> {
         let trace = done.read.as_ref().map(|read| Trace {
             files: image
                 .regular_files()
-                .map(|(file, sha256)| (file.path.clone(), sha256.to_string()))
+                .map(|(file, sha256)| (file.path.clone(), sha256))
                 .collect(),
             read: read.iter().cloned().collect(),
         });
         let traced = trace.is_some();
-        let kept = self.kept.put(&layer.key, &layer.inputs, done, trace, &tar)?;
+        let kept = self.kept.put(layer.key, &layer.inputs, done, trace, &tar)?;
         if traced {
-            self.kept.note_shape(&shape_of(layer, image).key()?, &layer.key)?;
+            self.kept.note_shape(shape_of(layer, image).key()?, layer.key)?;
         }
         Ok(kept)
     }
@@ -293,14 +293,14 @@ pub(super) fn unread<'a>(
     image: &'a Image<'_>,
     kept: &Kept<'_>,
 ) -> Result<Option<(KeptLayer, Vec<&'a TreeFile>)>> {
-    for key in kept.of_shape(&shape_of(layer, image).key()?)? {
-        let Stored::Whole(found) = kept.get(&key)? else {
+    for key in kept.of_shape(shape_of(layer, image).key()?)? {
+        let Stored::Whole(found) = kept.get(key)? else {
             continue;
         };
         let Some(trace) = &found.trace else { continue };
-        let now: BTreeMap<&str, String> = image
+        let now: BTreeMap<&str, Sha256> = image
             .regular_files()
-            .map(|(file, sha256)| (file.path.as_str(), sha256.to_string()))
+            .map(|(file, sha256)| (file.path.as_str(), sha256))
             .collect();
         let is_same = |path: &str| trace.files.get(path) == now.get(path);
         if !trace.read.iter().all(|path| is_same(path)) {
@@ -315,7 +315,7 @@ pub(super) fn unread<'a>(
         let tree = FileTree::read(&found.tar.tar)?;
         let as_placed = |file: &&TreeFile| -> Result<bool> {
             let there = tree.content(&file.path)?;
-            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&clic_store::sha256(&bytes))))
+            Ok(there.is_some_and(|bytes| trace.files.get(&file.path) == Some(&Sha256::of(bytes))))
         };
         let placed = changed.iter().map(as_placed).collect::<Result<Vec<bool>>>()?;
         if placed.into_iter().all(|same| same) {

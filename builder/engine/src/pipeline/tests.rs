@@ -162,12 +162,12 @@ fn another_description_changes_no_key_below_it() {
     let kitchen = Kitchen::new();
     let mut plan = kitchen.plan(&["dough"]);
     let resolution = resolution(&[]);
-    let keys = |plan: &Plan| -> Vec<(String, String)> {
+    let keys = |plan: &Plan| -> Vec<(String, clic_host::Sha256)> {
         let image = Image::new(plan, &resolution).unwrap();
         let way = Pipeline::new(&image, &[]).unwrap();
         way.layers()
             .iter()
-            .map(|layer| (layer.id.clone(), layer.key.clone()))
+            .map(|layer| (layer.id.clone(), layer.key))
             .collect()
     };
     let before = keys(&plan);

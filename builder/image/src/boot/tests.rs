@@ -87,7 +87,7 @@ fn text(files: &[TreeFile], path: &str) -> String {
     };
     let bytes = content.data.read().unwrap();
     assert_eq!(content.size, bytes.len() as u64);
-    assert_eq!(content.sha256, clic_host::Sha256::of(&bytes));
+    assert_eq!(content.sha256, Sha256::of(&bytes));
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

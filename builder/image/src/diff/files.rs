@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use clic_host::figures;
 
 use super::bytes::{ContentChange, begin, content};
 use super::{Detail, Difference, FileChange, FileChangeKind};
-use crate::read::{DiskImage, Entry, EntryKind, Root, human};
+use crate::read::{DiskImage, Entry, EntryKind, Root};
 
 /// Largest file of a FAT file system whose bytes are compared one by one, in bytes: more than any kernel or initramfs.
 const MAX_FAT_FILE: u64 = 512 << 20;
@@ -147,8 +148,8 @@ fn compare(
                 if content.is_some() {
                     details.push(Detail {
                         what: "content",
-                        from: human(old.size),
-                        to: human(new.size),
+                        from: figures::size(old.size),
+                        to: figures::size(new.size),
                     });
                 }
                 if !details.is_empty() {

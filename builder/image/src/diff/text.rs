@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use clic_host::figures;
+
 use super::{Difference, FileChangeKind, PackageChangeKind};
-use crate::read::human;
 
 /// Lines of one section that the text shows; JSON has them all.
 const MAX_LINES: usize = 200;
@@ -22,7 +23,12 @@ impl Difference {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         if let Some((a, b)) = self.size {
-            writeln!(out, "size: {} -> {} ({a} -> {b} bytes)", human(a), human(b))?;
+            writeln!(
+                out,
+                "size: {} -> {} ({a} -> {b} bytes)",
+                figures::size(a),
+                figures::size(b)
+            )?;
         }
         if let Some(first) = &self.first_difference {
             let place = first
@@ -67,8 +73,10 @@ impl Difference {
                 format!("{}:{}", change.partition, change.path)
             };
             match change.change {
-                FileChangeKind::Added => format!("+ {place} ({})", human(change.size.1.unwrap_or(0))),
-                FileChangeKind::Removed => format!("- {place} ({})", human(change.size.0.unwrap_or(0))),
+                FileChangeKind::Added => format!("+ {place} ({})", figures::size(change.size.1.unwrap_or(0))),
+                FileChangeKind::Removed => {
+                    format!("- {place} ({})", figures::size(change.size.0.unwrap_or(0)))
+                }
                 FileChangeKind::Changed => {
                     let details: Vec<String> = change
                         .details

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::Result;
-use clic_host::UserError;
+use clic_host::{UserError, figures};
 use serde::Serialize;
 
 use super::columns;
-use crate::read::{DiskImage, EntryKind, Fat, FatEntry, human};
+use crate::read::{DiskImage, EntryKind, Fat, FatEntry};
 
 /// What a path of an image leads to.
 pub enum Found<'a> {
@@ -201,7 +201,7 @@ impl Listing {
                 _ => {}
             }
             let size = if entry.kind == EntryKind::File {
-                human(entry.size)
+                figures::size(entry.size)
             } else {
                 "-".into()
             };

@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use clic_host::UserError;
+use clic_host::sha256::Hasher;
+use clic_host::{Sha256, UserError};
 use fatfs::{FileSystem, FsOptions};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::window::{Pages, Window};
 
@@ -287,11 +287,11 @@ impl Fat {
         Ok(bytes)
     }
 
-    /// SHA-256 of a file, in lower-case hex.
-    pub fn sha256(&self, path: &str) -> Result<String> {
-        let mut hash = Hashing(Sha256::new());
+    /// SHA-256 of a file.
+    pub fn sha256(&self, path: &str) -> Result<Sha256> {
+        let mut hash = Hasher::default();
         self.copy(path, &mut hash)?;
-        Ok(clic_store::hex(&hash.0.finalize()))
+        Ok(hash.finish())
     }
 
     fn missing(&self, path: &str) -> anyhow::Error {
@@ -313,19 +313,5 @@ impl Fat {
         } else {
             self.damaged(path, &error.to_string())
         }
-    }
-}
-
-/// Hashes what is written to it.
-pub(super) struct Hashing(pub Sha256);
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

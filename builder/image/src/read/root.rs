@@ -4,13 +4,12 @@
 use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
-use clic_host::UserError;
+use clic_host::sha256::Hasher;
+use clic_host::{Sha256, UserError};
 use clic_tree::Follow;
 use ext4_view::{Ext4, Ext4Error, FileType, Metadata, Path};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use super::fat::Hashing;
 use super::window::Window;
 
 /// Longest path and longest link target, in bytes (Linux's `PATH_MAX`).
@@ -368,11 +367,11 @@ impl Root {
         Ok(bytes)
     }
 
-    /// SHA-256 of the regular file that `path` leads to, in lower-case hex.
-    pub fn sha256(&self, path: impl AsRef<[u8]>) -> Result<String> {
-        let mut hash = Hashing(Sha256::new());
+    /// SHA-256 of the regular file that `path` leads to.
+    pub fn sha256(&self, path: impl AsRef<[u8]>) -> Result<Sha256> {
+        let mut hash = Hasher::default();
         self.copy(path, &mut hash)?;
-        Ok(clic_store::hex(&hash.0.finalize()))
+        Ok(hash.finish())
     }
 
     /// What the directory that `path` leads to holds, sorted by name. A [`UserError`] when there is none.

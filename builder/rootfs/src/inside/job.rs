@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use clic_host::Sha256;
 use clic_recipe::plan::{Arch, UnitState};
 use serde::{Deserialize, Serialize};
 
@@ -97,12 +98,12 @@ pub struct JobUnit {
 }
 
 /// What was done.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Done {
     /// Paths that are gone.
     pub removed: Vec<Vec<u8>>,
-    /// Lower-case hex SHA-256 of the tar file.
-    pub sha256: String,
+    /// SHA-256 of the tar file.
+    pub sha256: Sha256,
     /// Bytes of the tar file.
     pub size: u64,
     /// Entries in the tar file.

@@ -2,7 +2,6 @@
 //! `dpkg --audit` calls one that has none broken.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io::Write;
 
 use md5::{Digest, Md5};
@@ -19,11 +18,8 @@ pub struct Sums(HashMap<Vec<u8>, String>);
 impl Sums {
     /// Notes what a file's bytes came to.
     pub fn note(&mut self, path: &[u8], hash: Md5) {
-        let text = hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        self.0.insert(path.to_vec(), text);
+        let sum = u128::from_be_bytes(hash.finalize().into());
+        self.0.insert(path.to_vec(), format!("{sum:032x}"));
     }
 
     /// Notes another name of the package's file `target`.

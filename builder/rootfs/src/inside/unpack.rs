@@ -274,7 +274,7 @@ impl<'a> One<'a> {
         self.left = left.with_context(|| {
             format!(
                 "the package grows beyond twice the {} that it states",
-                clic_store::space::human(self.unit.installed_size)
+                clic_host::figures::size(self.unit.installed_size)
             )
         })?;
         Ok(())

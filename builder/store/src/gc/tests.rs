@@ -14,10 +14,6 @@ fn fixture() -> Fixture {
     Fixture { dir, store }
 }
 
-fn hash(content: &str) -> String {
-    crate::sha256(content.as_bytes())
-}
-
 /// Last used so many hours ago.
 fn age(path: &Path, hours: u64) {
     let then = SystemTime::now() - Duration::from_secs(hours * 3600);
@@ -28,7 +24,7 @@ impl Fixture {
     /// A download of ten bytes.
     fn download(&self, content: &str, hours: u64) -> std::path::PathBuf {
         assert_eq!(content.len(), 10);
-        let path = self.store.path_of(&hash(content));
+        let path = self.store.path_of(Sha256::of(content));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         age(&path, hours);
@@ -38,8 +34,13 @@ impl Fixture {
     fn layer(&self, key: &str, content: &str, hours: u64) -> std::path::PathBuf {
         let tar = self.dir.path().join("tmp/new.tar");
         std::fs::write(&tar, content).unwrap();
-        let about = json!({ "tar": { "sha256": hash(content), "size": content.len() } });
-        let tar = self.store.layers().put(&hash(key), &about, &tar).unwrap().tar;
+        let about = json!({ "tar": { "sha256": Sha256::of(content), "size": content.len() } });
+        let tar = self
+            .store
+            .layers()
+            .put(Sha256::of(key), &about, &tar)
+            .unwrap()
+            .tar;
         age(&tar, hours);
         age(&tar.with_extension("json"), hours);
         tar
@@ -112,8 +113,8 @@ fn what_a_living_run_uses_stays() {
     let (used, unused) = (at.download("0123456789", 50), at.download("abcdefghij", 10));
     let layer = at.layer("k", "0123456789", 50);
     let other = Store::open(at.store.dir()).unwrap();
-    other.verified(&hash("0123456789")).unwrap().unwrap();
-    let found = other.layers().get(&hash("k")).unwrap().unwrap();
+    other.verified(Sha256::of("0123456789")).unwrap().unwrap();
+    let found = other.layers().get(Sha256::of("k")).unwrap().unwrap();
     let done = at.store.gc(0, false).unwrap();
     assert!(used.exists() && layer.exists() && found.verify().unwrap() && !unused.exists());
     assert_eq!((done.freed, done.left), (10, done.in_use));
@@ -127,7 +128,7 @@ fn what_a_living_run_uses_stays() {
 fn what_dead_runs_left_goes_whatever_the_size() {
     let at = fixture();
     let part = |name: &str, hours| {
-        let path = at.store.path_of(&hash(name)).with_extension("part");
+        let path = at.store.path_of(Sha256::of(name)).with_extension("part");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, name).unwrap();
         age(&path, hours);
@@ -197,11 +198,11 @@ fn verifying_names_and_removes_what_is_damaged_and_nothing_else() {
         .dir
         .path()
         .join("layers")
-        .join(format!("{}.tar", hash("orphan")));
+        .join(format!("{}.tar", Sha256::of("orphan")));
     std::fs::write(&orphan, "what a killed run leaves").unwrap();
     let found = at.verify();
     assert_eq!((found.checked, found.damaged.len()), (4, 0));
-    let layers = ["whole", "torn"].map(|key| at.dir.path().join(format!("layers/{}.json", hash(key))));
+    let layers = ["whole", "torn"].map(|key| at.dir.path().join(format!("layers/{}.json", Sha256::of(key))));
     let about: u64 = layers
         .iter()
         .map(|json| std::fs::metadata(json).unwrap().len())
@@ -216,7 +217,7 @@ fn verifying_names_and_removes_what_is_damaged_and_nothing_else() {
     assert_eq!(
         whys,
         [
-            format!("its content has the hash {}", hash("abcdefghiJ")).as_str(),
+            format!("its content has the hash {}", Sha256::of("abcdefghiJ")).as_str(),
             "its tar file has another content"
         ]
     );
@@ -224,8 +225,8 @@ fn verifying_names_and_removes_what_is_damaged_and_nothing_else() {
         found.damaged[0].name,
         format!(
             "downloads/sha256/{}/{}",
-            &hash("abcdefghij")[..2],
-            hash("abcdefghij")
+            &Sha256::of("abcdefghij").to_string()[..2],
+            Sha256::of("abcdefghij")
         )
     );
     assert_eq!(at.verify().damaged, []);

@@ -86,7 +86,7 @@ fn a_stage_counts_what_is_there_and_takes_back_what_is_discarded() {
     let store = store.proxy(Scheme::Http, &Proxy::Direct).backoff(Duration::ZERO);
     let download = |url: &str, content: &[u8]| Download {
         url: url.to_owned(),
-        sha256: crate::sha256(content),
+        sha256: clic_host::Sha256::of(content),
         size: content.len() as u64,
         name: "thing".into(),
     };
