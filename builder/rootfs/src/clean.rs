@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clic_tree::{FileTree, Kind};
+use clic_tree::{FileTree, Kind, TRANSIENT};
 
 /// What happens to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,28 +36,12 @@ const fn rule(path: &'static str, action: Do, why: &'static str) -> Rule {
     Rule { path, action, why }
 }
 
-/// All rules, in the order in which they are applied. What a recipe puts there itself is never touched.
+/// The rules beside those of [`TRANSIENT`]. What a recipe puts there itself is never touched.
 pub const RULES: &[Rule] = &[
-    rule("/dev", Do::Clear, "the device's kernel mounts devtmpfs here"),
-    rule("/proc", Do::Clear, "the device's kernel mounts it"),
-    rule("/sys", Do::Clear, "the device's kernel mounts it"),
-    rule("/run", Do::Clear, "a tmpfs on the device"),
-    rule("/tmp", Do::Clear, "temporary"),
-    rule("/var/tmp", Do::Clear, "temporary"),
-    rule(
-        "/boot/firmware",
-        Do::Clear,
-        "a mount point; the firmware partition is written by the image room",
-    ),
     rule(
         "/var/lib/apt/lists",
         Do::ClearFiles,
         "indexes of the build's package source; the directory `partial` in it is a part of package apt",
-    ),
-    rule(
-        "/var/cache/apt",
-        Do::ClearFiles,
-        "packages and caches of the build",
     ),
     rule(
         "/etc/apt/apt.conf.d/99mmdebstrap",
@@ -94,7 +78,6 @@ pub const RULES: &[Rule] = &[
         Do::Truncate,
         "failed logins of the build; the file must exist",
     ),
-    rule("/var/log", Do::ClearFiles, "logs of the build, with its times"),
     rule(
         "/var/cache/debconf",
         Do::RemoveEnding("-old"),
@@ -244,9 +227,23 @@ pub const RULES: &[Rule] = &[
 /// Applies the rules, except to the paths in `ours` (absolute, as the recipe names them) and to the directories
 /// that lead there.
 pub fn clean(tree: &mut FileTree, ours: &BTreeSet<String>) {
-    for rule in RULES {
-        apply(tree, rule, ours);
+    for rule in rules() {
+        apply(tree, &rule, ours);
     }
+}
+
+/// All rules, in the order in which they are applied.
+fn rules() -> impl Iterator<Item = Rule> {
+    let transient = TRANSIENT.into_iter().map(|place| Rule {
+        path: place.path,
+        action: if place.directories_stay {
+            Do::ClearFiles
+        } else {
+            Do::Clear
+        },
+        why: place.why,
+    });
+    transient.chain(RULES.iter().copied())
 }
 
 fn apply(tree: &mut FileTree, rule: &Rule, ours: &BTreeSet<String>) {
@@ -407,7 +404,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_reason_and_a_plain_path() {
-        for rule in RULES {
+        for rule in rules() {
             assert!(
                 rule.path.starts_with('/') && !rule.path.ends_with('/') && !rule.why.is_empty(),
                 "{rule:?}"

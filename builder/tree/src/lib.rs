@@ -6,6 +6,7 @@
 mod content;
 mod read;
 mod resolve;
+mod transient;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use clic_host::UserError;
 
 pub use content::{Content, Opened};
 pub use resolve::Follow;
+pub use transient::{TRANSIENT, Transient};
 pub use write::Written;
 
 /// Longest path that a tree takes, in bytes: Linux's `PATH_MAX` less its final NUL.

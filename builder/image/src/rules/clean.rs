@@ -1,6 +1,7 @@
 //! Nothing of the build is left behind.
 
 use anyhow::Result;
+use clic_tree::TRANSIENT;
 
 use super::{Context, Findings};
 use crate::read::{Entry, EntryKind};
@@ -12,25 +13,18 @@ pub(super) fn clean(cx: &Context, out: &mut Findings) -> Result<()> {
 }
 
 fn leftovers(cx: &Context, out: &mut Findings) -> Result<()> {
-    type IsLeft = fn(&Entry) -> bool;
     let root = cx.root()?;
-    let places: [(&str, &str, IsLeft); 6] = [
-        ("/var/lib/apt/lists", "an apt list", |entry| {
-            entry.file_name() != b"lock"
-        }),
-        ("/var/cache/apt", "apt's cache", |entry| {
-            entry.file_name() != b"lock"
-        }),
-        ("/var/log", "a log of the build", |entry| entry.size > 0),
-        ("/tmp", "a temporary file", |_| true),
-        ("/var/tmp", "a temporary file", |_| true),
-        ("/run", "a file of a running system", |_| true),
-    ];
-    for (top, what, left) in places {
+    let transient = TRANSIENT
+        .iter()
+        .filter_map(|place| Some((place.path, place.file?)));
+    for (top, what) in [("/var/lib/apt/lists", "an apt list")]
+        .into_iter()
+        .chain(transient)
+    {
         root.walk(top, &mut |entry| {
             let path = entry.display();
             if !matches!(entry.kind, EntryKind::Directory | EntryKind::Symlink)
-                && left(entry)
+                && !may_stay(top, entry)
                 && cx.planned(&path).is_none()
             {
                 out.add(
@@ -54,6 +48,15 @@ fn leftovers(cx: &Context, out: &mut Findings) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is no leftover: logs that are empty, and apt's locks.
+fn may_stay(top: &str, entry: &Entry) -> bool {
+    match top {
+        "/var/log" => entry.size == 0,
+        "/var/lib/apt/lists" | "/var/cache/apt" => entry.file_name() == b"lock",
+        _ => false,
+    }
 }
 
 /// A resolver that the build used is not a resolver of the device.

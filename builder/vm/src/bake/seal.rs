@@ -1,27 +1,21 @@
 //! What of a running system belongs in an image, and what belongs to that run alone.
 
+use clic_tree::TRANSIENT;
+
 /// Another one whenever something else comes out of the same bake, or its secrets are others: what was baked before is baked
 /// again.
 pub const VERSION: u32 = 2;
 
-/// Directories whose content is of one run, or of one device. They themselves stay as they are.
-const INSIDE: [&str; 15] = [
+/// Directories whose content is of one run, or of one device, beside those that no image has anything in ([`TRANSIENT`]). They
+/// themselves stay as they are.
+const INSIDE: [&str; 6] = [
     // Mounted over while it runs.
-    "boot/firmware",
     "boot/efi",
-    "dev",
-    "proc",
-    "run",
-    "sys",
-    "tmp",
     // Written by whatever runs.
     "root/.cache",
-    "var/cache/apt",
     "var/lib/private/systemd",
     "var/lib/systemd/timers",
     "var/lib/systemd/timesync",
-    "var/log",
-    "var/tmp",
     "lost+found",
 ];
 
@@ -47,8 +41,9 @@ const EXACTLY: [&str; 15] = [
 /// Paths, without a slash at either end, of what is of one run or one device with all that is below: that of every system, and what
 /// overlays say of themselves in `of_one_run`.
 pub(super) fn inside(of_one_run: &[String]) -> impl Iterator<Item = &str> {
+    let transient = TRANSIENT.iter().map(|place| place.path.trim_matches('/'));
     let theirs = of_one_run.iter().map(|path| path.trim_matches('/'));
-    INSIDE.into_iter().chain(theirs)
+    INSIDE.into_iter().chain(transient).chain(theirs)
 }
 
 /// Whether a path, without a slash at either end, stays as the image has it.
