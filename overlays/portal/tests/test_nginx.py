@@ -29,6 +29,11 @@ http {{
     fastcgi_temp_path {at}/temp/fastcgi;
     uwsgi_temp_path {at}/temp/uwsgi;
     scgi_temp_path {at}/temp/scgi;
+    # Debian's first page: what no server is meant by comes here.
+    server {{
+        listen 127.0.0.1:{port} default_server;
+        server_name _;
+    }}
     include {at}/etc/nginx/conf.d/*.conf;
     include {at}/etc/nginx/sites-available/*;
 }}
@@ -61,7 +66,7 @@ class Server:
         os.mkdir(f"{directory}/srv/clic/content/book/closed", 0)
         main = f"{directory}/etc/nginx/nginx.conf"
         with open(main, "w") as file:
-            file.write(MAIN.format(at=directory))
+            file.write(MAIN.format(at=directory, port=self.port))
         self.process = subprocess.Popen(
             [program, "-c", main], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -150,6 +155,9 @@ class WhatGuestsMakeItWrite(unittest.TestCase):
         for code, requests in kinds.items():
             for request in requests:
                 self.assertLessEqual(set(self.server.ask([request])), {code}, request[:60])
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as one:
+                one.sendall(b"GET / HTTP/1.1\r\nHost: ")
         for port, host in ((self.server.port, "clic.internal"), (self.server.elsewhere, "elsewhere.example")):
             self.server.ask([get(f"/content/{number}", host) for number in range(1000)], port)
         logged = self.server.logged()
