@@ -111,6 +111,7 @@ fn x86_pc_takes_new_packages_and_newer_versions() {
 }
 
 #[test]
+#[ignore = "nightly: a quarter of an hour of dpkg and apt at emulated speed; a PC does the same in four minutes"]
 fn raspberry_pi_takes_new_packages_and_newer_versions() {
     takes_new_packages_and_newer_versions(&PI, "raspi3b");
 }
