@@ -25,10 +25,15 @@ pub fn linked_cache(dir: &Path, rooms: &[&str]) -> PathBuf {
     cache
 }
 
-/// Links a directory's files. Other builds are at work in it: what goes meanwhile is not wanted.
+/// Links a directory's files. Other builds are at work in it: what goes meanwhile is not wanted. A store that nobody used yet has
+/// none.
 fn link_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        entries => entries.unwrap_or_else(|error| panic!("{}: {error}", from.display())),
+    };
+    for entry in entries {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         let is_dir = entry.file_type().unwrap().is_dir();
