@@ -65,6 +65,9 @@ pub struct Args {
     /// Build everything again, even if the store has results of earlier builds
     #[arg(long)]
     rebuild: bool,
+    /// Install all packages twice, and refuse what is different: a secret that all devices would share, or noise
+    #[arg(long)]
+    twice: bool,
     /// If a bake fails, keep the copy of the system in which it failed, as DIR/RECIPE-BOARD.failed.img
     #[arg(long)]
     keep: bool,
@@ -121,6 +124,7 @@ impl Args {
         Options {
             threads: self.jobs.map_or_else(all, u32::from),
             rebuild: self.rebuild,
+            twice: self.twice,
             accelerate: !self.no_accelerate,
             keep: self.keep.then(|| self.out.join(format!("{name}.failed.img"))),
             forms: forms.collect(),
@@ -138,6 +142,7 @@ impl Args {
             ("--zst", self.zst),
             ("--xz", self.xz),
             ("--rebuild", self.rebuild),
+            ("--twice", self.twice),
             ("--no-accelerate", self.no_accelerate),
         ];
         let flags = flags

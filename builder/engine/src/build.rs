@@ -41,6 +41,7 @@ pub fn build(
     }
     let pipeline = Pipeline::new(&image, &apps)?;
     if !options.rebuild
+        && !options.twice
         && let Earlier::Same(written) = finished.look(pipeline.inputs_of_image()?, &options.extensions())
     {
         let stage = session.progress.stage("image", "Write the image", finished::SAME);

@@ -16,6 +16,7 @@
 
 pub mod apps;
 mod build;
+mod compared;
 mod finished;
 pub mod fits;
 pub mod image;

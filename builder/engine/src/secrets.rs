@@ -1,36 +1,70 @@
 //! Secrets that each device makes. While an image is baked, its first start makes throw-away ones, so that what needs them
-//! runs; they do not come out. What packages made of them when they were installed goes in the end.
+//! runs; they do not come out. What packages made of them when they were installed is taken away before anything copies it.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
-use clic_image::first_start::{STEPS, Step, like};
-use clic_recipe::plan::TreeFile;
+use clic_image::first_start::{Like, STEPS, Step};
+use clic_recipe::plan::{TreeFile, TreeFileKind};
 use clic_tree::{FileTree, Kind};
 
 /// Where the secrets are.
 #[derive(Debug)]
-pub struct Secrets(Vec<String>);
+pub struct Secrets(Vec<(String, Like)>);
 
 impl Secrets {
-    /// As the steps of the first start say that are in any of `trees`. A step that can't be read says nothing here: the image
-    /// is refused for it in the end.
+    /// As the steps of the first start say that are in any of `trees`.
     pub fn declared<'a>(trees: impl IntoIterator<Item = &'a FileTree>) -> Result<Self> {
-        let mut patterns = Vec::new();
+        let mut secrets = Self(Vec::new());
         for tree in trees {
             for path in tree.below(STEPS) {
                 let path = String::from_utf8_lossy(&path).into_owned();
-                let text = tree.content(&path)?.unwrap_or_default();
-                if let Ok(step) = Step::parse(&String::from_utf8_lossy(&text)) {
-                    patterns.extend(step.secrets().map(str::to_owned));
-                }
+                secrets.add(&tree.content(&path)?.unwrap_or_default());
             }
         }
-        Ok(Self(patterns))
+        Ok(secrets)
+    }
+
+    /// As the steps of the first start say that are among `files`, which an image is to have.
+    pub fn of_files<'a>(files: impl IntoIterator<Item = &'a TreeFile>) -> Result<Self> {
+        let mut secrets = Self(Vec::new());
+        for file in files {
+            let TreeFileKind::File(content) = &file.kind else {
+                continue;
+            };
+            if file
+                .path
+                .strip_prefix(STEPS)
+                .is_some_and(|rest| rest.starts_with('/'))
+            {
+                secrets.add(&content.data.read()?);
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// Those of a step. One that can't be read says nothing here: the image is refused for it in the end.
+    fn add(&mut self, step: &[u8]) {
+        if let Ok(step) = Step::parse(&String::from_utf8_lossy(step)) {
+            let patterns = step
+                .secrets()
+                .filter_map(|text| Some((text.to_owned(), Like::new(text)?)));
+            self.0.extend(patterns);
+        }
+    }
+
+    /// Absolute paths, whose parts may have `*` and `?`.
+    pub fn patterns(&self) -> BTreeSet<&str> {
+        self.0.iter().map(|(pattern, _)| pattern.as_str()).collect()
     }
 
     /// Takes the declared ones out of `tree`, but for what is asked for in `files`: if that is not an empty file, the image is refused
     /// for it.
     pub fn remove(tree: &mut FileTree, files: &[TreeFile]) -> Result<()> {
         let secrets = Self::declared([&*tree])?;
+        if secrets.0.is_empty() {
+            return Ok(());
+        }
         let asked_for = |path: &str| files.iter().any(|file| file.path.trim_matches('/') == path);
         let made = tree
             .entries()
@@ -49,14 +83,12 @@ impl Secrets {
     /// Whether a path of a tree, without a slash at either end, is one of them.
     pub fn has(&self, path: &str) -> bool {
         let path = format!("/{path}");
-        self.0.iter().any(|pattern| like(pattern, &path))
+        self.0.iter().any(|(_, like)| like.has(&path))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clic_recipe::plan::TreeFileKind;
-
     use super::*;
 
     #[test]

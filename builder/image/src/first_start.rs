@@ -1,4 +1,4 @@
-//! Steps of an image's first start (overlay `first-boot`), as far as they say which secrets each device makes.
+//! Steps of an image's first start (overlay `base`), as far as they say which secrets each device makes.
 
 use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
@@ -49,13 +49,24 @@ impl Step {
     }
 }
 
-/// Whether an absolute path is like a pattern of [`Step::secrets`], part by part.
-pub fn like(pattern: &str, path: &str) -> bool {
-    let options = MatchOptions {
-        require_literal_separator: true,
-        ..MatchOptions::default()
-    };
-    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_with(path, options))
+/// A pattern of [`Step::secrets`].
+#[derive(Clone, Debug)]
+pub struct Like(Pattern);
+
+impl Like {
+    /// Reads one. Nothing is like a text that is no pattern.
+    pub fn new(pattern: &str) -> Option<Self> {
+        Pattern::new(pattern).ok().map(Self)
+    }
+
+    /// Whether an absolute path is like it, part by part.
+    pub fn has(&self, path: &str) -> bool {
+        let options = MatchOptions {
+            require_literal_separator: true,
+            ..MatchOptions::default()
+        };
+        self.0.matches_with(path, options)
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +120,8 @@ names = ["wiki"]
             ("/etc/yunohost/psql", "/etc/yunohost/psql.new", false),
             ("/etc/[", "/etc/[", false),
         ] {
-            assert_eq!(like(pattern, path), expected, "{pattern} {path}");
+            let like = Like::new(pattern).is_some_and(|pattern| pattern.has(path));
+            assert_eq!(like, expected, "{pattern} {path}");
         }
     }
 }

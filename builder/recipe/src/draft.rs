@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::debian;
 use crate::merge::{Files, Preseeds, Units};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate, Steps};
-use crate::plan::{Bake, Check, PlannedOverlay, Probe, Service, ServiceState, UnitChange, UnitState, Value};
+use crate::plan::{
+    Bake, Check, PlannedOverlay, Probe, Service, ServiceState, UnitChange, UnitState, Value, Varies,
+};
 use crate::report::Problems;
 use crate::source::Sited;
 use crate::template::{self, Source, Values};
@@ -17,6 +19,7 @@ pub(crate) struct Draft {
     pub(crate) preseeds: Preseeds,
     pub(crate) bakes: Vec<Bake>,
     pub(crate) of_one_run: BTreeSet<String>,
+    pub(crate) varies: Vec<Varies>,
     pub(crate) checks: Vec<Check>,
     pub(crate) overlays: Vec<PlannedOverlay>,
     pub(crate) units: Units,
@@ -42,6 +45,7 @@ impl Draft {
         }
         self.of_one_run
             .extend(overlay.of_one_run.iter().map(|path| path.value.clone()));
+        self.varies.extend(overlay.varies.iter().cloned());
         self.add_bakes(overlay, values, problems);
         self.checks.extend(
             overlay

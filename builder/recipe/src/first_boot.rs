@@ -73,7 +73,7 @@ pub(crate) fn complete(
     }
     let name = Path::new(&step.source);
     if let Err(Closed::Absent(_)) = tree.place(name) {
-        let help = "`first-boot` is relative to the tree: a file as the overlay `first-boot` reads them";
+        let help = "`first-boot` is relative to the tree: a file as the overlay `base` reads them";
         problems
             .wrong(&step.origin, format!("there is no file {}", step.source))
             .help(help);

@@ -11,7 +11,7 @@ use crate::nearest::advice;
 use crate::only::Only;
 use crate::overlay_files::{self, Entry};
 use crate::parameter::{self, Parameter};
-use crate::plan::{Arch, Provides, UnitChange, UnitState};
+use crate::plan::{Arch, Provides, UnitChange, UnitState, Varies};
 use crate::provides;
 use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit};
 use crate::report::{Problem, Problems};
@@ -46,6 +46,7 @@ pub(crate) struct Overlay {
     pub(crate) units: Vec<(UnitChange, Origin)>,
     pub(crate) bakes: Vec<BakeTemplate>,
     pub(crate) of_one_run: Vec<Sited<String>>,
+    pub(crate) varies: Vec<Varies>,
     pub(crate) provides: Provides,
     pub(crate) own_paths: Vec<String>,
     pub(crate) checks: Vec<CheckTemplate>,
@@ -188,6 +189,18 @@ pub(crate) fn check(
             checker.wrong(&path.origin, why);
         }
     }
+    let varies: Vec<Varies> = std::mem::take(&mut raw.varies)
+        .into_iter()
+        .map(|varies| {
+            if let Err(why) = image_path(&varies.path.value) {
+                checker.wrong(&varies.path, why);
+            }
+            Varies {
+                path: varies.path.value,
+                why: varies.why.value,
+            }
+        })
+        .collect();
     let provides = provides::check(std::mem::take(&mut raw.provides), checker);
     let own_paths = provides::own_paths(std::mem::take(&mut raw.own_paths), checker);
     let checks: Vec<CheckTemplate> = std::mem::take(&mut raw.check)
@@ -248,6 +261,7 @@ pub(crate) fn check(
             units,
             bakes,
             of_one_run,
+            varies,
             provides,
             own_paths,
             checks,

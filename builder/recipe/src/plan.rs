@@ -48,6 +48,9 @@ pub struct Plan {
     /// Absolute paths of what a running system has for one run or one device, with all that is below them: sorted, each once. A
     /// bake leaves them as they are.
     pub of_one_run: Vec<String>,
+    /// What packages make with other bytes each time, in the overlays' order.
+    #[serde(skip)]
+    pub varies: Vec<Varies>,
     /// What a boot test must see, in the overlays' order.
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.
@@ -133,6 +136,15 @@ pub struct PackageRequest {
     /// Where it was asked for first, so that an unknown name can be shown in its file.
     #[serde(skip)]
     pub origin: Origin,
+}
+
+/// Files that vary from build to build, and that devices may share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Varies {
+    /// Absolute path; a part of it may have `*` and `?`, and `**` is any number of directories.
+    pub path: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A step that is done as root in the running system while the image is built.

@@ -137,6 +137,7 @@ pub(crate) fn plan(
         files,
         bakes: draft.bakes,
         of_one_run: draft.of_one_run.into_iter().collect(),
+        varies: draft.varies,
         checks: draft.checks,
         units: draft.units.finish(),
         absent: provides::absent(tree, &draft.overlays),

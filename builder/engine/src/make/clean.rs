@@ -37,13 +37,14 @@ impl Site<'_> {
         let image = self.image;
         if let Some(unbaked) = self.unbaked.take() {
             let changed = changed(&unbaked, &self.tree, &image.files)?;
-            Secrets::remove(&mut self.tree, &image.files)?;
             self.files.retain(|file| !changed.contains(file.path.as_str()));
             finish(&mut self.tree, image);
         }
         for file in &image.late {
             lay(&mut self.tree, file)?;
         }
+        // Those of services, and what bakes left.
+        Secrets::remove(&mut self.tree, &image.files)?;
         self.description = ImageDescription::new(image.plan, image.epoch, self.files.iter().copied());
         write(
             &mut self.tree,
@@ -233,7 +234,7 @@ fn changed<'a>(before: &FileTree, after: &FileTree, files: &'a [TreeFile]) -> Re
 }
 
 /// Whether what is at `path` is something else in another tree.
-fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
+pub(super) fn differs(one: &FileTree, other: &FileTree, path: &str) -> Result<bool> {
     let (Some(before), Some(after)) = (one.get(path), other.get(path)) else {
         return Ok(one.get(path).is_some() != other.get(path).is_some());
     };

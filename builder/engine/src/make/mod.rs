@@ -5,6 +5,7 @@ mod clean;
 mod disk;
 mod makers;
 mod tree;
+mod twice;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Options {
     pub threads: u32,
     /// Make everything again, whatever the store holds.
     pub rebuild: bool,
+    /// Install everything twice, and refuse what is different.
+    pub twice: bool,
     /// Have programs of a foreign tree run natively where that makes no difference.
     pub accelerate: bool,
     /// Where a copy that boots goes when a bake's step fails.
@@ -174,7 +177,7 @@ impl Make<'_> {
                 inputs.add("date of the archive", resolution.epoch.to_string());
             }
             Self::Packages(part) => tree::add_packages(inputs, image, *part),
-            Self::Customize => tree::add_files(inputs, image, Contents::Counted),
+            Self::Customize => tree::add_files(inputs, image, Contents::Counted)?,
             Self::Clean => {
                 inputs.add("the device's package sources", &image.sources_list);
                 let automatic = resolution.packages.iter().filter(|package| package.automatic);

@@ -28,6 +28,7 @@ use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::{Kept, KeptLayer, Stored, Trace};
 use crate::layer::{Layer, Make};
+use crate::secrets::Secrets;
 
 /// The tree's layers so far, and where those are made that the store does not have.
 #[derive(Default)]
@@ -39,6 +40,8 @@ pub(crate) struct Stages<'a> {
     prefetch: Option<Prefetch>,
     /// Once something has to be made.
     workshop: Option<Workshop>,
+    /// Where it is made a second time.
+    second: Option<Workshop>,
 }
 
 impl<'a> Site<'a> {
@@ -61,7 +64,11 @@ impl<'a> Site<'a> {
                 changed,
                 why,
             } => {
-                progress.stage(&layer.id, &layer.title, &why).finish();
+                let stage = progress.stage(&layer.id, &layer.title, &why);
+                if self.options.twice && changed.is_empty() {
+                    self.compare(layer, &kept.tar.tar, &stage)?;
+                }
+                stage.finish();
                 self.stages.changed = changed;
                 kept
             }
@@ -108,6 +115,9 @@ impl<'a> Site<'a> {
         self.stages.prefetch = prefetch.and_then(|prefetch| prefetch.ok()?.ok()?);
         self.stages.workshop = Some(workshop);
         let (done, tar) = result?;
+        if self.is_to_be_compared(layer)? {
+            self.compare(layer, &tar, stage)?;
+        }
         let trace = done.read.as_ref().map(|read| Trace {
             files: image
                 .regular_files()
@@ -118,9 +128,20 @@ impl<'a> Site<'a> {
         let traced = trace.is_some();
         let kept = self.kept.put(layer.key, &layer.inputs, done, trace, &tar)?;
         if traced {
-            self.kept.note_shape(shape_of(layer, image).key()?, layer.key)?;
+            self.kept.note_shape(shape_of(layer, image)?.key()?, layer.key)?;
         }
         Ok(kept)
+    }
+
+    /// Makes a layer once more, for a comparison. Returns its tar file, which is there until the next time.
+    pub(super) fn work_again(&mut self, layer: &Layer<'_>, stage: &Stage) -> Result<PathBuf> {
+        let mut workshop = match self.stages.second.take() {
+            Some(workshop) => workshop,
+            None => Workshop::open(self.image, self.options, self.session, stage)?,
+        };
+        let result = self.work(layer, &mut workshop, stage);
+        self.stages.second = Some(workshop);
+        result.map(|(_, tar)| tar)
     }
 
     fn work(&self, layer: &Layer<'_>, workshop: &mut Workshop, stage: &Stage) -> Result<(Done, PathBuf)> {
@@ -190,6 +211,11 @@ impl<'a> Site<'a> {
         Ok(Customize {
             files: packed,
             watch: image.regular_files().map(|(file, _)| file.path.clone()).collect(),
+            secrets: secrets(image)?
+                .patterns()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             units: units.collect(),
             commands: image.commands.clone(),
         })
@@ -253,8 +279,13 @@ pub(super) enum Contents {
     LeftOut,
 }
 
+/// Secrets that each device of this image makes, but for those of services: they come late.
+fn secrets(image: &Image<'_>) -> Result<Secrets> {
+    Secrets::of_files(&image.files)
+}
+
 /// What shapes the last layer of a tree.
-pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: Contents) {
+pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: Contents) -> Result<()> {
     for file in &image.files {
         inputs.add(
             format!("file {} of {}", file.path, file.from),
@@ -267,13 +298,17 @@ pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: Conten
     for (number, command) in image.commands.iter().enumerate() {
         inputs.add(format!("command {number}"), command.join("\u{0}"));
     }
+    for pattern in secrets(image)?.patterns() {
+        inputs.add(format!("secret {pattern}"), "");
+    }
+    Ok(())
 }
 
 /// What shapes the last layer of a tree, but for the contents of files.
-fn shape_of(layer: &Layer<'_>, image: &Image<'_>) -> Inputs {
+fn shape_of(layer: &Layer<'_>, image: &Image<'_>) -> Result<Inputs> {
     let mut shape = layer.inputs.below();
-    add_files(&mut shape, image, Contents::LeftOut);
-    shape
+    add_files(&mut shape, image, Contents::LeftOut)?;
+    Ok(shape)
 }
 
 /// Everything of a file that shapes a tree.
@@ -293,7 +328,7 @@ pub(super) fn unread<'a>(
     image: &'a Image<'_>,
     kept: &Kept<'_>,
 ) -> Result<Option<(KeptLayer, Vec<&'a TreeFile>)>> {
-    for key in kept.of_shape(shape_of(layer, image).key()?)? {
+    for key in kept.of_shape(shape_of(layer, image)?.key()?)? {
         let Stored::Whole(found) = kept.get(key)? else {
             continue;
         };

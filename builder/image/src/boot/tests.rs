@@ -74,6 +74,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         authorized_keys: vec![],
         free_inodes: None,
         of_one_run: vec![],
+        varies: vec![],
     }
 }
 

@@ -72,6 +72,10 @@ pub(crate) struct RawOverlay {
     /// them stays in its machine.
     #[serde(default)]
     pub(crate) of_one_run: Vec<At<String>>,
+    /// Files that packages make with other bytes each time they are installed, and that are neither secret nor a name that must be
+    /// unique.
+    #[serde(default)]
+    pub(crate) varies: Vec<RawVaries>,
     /// What a boot test must see when this overlay is in an image.
     #[serde(default)]
     pub(crate) check: Vec<RawCheck>,
@@ -210,6 +214,17 @@ pub(crate) struct RawDirectory {
     pub(crate) owner: Option<At<String>>,
     /// Group's name. `root` if left out.
     pub(crate) group: Option<At<String>>,
+}
+
+/// Files that vary from build to build.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Varies")]
+pub(crate) struct RawVaries {
+    /// Absolute path in the image. A part of it may have `*` and `?`; `**` is any number of directories.
+    pub(crate) path: At<String>,
+    /// Why devices may share them, in a few words.
+    pub(crate) why: At<String>,
 }
 
 /// A symbolic link.

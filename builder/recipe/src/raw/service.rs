@@ -73,7 +73,7 @@ pub(crate) struct RawService {
     /// Seconds that it may take to start. 60 if left out.
     pub(crate) start_seconds: Option<At<u64>>,
     /// A file of this tree, e.g. `steps/pads.toml`: a step of the device's first boot, which makes the service's secrets anew on each
-    /// device (overlay `first-boot` says how to write it).
+    /// device (overlay `base` says how to write it).
     pub(crate) first_boot: Option<At<String>>,
     /// Services that it does not work without.
     #[serde(default)]

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clic_host::UserError;
 use clic_recipe::plan::UnitState;
 use clic_store::space::io_error;
+use glob::Pattern;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use tar::EntryType;
 
@@ -23,6 +24,8 @@ use crate::files::numbers;
 pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<Option<Vec<String>>> {
     step("putting files in place");
     place_files(root, work)?;
+    // Before the initramfs, which has copies of some.
+    remove_secrets(root, work)?;
     let beside = job.done.parent().context("a job without a directory")?;
     let trace = Trace::begin(root, &work.watch, beside)?;
     let chroot = Chroot::enter(root, job)?;
@@ -126,6 +129,35 @@ fn place(
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).map_err(failed)
 }
 
+/// Takes away what packages have made of the devices' own secrets, but for what the recipe itself has put there: if that is not an
+/// empty file, the image is refused for it.
+fn remove_secrets(root: &Root, work: &Customize) -> Result<()> {
+    for pattern in &work.secrets {
+        for path in matching(root, pattern)? {
+            let asked_for = work.watch.iter().any(|file| file.trim_start_matches('/') == path);
+            if !asked_for && root.is_filled(&path)? {
+                root.remove(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Paths that are like `pattern`, part by part, without a slash in front.
+fn matching(root: &Root, pattern: &str) -> Result<Vec<String>> {
+    let mut found = vec![String::new()];
+    for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        let part = Pattern::new(part).with_context(|| format!("the pattern {pattern}"))?;
+        let mut next = Vec::new();
+        for above in found {
+            let names = root.names(&above)?.into_iter().filter(|name| part.matches(name));
+            next.extend(names.map(|name| format!("{above}/{name}").trim_start_matches('/').to_owned()));
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
 fn change(chroot: &Chroot<'_>, unit: &JobUnit) -> Result<()> {
     let (verb, doing) = match unit.state {
         UnitState::Enabled => ("enable", "enabling"),
@@ -199,4 +231,47 @@ fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_packages_made_go_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        for path in [
+            "etc/bind/rndc.key",
+            "etc/dkim/a.key",
+            "etc/dkim/b.pub",
+            "etc/asked.key",
+            "etc/other",
+        ] {
+            root.write(path, 0o600, b"x").unwrap();
+        }
+        root.write("etc/dkim/empty.key", 0o600, b"").unwrap();
+        root.write("etc/dkim/old.key/kept", 0o600, b"x").unwrap();
+        std::os::unix::fs::symlink("b.pub", dir.path().join("etc/dkim/link.key")).unwrap();
+        let work = Customize {
+            files: "files.tar".into(),
+            watch: vec!["/etc/asked.key".into()],
+            secrets: [
+                "/etc/bind/rndc.key",
+                "/etc/*/*.key",
+                "/etc/asked.key",
+                "/etc/other/x",
+                "/never/*",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            units: Vec::new(),
+            commands: Vec::new(),
+        };
+        remove_secrets(&root, &work).unwrap();
+        assert_eq!(root.names("etc").unwrap(), ["asked.key", "bind", "dkim", "other"]);
+        assert_eq!(root.names("etc/bind").unwrap(), [""; 0]);
+        let left = ["b.pub", "empty.key", "link.key", "old.key"];
+        assert_eq!(root.names("etc/dkim").unwrap(), left);
+    }
 }

@@ -80,6 +80,8 @@ pub struct Customize {
     pub files: PathBuf,
     /// Those of them whose reading is to be told: regular files by absolute path.
     pub watch: Vec<String>,
+    /// Secrets that each device makes, which packages may have made already: absolute paths, whose parts may have `*` and `?`.
+    pub secrets: Vec<String>,
     /// Units to change.
     pub units: Vec<JobUnit>,
     /// Programs to run at the end, with their arguments.

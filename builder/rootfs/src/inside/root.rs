@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clic_store::space::io_error;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 /// A tree's root directory, held open.
@@ -95,11 +95,28 @@ impl Root {
         }
     }
 
-    /// Names in a directory, sorted, those that are not UTF-8 left out; none if it is not there.
+    /// Whether there is a regular file with something in it. A symlink is none.
+    pub fn is_filled(&self, path: &str) -> Result<bool> {
+        let failed = |error| self.failed(error, path.as_bytes());
+        let (above, name) = split(path.as_bytes());
+        let above = match self.dir(above) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+            other => other.map_err(failed)?,
+        };
+        match rustix::fs::statat(&above, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(failed(error)),
+            Ok(stat) => {
+                Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size > 0)
+            }
+        }
+    }
+
+    /// Names in a directory, sorted, those that are not UTF-8 left out; none if it is not there, or no directory.
     pub fn names(&self, path: &str) -> Result<Vec<String>> {
         let failed = |error| self.failed(error, path.as_bytes());
         let fd = match self.openat(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
             other => other.map_err(failed)?,
         };
         let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! Secrets that an image says itself that each device makes: by the steps of its first start (overlay `first-boot`), of which
+//! Secrets that an image says itself that each device makes: by the steps of its first start (overlay `base`), of which
 //! services bring their own.
 
 use anyhow::Result;
@@ -22,7 +22,7 @@ pub(super) fn declared(cx: &Context, out: &mut Findings) -> Result<()> {
             Err(error) => {
                 out.add(
                     format!("{file} is not a step of a first start: {error}"),
-                    "the overlay `first-boot` says what a step is",
+                    "overlays/base/README.md says what a step is",
                 );
                 continue;
             }

@@ -1,5 +1,4 @@
-//! One secret of each kind that a box with `YunoHost` has, planted in an image: each is found, by the steps that the overlay
-//! `first-boot` ships.
+//! One secret of each kind that packages make, planted in an image: each is found, by the steps that overlays ship.
 
 use std::path::Path;
 
@@ -8,11 +7,19 @@ use crate::rules::{Expected, verify};
 use crate::testimage::TestImage;
 
 /// None of them is told by its content.
-const PLANTED: [&str; 14] = [
+const PLANTED: [&str; 26] = [
+    "/etc/bind/rndc.key",
     "/etc/dkim/clic.internal.mail.key",
+    "/etc/dropbear/dropbear_rsa_host_key",
+    "/etc/ejabberd/ejabberd.pem",
+    "/etc/iscsi/initiatorname.iscsi",
+    "/etc/munge/munge.key",
+    "/etc/nsd/nsd_control.key",
+    "/etc/nvme/hostid",
     "/etc/postfix/sni.db",
     "/etc/postsrsd.secret",
     "/etc/ssl/private/ssl-cert-snakeoil.key",
+    "/etc/xrdp/rsakeys.ini",
     "/etc/yunohost/.admin_cookie_secret",
     "/etc/yunohost/.ssowat_cookie_secret",
     "/etc/yunohost/certs/clic.internal-history/20260101.000000-selfsigned/key.pem",
@@ -22,15 +29,23 @@ const PLANTED: [&str; 14] = [
     "/usr/share/yunohost/ssl/certs/yunohost_key.pem",
     "/var/cache/yunohost-portal/sessions/a",
     "/var/cache/yunohost/sessions/a",
+    "/var/lib/dkms/mok.key",
+    "/var/lib/ejabberd/.erlang.cookie",
+    "/var/lib/phpmyadmin/blowfish_secret.inc.php",
     "/var/lib/postfix/prng_exch",
+    "/var/lib/rabbitmq/.erlang.cookie",
 ];
 
 /// What is wrong with an image that has the steps, and this in each of the places.
 fn found(secret: &[u8]) -> Vec<String> {
     let image = TestImage::x86();
-    let steps = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../overlays/first-boot/files/usr/lib/clic/first-boot.d");
-    for entry in std::fs::read_dir(steps).expect("the overlay first-boot has steps") {
+    let steps = ["base", "first-boot"].into_iter().flat_map(|overlay| {
+        let overlay = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../overlays")
+            .join(overlay);
+        std::fs::read_dir(overlay.join("files/usr/lib/clic/first-boot.d")).expect("the overlay has steps")
+    });
+    for entry in steps {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         image.write(

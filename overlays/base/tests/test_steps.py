@@ -27,7 +27,7 @@ class Files(unittest.TestCase):
             return str(caught.exception)
 
     def test_the_steps_that_we_ship_are_right(self) -> None:
-        found, wrong = steps.load_all(disk.Root(files("first-boot")))
+        found, wrong = steps.load_all(disk.Root(files("base")))
         self.assertEqual(wrong, {})
         self.assertIn("10-identity", [step.name for step in found])
 
@@ -224,6 +224,12 @@ class Waiting(unittest.TestCase):
             self.assertEqual(files["pad.service.d/50-clic-first-boot.conf"], f"[Unit]\nRequires={b}\nAfter={b}\n")
             self.assertNotIn(a, files[f"{b}.d/50-step.conf"])
 
+    def test_a_target_comes_without_the_secret_that_could_not_be_made(self) -> None:
+        with device(_10_a='before = ["basic.target"]\n') as box:
+            files, _ = self.generated(box)
+            a = "clic-first-boot@10-a.service"
+            self.assertEqual(files["basic.target.d/50-clic-first-boot.conf"], f"[Unit]\nWants={a}\nAfter={a}\n")
+
     def test_a_step_that_is_broken_does_not_stop_the_boot(self) -> None:
         with device(_10_a='before = ["nginx.service"]\n', _20_b="nonsense\n") as box:
             with contextlib.redirect_stderr(io.StringIO()) as said:
@@ -233,7 +239,7 @@ class Waiting(unittest.TestCase):
 
     def test_python_is_started_only_while_something_is_left_to_do(self) -> None:
         with device(_10_x=TOKEN) as box:
-            with open(os.path.join(files("first-boot"), "usr/lib/clic/first-boot/left-to-do"), encoding="utf-8") as file:
+            with open(os.path.join(files("base"), "usr/lib/clic/first-boot/left-to-do"), encoding="utf-8") as file:
                 text = file.read().replace("/usr/lib/clic/first-boot.d", box.root.at("/usr/lib/clic/first-boot.d"))
             text = text.replace("/var/lib", box.root.at("/var/lib"))
 
