@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::events::{Running, notes, why};
 use crate::interrupted::{As, final_names, processes_that_name, seeded_cache, within};
-use crate::support::{Said, cache_dir, clic_with, copy_tree, image, run, sha256, tool};
+use crate::support::{Said, cache_dir, clic, clic_with, copy_tree, edit, image, run, sha256, tool};
 use crate::turn::{Work, turn};
 
 /// A tree with a recipe `faults` for `x86-pc` that has one package: `name`, from the tree's own `debs/`.
@@ -246,6 +246,52 @@ fn just_more_than(text: &str) -> u64 {
         Some("GB") => (tenths + 1) * 100_000_000,
         _ => panic!("{text}"),
     }
+}
+
+/// What a package makes anew each time it is installed would be the same on all devices: it is refused, unless a step of the first
+/// start makes it on each device, or an overlay says that it may be so.
+#[test]
+fn what_a_package_makes_anew_each_time_is_refused_by_its_path() {
+    let _downloads = image("x86-pc");
+    let _turn = turn(Work::Build);
+    let dir = tempfile::tempdir().unwrap();
+    let cache = seeded_cache(dir.path());
+    let tree = tree_with(dir.path(), "sealed");
+    let secret = "head -c 16 /dev/urandom >/etc/sealed.key; mkdir -p /var/lib/sealed/db; date +%N >/var/lib/sealed/db/noise";
+    package(&tree, "sealed", &[("postinst", secret)]);
+    let out = dir.path().join("out");
+    let said = run(&mut clic_with(&cache, args(&tree, &out, &[])));
+    said.fails(
+        1,
+        &[
+            "made twice, these files are different",
+            "/etc/sealed.key",
+            "/var/lib/sealed/db/noise",
+            "likely to have made them: sealed",
+            "never-in-image = [\"/etc/sealed.key\"]",
+        ],
+    );
+    assert!(final_names(&out).is_empty());
+
+    let overlay = tree.join("overlays/sealed");
+    fs::create_dir_all(overlay.join("files/usr/lib/clic/first-boot.d")).unwrap();
+    fs::write(
+        overlay.join("overlay.toml"),
+        "schema = 1\ntitle = \"Sealed\"\ndescription = \"Its key\"\n\
+         [[varies]]\npath = \"/var/lib/sealed/**\"\nwhy = \"only noise\"\n",
+    )
+    .unwrap();
+    fs::write(
+        overlay.join("files/usr/lib/clic/first-boot.d/50-sealed.toml"),
+        "schema = 1\ntitle = \"its key\"\nnever-in-image = [\"/etc/sealed.key\"]\n",
+    )
+    .unwrap();
+    let recipe = tree.join("recipes/faults.toml");
+    edit(&recipe, "[[source]]", "overlays = [\"sealed\"]\n[[source]]");
+    run(&mut clic_with(&cache, args(&tree, &out, &[]))).ok();
+    let image = out.join("faults-x86-pc.img");
+    run(clic(["inspect"]).arg(&image).arg("/etc/sealed.key")).fails(1, &["/etc/sealed.key"]);
+    run(clic(["inspect"]).arg(&image).arg("/var/lib/sealed/db/noise")).ok();
 }
 
 /// Two builds of the same at once share the work; and then everything in their store is damaged.

@@ -78,6 +78,14 @@ struct Installed {
     arch: String,
 }
 
+/// What [`finish`] writes, whatever packages made of it.
+pub(super) const WRITTEN: [&str; 4] = [
+    "etc/apt/sources.list",
+    "etc/machine-id",
+    "etc/resolv.conf",
+    "var/lib/apt/extended_states",
+];
+
 /// Takes the build's traces away and writes what only we know.
 fn finish(tree: &mut FileTree, image: &Image<'_>) {
     // Both as asked for and where symlinks of the tree lead.

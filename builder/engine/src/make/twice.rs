@@ -11,7 +11,7 @@ use clic_rootfs::clean;
 use clic_tree::FileTree;
 
 use super::Site;
-use super::clean::differs;
+use super::clean::{WRITTEN, differs};
 use crate::compared::Compared;
 use crate::layer::{Layer, Make};
 use crate::secrets::Secrets;
@@ -59,7 +59,7 @@ impl<'a> Site<'a> {
         let varies: Vec<Like> = varies.collect();
         let expected = |path: &str| {
             let absolute = format!("/{path}");
-            secrets.has(path) || varies.iter().any(|like| like.has(&absolute))
+            WRITTEN.contains(&path) || secrets.has(path) || varies.iter().any(|like| like.has(&absolute))
         };
         let found = differences(first, second, &expected)?;
         let compared = Compared::of(self.session.store)?;
