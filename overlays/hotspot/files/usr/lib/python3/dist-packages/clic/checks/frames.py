@@ -1,0 +1,84 @@
+"""Frames as any guest can send them, true or not (RFC 826, RFC 2131): for checks of what the box believes."""
+
+import ipaddress
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+EVERYBODY = b"\xff" * 6
+NOBODY = bytes(6)
+IPV4, ARP = 0x0800, 0x0806
+REQUEST, REPLY = 1, 2
+DISCOVER, OFFER, DHCP_REQUEST, ACK = 1, 2, 3, 5
+MESSAGE, SERVER, WANTED, NAME, IDENTIFIER = 53, 54, 50, 12, 61
+
+
+class Link:
+    """A network interface, below IP."""
+
+    def __init__(self, name: str) -> None:
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+        self.socket.bind((name, 0))
+        self.hardware: bytes = self.socket.getsockname()[4]
+
+    def send(self, payload: bytes, kind: int = IPV4, to: bytes = EVERYBODY) -> None:
+        self.socket.send(to + self.hardware + struct.pack(">H", kind) + payload)
+
+    def receive(self, seconds: float) -> Iterator[bytes]:
+        """What others send, for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                frame = self.socket.recv(65536)
+            except TimeoutError:
+                return
+            if frame[6:12] != self.hardware:
+                yield frame
+
+
+def packed(address: str) -> bytes:
+    return ipaddress.IPv4Address(address).packed
+
+
+def made_up() -> bytes:
+    """A hardware address of nobody: locally administered, of one station."""
+    return b"\x02" + os.urandom(5)
+
+
+def arp(operation: int, hardware: bytes, address: str, target: str) -> bytes:
+    """`address` is at `hardware`, and who is `target`?"""
+    return struct.pack(">HHBBH", 1, IPV4, 6, 4, operation) + hardware + packed(address) + NOBODY + packed(target)
+
+
+def udp(source: tuple[str, int], to: tuple[str, int], data: bytes) -> bytes:
+    """An IPv4 packet. Without UDP's checksum, which is allowed (RFC 768)."""
+    length = 8 + len(data)
+    ends = packed(source[0]) + packed(to[0])
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + length, 0, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    total = sum(struct.unpack(">10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + head[12:]
+    return head + struct.pack(">HHHH", source[1], to[1], length, 0) + data
+
+
+def dhcp(kind: int, number: int, hardware: bytes, options: dict[int, bytes], relay: str = "0.0.0.0") -> bytes:
+    """A question to the DHCP server, as a system without an address asks it, whose answer comes by broadcast."""
+    fixed = struct.pack(">BBBBIHH12x", 1, 1, 6, 0, number, 0, 0x8000) + packed(relay) + hardware.ljust(208, b"\0")
+    rest = b"".join(bytes([key, len(value)]) + value for key, value in ({MESSAGE: bytes([kind])} | options).items())
+    return udp(("0.0.0.0", 68), ("255.255.255.255", 67), fixed[:236] + b"\x63\x82\x53\x63" + rest + b"\xff")
+
+
+def dhcp_answer(frame: bytes) -> tuple[int, int, str, bytes] | None:
+    """A DHCP server's answer: its kind, the question's number, the address, and the server."""
+    if frame[12:14] != struct.pack(">H", IPV4) or frame[23] != socket.IPPROTO_UDP or frame[34:36] != b"\x00\x43":
+        return None
+    data = frame[42:]
+    number, options, rest = int.from_bytes(data[4:8], "big"), {}, data[240:]
+    while len(rest) > 2 and rest[0] != 255:
+        options[rest[0]] = rest[2 : 2 + rest[1]]
+        rest = rest[2 + rest[1]:]
+    address = str(ipaddress.IPv4Address(data[16:20]))
+    return options.get(MESSAGE, b"\0")[0], number, address, options.get(SERVER, b"")
