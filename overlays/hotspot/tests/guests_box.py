@@ -16,6 +16,7 @@ import unittest
 from typing import Any
 
 import jinja2
+
 from clic.hotspot import names
 from helpers import needed
 from hotspot_settings import settings

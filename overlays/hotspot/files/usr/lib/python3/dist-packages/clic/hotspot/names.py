@@ -55,6 +55,8 @@ def dnsmasq_conf(
         # Takes what comes later, such as an address, and leaves other addresses to others.
         "bind-dynamic",
         "user=dnsmasq",
+        # systemd knows it.
+        "pid-file=",
         "no-hosts",
         "cache-size=1000",
         # The firewall leaves few to each station.
