@@ -95,6 +95,20 @@ class Connections(Box):
         self.assertLessEqual(held, 64)
         self.assertGreater(held, 0)
 
+    def test_nobody_answers_for_the_boxs_name(self) -> None:
+        listening = (
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.42.0.1', 5353));"
+            "print('ready', flush=True); print(s.recv(999)[2] >> 7, flush=True)"
+        )
+        listener = subprocess.Popen(self.words(sys.executable, "-c", listening), stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, listener)
+        assert listener.stdout
+        self.addCleanup(listener.stdout.close)
+        self.assertEqual(listener.stdout.readline(), "ready\n")
+        self.act("bad", "answer_unasked", BOX)
+        # The first that comes is the question, which was sent last.
+        self.assertEqual(listener.stdout.readline(), "0\n")
+
     def test_the_kernel_remembers_few(self) -> None:
         self.act("bad", "question", BOX, "5353", "1500")
         count = int(self.run_in("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))

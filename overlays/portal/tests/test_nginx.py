@@ -93,7 +93,8 @@ class Server:
         path = root.at(f"{definitions.DIRECTORY}/{name}.toml")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as file:
-            file.write(f'schema = 1\nkind = "debian"\nstate = "enabled"\npath = "/{name}"\n[title]\nen = "x"\n[nginx]\n{nginx}\n')
+            head = f'schema = 1\nkind = "debian"\nstate = "enabled"\npath = "/{name}"'
+            file.write(f'{head}\n[title]\nen = "x"\n[nginx]\n{nginx}\n')
         text = machine.snippet(definitions.load(root, name))
         text = text.replace("include snippets", f"include {self.at}/etc/nginx/snippets")
         os.makedirs(f"{self.at}/etc/nginx/clic.d/services", exist_ok=True)

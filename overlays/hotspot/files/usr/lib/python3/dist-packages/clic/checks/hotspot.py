@@ -289,6 +289,13 @@ def bad_faith() -> None:
     """One guest takes, claims and holds whatever he can (bad_faith.py). The other is served meanwhile."""
     bad, good = GUESTS
     address, network = guest(good, "address"), str(SETTINGS.interface.network)
+    station = run("ip", "netns", "exec", good, "cat", f"/sys/class/net/{guest(good, 'interface')}/address").strip()
+    if SETTINGS.isolate:
+        with started(bad, "overhear", "6", module="bad_faith") as process:
+            # Asks everybody: who would hear it could answer.
+            lease(good)
+            heard = json.loads(next_line(process) or "[]")
+        expect(station not in heard, f"{bad} hears what {good} asks everybody: {heard}")
     with started(bad, "all_at_once", BOX, network, address, module="bad_faith") as process:
         for _ in range(3):
             lease(good)
@@ -299,7 +306,6 @@ def bad_faith() -> None:
     expect(0 < got["connections"] <= 64, f"one guest holds more than its share, or none: {got}")
     near = json.loads(run("ip", "-4", "-json", "neighbour", "show", "dev", s.BRIDGE))
     expect(len(near) < 32, f"the box remembers {len(near)} neighbours")
-    station = run("ip", "netns", "exec", good, "cat", f"/sys/class/net/{guest(good, 'interface')}/address").strip()
     expect([one.get("lladdr") for one in near if one["dst"] == address] == [station], f"{address} is not at {station}: {near}")
     print(f"{got}; {good} has {address} all the time")
 

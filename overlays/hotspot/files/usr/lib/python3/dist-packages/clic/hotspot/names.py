@@ -61,6 +61,8 @@ def dnsmasq_conf(
         "cache-size=1000",
         # The firewall leaves few to each station.
         "max-tcp-connections=60",
+        # Questions that others have not answered yet: ten seconds of what the firewall lets two stations ask.
+        "dns-forward-max=1000",
         f"domain={settings.domain}",
         # Two minutes are the shortest that dnsmasq knows. Who joins under a new address each time, over and over, has only
         # those of two minutes.
