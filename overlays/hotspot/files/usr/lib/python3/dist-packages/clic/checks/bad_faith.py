@@ -26,7 +26,7 @@ PATIENCE = 4.0
 
 def ask(link: Link, who: Iterable[tuple[bytes, dict[int, bytes]]], relay: str = "0.0.0.0") -> list[str]:
     """Asks for an address for each of these, by hardware address and options: those that it was given."""
-    asking = {number: one for number, one in enumerate(who, int.from_bytes(os.urandom(3), "big"))}
+    asking = dict(enumerate(who, int.from_bytes(os.urandom(3), "big")))
     for number, (hardware, options) in asking.items():
         link.send(frames.dhcp(frames.DISCOVER, number, hardware, options, relay))
     given, wanted = [], set(asking)

@@ -65,7 +65,7 @@ def joined(box: str, network: str) -> Iterator[list[str]]:
         run("bridge", "link", "set", "dev", "to-crowd", "isolated", "on")
         run("ip", "link", "set", "to-crowd", "up")
         # Only whose address it is says so.
-        run("ip", "netns", "exec", NAME, "sysctl", "--quiet", "net.ipv4.conf.all.arp_ignore=1")
+        run("ip", "netns", "exec", NAME, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore")
         run("ip", "-n", NAME, "-batch", "-", text=commands(box, network, guests))
         yield guests
     finally:
