@@ -114,11 +114,7 @@ impl<'a> File<'a> {
             Place::YunoHost(_) => (None, None),
         };
         let uploads = Some(service.uploads).filter(|bytes| *bytes > 0);
-        let nginx = (root.is_some() || port.is_some()).then_some(Nginx {
-            root,
-            port,
-            uploads,
-        });
+        let nginx = (root.is_some() || port.is_some()).then_some(Nginx { root, port, uploads });
         let app = service.app();
         Self {
             schema: 1,

@@ -92,12 +92,7 @@ fn what_is_right_is_in_the_plan() {
 fn slips_are_told_with_their_place() {
     // What is replaced, by what, what is said, and the advice.
     let slips = [
-        (
-            "uploads = \"20M\"",
-            "uploads = \"lots\"",
-            "`lots`",
-            "",
-        ),
+        ("uploads = \"20M\"", "uploads = \"lots\"", "`lots`", ""),
         (
             "root = \"/usr/share/pages\"",
             "root = \"/usr/share/pages\"\nuploads = \"1M\"",

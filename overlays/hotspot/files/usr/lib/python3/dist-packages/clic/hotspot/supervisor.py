@@ -21,6 +21,8 @@ from clic.hotspot.guests import Leases
 CONTROL = f"{s.RUN}/hostapd"
 CONFIGURATION = f"{s.RUN}/private/hostapd.conf"
 DNSMASQ = f"{s.RUN}/private/dnsmasq.conf"
+# Who may not join.
+DENIED = f"{s.RUN}/private/hostapd.deny"
 
 # Seconds between two looks for a radio; between two reports when nothing changed; the longest pause after failures.
 LOOK = 3
@@ -130,7 +132,9 @@ class Supervisor:
                 return False
             self.tick()
             text = radio.hostapd_conf(found, self.settings, self.ssid, band, channel, CONTROL)
-            s.write_whole(CONFIGURATION, text, 0o600)
+            # A station under the bridge's own hardware address: the kernel would complain of each of its frames in the journal.
+            s.write_whole(DENIED, radio.address(s.BRIDGE))
+            s.write_whole(CONFIGURATION, f"{text}deny_mac_file={DENIED}\n", 0o600)
             point = AccessPoint(CONFIGURATION, found.interface, CONTROL)
             try:
                 if point.started(self.stopping.is_set):
