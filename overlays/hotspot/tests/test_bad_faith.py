@@ -31,6 +31,14 @@ class Addresses(Box):
         self.assertEqual(self.act("bad", "relay", "10.42.0.77"), 0)
         self.assertEqual(self.act("bad", "relay", "0.0.0.0"), 1)
 
+    def test_what_was_given_is_not_given_to_others_before_its_time(self) -> None:
+        (address,) = self.act("bad", "give_back", BOX)
+        # dnsmasq has seen what came before this.
+        self.guest("good")
+        self.act("good", "join")
+        with open(f"{self.directory}/leases", encoding="ascii") as file:
+            self.assertIn(f" {address} ", file.read())
+
     def test_no_name(self) -> None:
         self.act("bad", "join", "share")
         self.guest("good")

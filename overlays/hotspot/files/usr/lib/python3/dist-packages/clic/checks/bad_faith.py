@@ -69,6 +69,17 @@ def double(count: str) -> int:
     return len(given)
 
 
+def give_back(box: str) -> list[str]:
+    """Takes an address and gives it back, to go on with it when it is somebody else's: in both orders that options can have."""
+    link = Link(interface())
+    given = ask(link, [(link.hardware, {})])
+    for address in given:
+        options = {frames.WANTED: frames.packed(address), frames.SERVER: frames.packed(box)}
+        link.send(frames.dhcp(frames.DECLINE, 1, link.hardware, options))
+        link.send(frames.dhcp(frames.DECLINE, 1, link.hardware, options, last=True))
+    return given
+
+
 def relay(router: str) -> int:
     """Addresses as from another network: how many answers come."""
     link = Link(interface())
@@ -173,7 +184,9 @@ def all_at_once(box: str, network: str, victim: str) -> dict[str, Any]:
 
 ACTIONS = {
     action.__name__: action
-    for action in (join, starve, double, relay, hold_from, claim, call, question, answer_unasked, overhear, all_at_once)
+    for action in (
+        join, starve, double, give_back, relay, hold_from, claim, call, question, answer_unasked, overhear, all_at_once
+    )
 }
 
 

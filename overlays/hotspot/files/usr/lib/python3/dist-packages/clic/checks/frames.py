@@ -11,7 +11,7 @@ EVERYBODY = b"\xff" * 6
 NOBODY = bytes(6)
 IPV4, ARP = 0x0800, 0x0806
 REQUEST, REPLY = 1, 2
-DISCOVER, OFFER, DHCP_REQUEST, ACK = 1, 2, 3, 5
+DISCOVER, OFFER, DHCP_REQUEST, DECLINE, ACK = 1, 2, 3, 4, 5
 MESSAGE, SERVER, WANTED, NAME, IDENTIFIER = 53, 54, 50, 12, 61
 
 
@@ -64,10 +64,15 @@ def udp(source: tuple[str, int], to: tuple[str, int], data: bytes) -> bytes:
     return head + struct.pack(">HHHH", source[1], to[1], length, 0) + data
 
 
-def dhcp(kind: int, number: int, hardware: bytes, options: dict[int, bytes], relay: str = "0.0.0.0") -> bytes:
-    """A question to the DHCP server, as a system without an address asks it, whose answer comes by broadcast."""
+def dhcp(kind: int, number: int, hardware: bytes, options: dict[int, bytes], relay: str = "0.0.0.0",
+         last: bool = False) -> bytes:
+    """A question to the DHCP server, as a system without an address asks it, whose answer comes by broadcast.
+
+    last: its kind is behind the other options, not before them.
+    """
     fixed = struct.pack(">BBBBIHH12x", 1, 1, 6, 0, number, 0, 0x8000) + packed(relay) + hardware.ljust(208, b"\0")
-    rest = b"".join(bytes([key, len(value)]) + value for key, value in ({MESSAGE: bytes([kind])} | options).items())
+    said = {MESSAGE: bytes([kind])}
+    rest = b"".join(bytes([key, len(value)]) + value for key, value in (options | said if last else said | options).items())
     return udp(("0.0.0.0", 68), ("255.255.255.255", 67), fixed[:236] + b"\x63\x82\x53\x63" + rest + b"\xff")
 
 
