@@ -17,6 +17,10 @@ class Addresses(Box):
         self.assertEqual(self.act("bad", "starve", "5"), 0)
         self.assertEqual(len(self.act("bad", "join")), 1)
 
+    def test_none_in_the_name_of_others_by_pieces(self) -> None:
+        (address,) = self.act("bad", "join")
+        self.assertEqual(self.act("bad", "starve_in_pieces", address, BOX, "5"), 0)
+
     def test_one_whatever_it_calls_itself(self) -> None:
         self.assertEqual(self.act("bad", "double", "5"), 1)
 

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from clic.checks import frames
@@ -24,11 +24,17 @@ from clic.checks.guest import interface
 PATIENCE = 4.0
 
 
-def ask(link: Link, who: Iterable[tuple[bytes, dict[int, bytes]]], relay: str = "0.0.0.0") -> list[str]:
+def whole(packet: bytes) -> list[bytes]:
+    return [packet]
+
+
+def ask(link: Link, who: Iterable[tuple[bytes, dict[int, bytes]]], relay: str = "0.0.0.0",
+        cut: Callable[[bytes], list[bytes]] = whole) -> list[str]:
     """Asks for an address for each of these, by hardware address and options: those that it was given."""
     asking = dict(enumerate(who, int.from_bytes(os.urandom(3), "big")))
     for number, (hardware, options) in asking.items():
-        link.send(frames.dhcp(frames.DISCOVER, number, hardware, options, relay))
+        for piece in cut(frames.dhcp(frames.DISCOVER, number, hardware, options, relay)):
+            link.send(piece)
     given, wanted = [], set(asking)
     for frame in link.receive(PATIENCE):
         answer = frames.dhcp_answer(frame)
@@ -39,7 +45,8 @@ def ask(link: Link, who: Iterable[tuple[bytes, dict[int, bytes]]], relay: str = 
             wanted.remove(number)
             hardware, options = asking[number]
             more = options | {frames.WANTED: frames.packed(address), frames.SERVER: server}
-            link.send(frames.dhcp(frames.DHCP_REQUEST, number, hardware, more, relay))
+            for piece in cut(frames.dhcp(frames.DHCP_REQUEST, number, hardware, more, relay)):
+                link.send(piece)
         elif kind == frames.ACK:
             given.append(address)
             if len(given) == len(asking):
@@ -59,6 +66,12 @@ def join(name: str = "") -> list[str]:
 def starve(count: str) -> int:
     """Addresses in the names of stations that do not exist: how many."""
     return len(ask(Link(interface()), [(frames.made_up(), {}) for _ in range(int(count))]))
+
+
+def starve_in_pieces(mine: str, box: str, count: str) -> int:
+    """The same, where nobody sees who asks before the pieces are together."""
+    identities = [(frames.made_up(), {}) for _ in range(int(count))]
+    return len(ask(Link(interface()), identities, cut=lambda packet: frames.pieces(packet, mine, box)))
 
 
 def double(count: str) -> int:
@@ -125,6 +138,7 @@ def claim(victim: str, box: str, times: str) -> int:
             link.send(frames.arp(frames.REPLY, link.hardware, address, box), frames.ARP)
             link.send(frames.arp(frames.REQUEST, link.hardware, address, box), frames.ARP)
             link.send(frames.arp(frames.REQUEST, frames.made_up(), address, box), frames.ARP)
+            link.send(frames.tagged(frames.ARP) + frames.arp(frames.REQUEST, link.hardware, address, box), frames.VLAN)
         time.sleep(0.2)
     return int(times)
 
@@ -185,7 +199,8 @@ def all_at_once(box: str, network: str, victim: str) -> dict[str, Any]:
 ACTIONS = {
     action.__name__: action
     for action in (
-        join, starve, double, give_back, relay, hold_from, claim, call, question, answer_unasked, overhear, all_at_once
+        join, starve, starve_in_pieces, double, give_back, relay, hold_from, claim, call, question, answer_unasked, overhear,
+        all_at_once
     )
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 EVERYBODY = b"\xff" * 6
 NOBODY = bytes(6)
-IPV4, ARP = 0x0800, 0x0806
+IPV4, ARP, VLAN = 0x0800, 0x0806, 0x8100
 REQUEST, REPLY = 1, 2
 DISCOVER, OFFER, DHCP_REQUEST, DECLINE, ACK = 1, 2, 3, 4, 5
 MESSAGE, SERVER, WANTED, NAME, IDENTIFIER = 53, 54, 50, 12, 61
@@ -62,6 +62,25 @@ def udp(source: tuple[str, int], to: tuple[str, int], data: bytes) -> bytes:
     total = (total & 0xFFFF) + (total >> 16)
     head = head[:10] + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + head[12:]
     return head + struct.pack(">HHHH", source[1], to[1], length, 0) + data
+
+
+def tagged(kind: int) -> bytes:
+    """What stands before a payload of this kind in a frame of kind 8021Q: of no VLAN, which is taken as if there were no tag."""
+    return struct.pack(">HH", 0, kind)
+
+
+def pieces(packet: bytes, source: str, to: str) -> list[bytes]:
+    """The same packet from and to other addresses, in fragments (RFC 791), of which the first has hardly more than ports."""
+    found = []
+    data, ends = packet[20:], packed(source) + packed(to)
+    for place in (slice(0, 16), slice(16, None)):
+        part = data[place]
+        more = 0x2000 if place.stop else 0
+        head = struct.pack(">BBHHHBB", 0x45, 0, 20 + len(part), 1, more | (place.start // 8), 64, packet[9])
+        total = sum(struct.unpack(">9H", head + ends))
+        total = (total & 0xFFFF) + (total >> 16)
+        found.append(head + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + ends + part)
+    return found
 
 
 def dhcp(kind: int, number: int, hardware: bytes, options: dict[int, bytes], relay: str = "0.0.0.0",
