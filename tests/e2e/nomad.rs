@@ -35,6 +35,7 @@ fn serves(board: &str, machine: &str) {
         "every system is shown its sign-in page",
         "after Continue, every system gets the answer that it wants",
         "guests do not reach each other",
+        "a guest in bad faith has a station's share, and others are served meanwhile",
         "a hundred guests are served at once",
         "a radio that is unplugged and plugged again serves again",
         "the portal's pages and links are all there",

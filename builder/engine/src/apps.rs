@@ -508,6 +508,23 @@ disk = "20M"
     }
 
     #[test]
+    fn the_device_knows_what_may_be_sent() {
+        let mut plan = plan("enabled", "");
+        plan.services[0].place = plan::Place::Port(9001);
+        for (uploads, wanted) in [
+            (0, "[nginx]\nport = 9001\n"),
+            (1 << 20, "[nginx]\nport = 9001\nuploads = 1048576\n"),
+        ] {
+            plan.services[0].uploads = uploads;
+            let plan::TreeFileKind::File(content) = services::files(&plan).unwrap().remove(0).kind else {
+                panic!("a service's file is not a file");
+            };
+            let told = String::from_utf8(content.data.read().unwrap().to_vec()).unwrap();
+            assert!(told.ends_with(wanted), "{told}");
+        }
+    }
+
+    #[test]
     fn an_app_wants_its_yunohost_and_its_packages() {
         let plan = plan("enabled", "");
         let service = &plan.services[0];

@@ -102,16 +102,19 @@ struct Nginx<'a> {
     root: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploads: Option<u64>,
 }
 
 impl<'a> File<'a> {
     fn of(service: &'a Service) -> Self {
-        let nginx = |root, port| Some(Nginx { root, port });
-        let nginx = match &service.place {
-            Place::Root(root) => nginx(Some(root.as_str()), None),
-            Place::Port(port) => nginx(None, Some(*port)),
-            Place::YunoHost(_) => None,
+        let (root, port) = match &service.place {
+            Place::Root(root) => (Some(root.as_str()), None),
+            Place::Port(port) => (None, Some(*port)),
+            Place::YunoHost(_) => (None, None),
         };
+        let uploads = Some(service.uploads).filter(|bytes| *bytes > 0);
+        let nginx = (root.is_some() || port.is_some()).then_some(Nginx { root, port, uploads });
         let app = service.app();
         Self {
             schema: 1,

@@ -56,7 +56,17 @@ fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
         })
     };
     let ram = raw.ram.as_ref().map_or(0, &mut bytes);
-    let disk = raw.disk.as_ref().map_or(0, bytes);
+    let disk = raw.disk.as_ref().map_or(0, &mut bytes);
+    let uploads = raw.uploads.as_ref().map_or(0, bytes);
+    if let (Some(uploads), None) = (&raw.uploads, &raw.port) {
+        let what = "`uploads` has no meaning for a service without `port`";
+        let help = if kind == ServiceKind::YunohostApp {
+            "remove it: an app says itself what it takes"
+        } else {
+            "remove it: pages take nothing"
+        };
+        checker.wrong(uploads, what.to_owned()).help(help);
+    }
     let start_seconds = raw.start_seconds.map_or(START, |seconds| {
         if !(1..=3600).contains(&seconds.value) {
             let what = format!("{} seconds is not a sensible time to start", seconds.value);
@@ -81,6 +91,7 @@ fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
         packages: values(packages),
         units: values(units),
         place,
+        uploads,
         ram,
         disk,
         start_seconds,

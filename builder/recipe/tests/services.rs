@@ -25,6 +25,7 @@ path = "/pads"
 packages = ["pads-server"]
 units = ["pads.service"]
 port = 9001
+uploads = "20M"
 ram = "100M"
 disk = "20M"
 
@@ -71,8 +72,8 @@ fn what_is_right_is_in_the_plan() {
     assert_eq!(names, wanted);
     let pads = &plan.services[0];
     assert_eq!(
-        (pads.ram, pads.disk, pads.start_seconds),
-        (100 << 20, 20 << 20, 60)
+        (pads.ram, pads.disk, pads.start_seconds, pads.uploads),
+        (100 << 20, 20 << 20, 60, 20 << 20)
     );
     assert!(matches!(pads.place, Place::Port(9001)));
     assert!(matches!(&plan.services[2].place, Place::Root(root) if root == "/usr/share/pages"));
@@ -91,6 +92,13 @@ fn what_is_right_is_in_the_plan() {
 fn slips_are_told_with_their_place() {
     // What is replaced, by what, what is said, and the advice.
     let slips = [
+        ("uploads = \"20M\"", "uploads = \"lots\"", "`lots`", ""),
+        (
+            "root = \"/usr/share/pages\"",
+            "root = \"/usr/share/pages\"\nuploads = \"1M\"",
+            "`uploads` has no meaning for a service without `port`",
+            "remove it: pages take nothing",
+        ),
         (
             "name = \"pads\"",
             "name = \"Pads\"",

@@ -62,6 +62,19 @@ class Dnsmasq(unittest.TestCase):
         self.assertIn("resolv-file=", online)
         self.assertNotIn("131.107", online)
 
+    def test_when_addresses_run_short_they_are_given_for_a_short_time(self) -> None:
+        for address, most in (("10.42.0.1/16", 4000), ("192.168.7.1/24", 245)):
+            changed = settings(address=address)
+            self.assertEqual(names.most_leases(changed), most)
+            before = names.is_crowded(changed, most // 2, False), names.is_crowded(changed, most // 2 + 1, False)
+            self.assertEqual(before, (False, True))
+            after = names.is_crowded(changed, most // 4 + 1, True), names.is_crowded(changed, most // 4, True)
+            self.assertEqual(after, (True, False))
+            for crowded, lease in ((False, ",1h"), (True, ",2m")):
+                text = names.dnsmasq_conf(changed, "box", False, "/nonexistent", crowded=crowded)
+                (line,) = (line for line in text.splitlines() if line.startswith("dhcp-range="))
+                self.assertTrue(line.endswith(lease), line)
+
     def test_the_servers_of_the_box(self) -> None:
         with tempfile.TemporaryDirectory() as root:
             used, real = os.path.join(root, "etc/resolv.conf"), os.path.join(root, "run/systemd/resolve/resolv.conf")

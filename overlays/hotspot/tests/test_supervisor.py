@@ -32,6 +32,9 @@ class Supervised(unittest.TestCase):
         replace = {
             "clic.hotspot.supervisor.CONTROL": self.directory,
             "clic.hotspot.supervisor.CONFIGURATION": os.path.join(self.directory, "hostapd.conf"),
+            "clic.hotspot.supervisor.DENIED": os.path.join(self.directory, "hostapd.deny"),
+            # Any that is there.
+            "clic.hotspot.supervisor.s.BRIDGE": "lo",
             "clic.hotspot.supervisor.isolate": lambda *_: None,
             "clic.hotspot.supervisor.AccessPoint": self.point,
             "clic.hotspot.supervisor.LOOK": 0.2,
@@ -90,6 +93,8 @@ class Supervised(unittest.TestCase):
         with self.running():
             now = self.wait_for("on", channel=1, band="2.4", interface="lo", clients=0)
             self.assertEqual(now["security"], "open")
+            # lo has this address, and nobody joins under the bridge's.
+            self.assertIn("00:00:00:00:00:00", self.points[-1].ask("DENY_ACL SHOW"))
         self.assertEqual(self.states[-1]["state"], "on")
 
     def test_a_channel_that_does_not_work_is_followed_by_the_next(self) -> None:

@@ -1,13 +1,18 @@
 """The portal's part of nginx, in a real one: what a guest can make it write."""
 
+import contextlib
 import os
 import re
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
+
+from clic.disk import Root
+from clic.services import definitions, machine
 
 OVERLAYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 VALUES = {
@@ -49,7 +54,7 @@ def free_port() -> int:
 class Server:
     """nginx with the overlays' own configuration, below a directory and on other ports."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *services: tuple[str, str]) -> None:
         # An ordinary user's PATH leaves out where Debian puts servers.
         program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         # One that is left out proves nothing.
@@ -57,6 +62,8 @@ class Server:
         self.at, self.port, self.elsewhere = directory, free_port(), free_port()
         for overlay in ("hotspot", "portal", "kiwix", "services"):
             self.copy(os.path.join(OVERLAYS, overlay, "files"))
+        for service in services:
+            self.switch_on(*service)
         for path in ("logs", "temp", "srv/clic/content/book", "usr/share/clic/portal/fr"):
             os.makedirs(f"{directory}/{path}", exist_ok=True)
         for name in ("missing", "unavailable"):
@@ -79,6 +86,30 @@ class Server:
             if self.process.poll() is not None:
                 raise AssertionError(self.said.read())
             time.sleep(0.05)
+
+    def switch_on(self, name: str, nginx: str) -> None:
+        """A service's part, as `clic-service` writes it."""
+        root = Root(self.at)
+        path = root.at(f"{definitions.DIRECTORY}/{name}.toml")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            head = f'schema = 1\nkind = "debian"\nstate = "enabled"\npath = "/{name}"'
+            file.write(f'{head}\n[title]\nen = "x"\n[nginx]\n{nginx}\n')
+        text = machine.snippet(definitions.load(root, name))
+        text = text.replace("include snippets", f"include {self.at}/etc/nginx/snippets")
+        os.makedirs(f"{self.at}/etc/nginx/clic.d/services", exist_ok=True)
+        with open(f"{self.at}/etc/nginx/clic.d/services/{name}.conf", "w") as file:
+            file.write(text)
+
+    def temporary(self) -> list[str]:
+        """Files on the disk that nginx has what is on its way in. They have no name any more, but it has them open."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as children:
+            workers = children.read().split()
+        found = []
+        for worker in workers:
+            for descriptor in os.scandir(f"/proc/{worker}/fd"):
+                found.append(os.readlink(descriptor.path))
+        return [path for path in found if path.startswith(f"{self.at}/temp/")]
 
     def copy(self, files: str) -> None:
         for directory, _, names in os.walk(f"{files}/etc/nginx"):
@@ -173,6 +204,94 @@ class WhatGuestsMakeItWrite(unittest.TestCase):
         codes = self.server.ask([get("/captive/state")] * 100)
         self.assertEqual(set(codes[:20]), {502})
         self.assertIn(429, codes)
+
+    def test_every_answer_says_what_a_browser_may_do_with_it(self) -> None:
+        large = b"POST / HTTP/1.1\r\nHost: clic.internal\r\nContent-Length: 9999999\r\n\r\n"
+        for request in [
+            get("/fr/missing.html"), get("/nothing"), get("/fr/nothing"), get("/assets/nothing"), get("/content/nothing"),
+            get("/wifi.svg"), get("/status.json"), get("/services.json"), get("/favicon.ico"), get("/language/fr/"),
+            get("/zim/x"), get("/captive/"), get("/captive/state"), get("/", host="elsewhere.example"), get("/../x"), large,
+        ]:
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as one:
+                one.sendall(request)
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += one.recv(1 << 16)
+            policies = re.findall(rb"(?im)^content-security-policy: (.*)$", head.split(b"\r\n\r\n")[0])
+            # What is no request comes to no server of ours.
+            if not head.startswith(b"HTTP/1.1 400 "):
+                self.assertEqual(len(policies), 1, (request, head))
+                self.assertIn(b"frame-ancestors", policies[0])
+
+
+class Upstream:
+    """A service that answers 32 MB at once, and says how much it was sent."""
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listening.getsockname()[1]
+        self.got = 0
+        self.answered = threading.Event()
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def work(self) -> None:
+        while True:
+            try:
+                one, _ = self.listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(one,), daemon=True).start()
+
+    def serve(self, one: socket.socket) -> None:
+        with one:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += one.recv(1 << 16)
+            if head.startswith(b"POST"):
+                self.got += len(head.split(b"\r\n\r\n", 1)[1])
+                while more := one.recv(1 << 16):
+                    self.got += len(more)
+                return
+            one.settimeout(3)
+            with contextlib.suppress(OSError):
+                one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n" + bytes(1 << 25))
+            self.answered.set()
+
+
+class WhatIsOnItsWay(unittest.TestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.upstream = Upstream()
+        self.addCleanup(self.upstream.listening.close)
+        port = f"port = {self.upstream.port}"
+        self.server = Server(directory.name, ("texts", port), ("files", f"{port}\nuploads = 20000000"))
+        self.addCleanup(self.server.stop)
+
+    def connected(self, request: bytes) -> socket.socket:
+        one = socket.create_connection(("127.0.0.1", self.server.port), timeout=30)
+        self.addCleanup(one.close)
+        one.sendall(request)
+        return one
+
+    def test_what_is_read_slowly_is_not_written_to_the_card(self) -> None:
+        self.connected(get("/texts/film"))
+        # It has sent all that nginx takes.
+        self.assertTrue(self.upstream.answered.wait(30))
+        self.assertEqual(self.server.temporary(), [])
+
+    def test_what_is_sent_is_not_written_to_the_card(self) -> None:
+        post = b"POST /%s/ HTTP/1.1\r\nHost: clic.internal\r\nContent-Length: %d\r\n\r\n"
+        # Who does not say that it takes files is sent texts, which fit into memory.
+        self.assertEqual(self.server.ask([post % (b"texts", 9999999)]), [413])
+        self.connected(post % (b"texts", 60000) + bytes(50000))
+        self.connected(post % (b"files", 9999999) + bytes(1000000))
+        end = time.monotonic() + 30
+        while self.upstream.got < 1000000:
+            self.assertLess(time.monotonic(), end, f"the service got {self.upstream.got} bytes")
+            time.sleep(0.05)
+        self.assertEqual(self.server.temporary(), [])
+        self.assertEqual(self.server.ask([post % (b"files", 99999999)]), [413])
 
 
 if __name__ == "__main__":

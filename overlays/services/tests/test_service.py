@@ -300,6 +300,8 @@ class Telling(unittest.TestCase):
             (BOOKS.replace("/srv/books", "/srv/x; return 200"), "root is no path"),
             (BOOKS.replace('"/books"', '"/b{}"'), "path: /b{} is not like /pads"),
             (BOOKS.replace("[nginx]", "[nginx]\nport = 80"), "one of root, port and text"),
+            (BOOKS.replace("[nginx]", "[nginx]\nuploads = 1"), "uploads are for a port"),
+            (BOOKS.replace("[nginx]", "[nginx]\nuploads = -1"), "uploads are bytes, 0 or more"),
             (WIKI.replace("wiki.service", "wiki"), "wiki is no systemd unit"),
             ('title = "x"', "schema is missing"),
         ):

@@ -31,6 +31,8 @@ pub struct Service {
     pub units: Vec<String>,
     /// What the portal's server does with its path.
     pub place: Place,
+    /// Bytes that somebody may send it at once; 0 for what fits into memory.
+    pub uploads: u64,
     /// Bytes of memory while it runs.
     pub ram: u64,
     /// Bytes on the disk to begin with, beside its packages.

@@ -38,6 +38,9 @@ pub(crate) struct RawService {
     pub(crate) units: Vec<At<String>>,
     /// TCP port of the device on which it answers to HTTP, for the device itself: the portal's server leads there.
     pub(crate) port: Option<At<u16>>,
+    /// With `port`: how large a file may be that somebody sends it, e.g. `512M`. Every guest may: it is for the service to say how much
+    /// it keeps. Texts of up to 64 KiB if left out.
+    pub(crate) uploads: Option<At<String>>,
     /// Of kind `static`: the directory in the image that is shown, e.g. `/usr/share/clic/pads`.
     pub(crate) root: Option<At<String>>,
     /// Of kind `yunohost-app`: the app's directory in this tree, e.g. `apps/my_webapp`, with its `manifest.toml`.

@@ -1,7 +1,6 @@
 """A guest of the hotspot, for hotspot.py: run in the guest's network namespace, prints one JSON value."""
 
 import collections
-import concurrent.futures
 import contextlib
 import http.client
 import ipaddress
@@ -275,54 +274,11 @@ def visit(url: str, seconds: str) -> dict[str, float]:
     sys.exit(f"{url} {'did not come back' if away else 'was not away'} within {seconds} s")
 
 
-def crowd(domain: str, network: str) -> dict[str, Any]:
-    """A hundred addresses, each a guest that has just joined."""
-    name = interface()
-    base = int(ipaddress.ip_network(network).broadcast_address) - 110
-    guests = [str(ipaddress.ip_address(base + number)) for number in range(100)]
-    prefix = ipaddress.ip_network(network).prefixlen
-    for one in guests:
-        subprocess.run(["ip", "address", "add", f"{one}/{prefix}", "dev", name], check=False, capture_output=True)
-    urls = [
-        "http://connectivitycheck.gstatic.com/generate_204",
-        "http://captive.apple.com/hotspot-detect.html",
-        "http://www.msftconnecttest.com/connecttest.txt",
-        f"http://{domain}/captive/",
-        f"http://{domain}/",
-    ]
-
-    def ask(one: str) -> tuple[list[float], list[str]]:
-        times, wrong = [], []
-        for url in urls:
-            begun = time.monotonic()
-            try:
-                answer = request("GET", url, source=one)["status"]
-                if answer != (302 if urls.index(url) < 3 else 200):
-                    wrong.append(f"{url}: {answer}")
-            except OSError as error:
-                wrong.append(f"{url}: {error}")
-            times.append(time.monotonic() - begun)
-        return times, wrong
-
-    begun = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(100) as pool:
-        results = list(pool.map(ask, guests))
-    whole = time.monotonic() - begun
-    times = sorted(seconds for some, _ in results for seconds in some)
-    wrong = [text for _, some in results for text in some]
-    for one in guests:
-        subprocess.run(["ip", "address", "delete", f"{one}/{prefix}", "dev", name], check=False, capture_output=True)
-    return {
-        "requests": len(times), "errors": len(wrong), "some-errors": wrong[:3], "seconds": round(whole, 2),
-        "median-ms": round(times[len(times) // 2] * 1000), "p99-ms": round(times[len(times) * 99 // 100] * 1000),
-    }
-
-
 ACTIONS = {
     action.__name__: action
     for action in (
         interface, associated, lease, address, resolve, get, post, connect, route, unroute, listen, hold, slow,
-        ask_slowly, visit, crowd
+        ask_slowly, visit
     )
 }
 

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from clic.checks import crowd as hundred
 from clic.checks.command import by_name, expect, main
 from clic.hotspot import settings as s
 
 # A module of this package, run by name.
 PYTHON = (sys.executable, "-IB", "-m")
-INSIDE = (*PYTHON, "clic.checks.guest")
 SETTINGS = s.load()
 BOX = SETTINGS.gateway
 HOME = f"http://{SETTINGS.domain}/"
@@ -52,9 +52,14 @@ def run(*words: str, timeout: float = 60) -> str:
     return done.stdout
 
 
-def guest(name: str, *words: str, timeout: float = 60) -> Any:
+def inside(name: str, *words: str, module: str = "guest") -> tuple[str, ...]:
+    """A module of this package in a guest's namespace."""
+    return ("ip", "netns", "exec", name, *PYTHON, f"clic.checks.{module}", *words)
+
+
+def guest(name: str, *words: str, timeout: float = 60, module: str = "guest") -> Any:
     """An action of guest.py in a guest's namespace: its answer."""
-    return json.loads(run("ip", "netns", "exec", name, *INSIDE, *words, timeout=timeout))
+    return json.loads(run(*inside(name, *words, module=module), timeout=timeout))
 
 
 def end(pid_file: str) -> None:
@@ -211,10 +216,9 @@ def tls() -> None:
 
 
 @contextlib.contextmanager
-def started(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+def started(name: str, *words: str, module: str = "guest") -> Iterator[subprocess.Popen[str]]:
     """An action of guest.py that goes on meanwhile, and has said that it has begun."""
-    command = ("ip", "netns", "exec", name, *INSIDE, *words)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(inside(name, *words, module=module), stdout=subprocess.PIPE, text=True) as process:
         try:
             expect(next_line(process) == "true\n", f"{name}: {words[0]} did not begin")
             yield process
@@ -275,15 +279,41 @@ def nasty() -> None:
     """One guest holds as many connections as it gets, and asks as fast as it can. The other notices nothing, nor the card."""
     before = logged()
     answer = guest(GUESTS[0], "hold", SETTINGS.domain, GUESTS[1], timeout=120)
-    expect(answer["held"] <= 128, f"one guest holds {answer['held']} connections")
+    expect(answer["held"] <= 64, f"one guest holds {answer['held']} connections")
     expect("429" in answer["codes"], f"nothing was refused: {answer}")
     expect(logged() - before < 4096, f"nginx wrote {logged() - before} bytes about it")
     print(answer)
 
 
+def bad_faith() -> None:
+    """One guest takes, claims and holds whatever he can (bad_faith.py). The other is served meanwhile."""
+    bad, good = GUESTS
+    address, network = guest(good, "address"), str(SETTINGS.interface.network)
+    station = run("ip", "netns", "exec", good, "cat", f"/sys/class/net/{guest(good, 'interface')}/address").strip()
+    if SETTINGS.isolate:
+        with started(bad, "overhear", "6", module="bad_faith") as process:
+            # Asks everybody: who would hear it could answer.
+            lease(good)
+            heard = json.loads(next_line(process) or "[]")
+        expect(station not in heard, f"{bad} hears what {good} asks everybody: {heard}")
+    with started(bad, "all_at_once", BOX, network, address, module="bad_faith") as process:
+        for _ in range(3):
+            lease(good)
+            page = guest(good, "get", HOME)
+            expect(page["status"] == 200, f"another guest is not served: {page}")
+        got = json.loads(next_line(process) or "{}")
+    expect(got and got["addresses"] == 0, f"one guest got addresses in the name of others: {got}")
+    expect(0 < got["connections"] <= 64, f"one guest holds more than its share, or none: {got}")
+    near = json.loads(run("ip", "-4", "-json", "neighbour", "show", "dev", s.BRIDGE))
+    expect(len(near) < 32, f"the box remembers {len(near)} neighbours")
+    expect([one.get("lladdr") for one in near if one["dst"] == address] == [station], f"{address} is not at {station}: {near}")
+    print(f"{got}; {good} has {address} all the time")
+
+
 def crowd() -> None:
     """A hundred guests join at once: each asks three systems' questions and opens the page."""
-    answer = guest(GUESTS[1], "crowd", SETTINGS.domain, str(SETTINGS.interface.network), timeout=300)
+    with hundred.joined(BOX, str(SETTINGS.interface.network)) as guests:
+        answer = guest(hundred.NAME, SETTINGS.domain, *guests, timeout=300, module="crowd")
     expect(answer["errors"] == 0, f"{answer}")
     print(answer)
 
@@ -317,8 +347,8 @@ def clock() -> None:
 
 
 COMMANDS = by_name(
-    radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, crowd, replug,
-    clock
+    radios, join, names, probes_before, probes_after, portal, tls, apart, together, admin, no_admin, nasty, bad_faith, crowd,
+    replug, clock
 )
 
 

@@ -17,7 +17,10 @@ from clic.web import Request, Response
 STATUS = f"{s.RUN}/status.json"
 
 # nginx sets the others that the portal's pages have.
-SECURITY = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),)
+SECURITY = (
+    ("Content-Security-Policy",
+     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+)
 
 
 class Captive:

@@ -26,6 +26,12 @@ class Leases:
         self._found: dict[str, str] = {}
 
     def hardware(self, address: str) -> str | None:
+        return self._all().get(address)
+
+    def count(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, str]:
         try:
             info = os.stat(self._path)
             stamp = (info.st_mtime_ns, info.st_size, info.st_ino)
@@ -37,7 +43,7 @@ class Leases:
                 self._stamp = stamp
         except OSError:
             self._stamp, self._found = None, {}
-        return self._found.get(address)
+        return self._found
 
 
 @dataclasses.dataclass

@@ -1,6 +1,7 @@
 """What dnsmasq is told: addresses for guests, and what names mean with and without internet."""
 
 import glob
+import ipaddress
 import os
 import re
 
@@ -32,7 +33,20 @@ def own_names(settings: Settings, host: str, directory: str = s.NAMES_DIRECTORY)
     return sorted(names)
 
 
-def dnsmasq_conf(settings: Settings, host: str, online: bool, directory: str = s.NAMES_DIRECTORY) -> str:
+def most_leases(settings: Settings) -> int:
+    """How many addresses there are to give. In a large network: room for phones that change theirs at each visit."""
+    first, last = map(ipaddress.IPv4Address, settings.dhcp_range)
+    return min(4000, int(last) - int(first) + 1)
+
+
+def is_crowded(settings: Settings, leases: int, was: bool) -> bool:
+    """Whether addresses run short: more than half are given. It is over when less than a quarter are."""
+    return leases > most_leases(settings) // (4 if was else 2)
+
+
+def dnsmasq_conf(
+    settings: Settings, host: str, online: bool, directory: str = s.NAMES_DIRECTORY, *, crowded: bool = False
+) -> str:
     first, last = settings.dhcp_range
     lines = [
         # Only guests: systemd-resolved or another dnsmasq answers the box itself.
@@ -41,17 +55,28 @@ def dnsmasq_conf(settings: Settings, host: str, online: bool, directory: str = s
         # Takes what comes later, such as an address, and leaves other addresses to others.
         "bind-dynamic",
         "user=dnsmasq",
+        # systemd knows it.
+        "pid-file=",
         "no-hosts",
         "cache-size=1000",
+        # The firewall leaves few to each station.
+        "max-tcp-connections=60",
+        # Questions that others have not answered yet: ten seconds of what the firewall lets two stations ask.
+        "dns-forward-max=1000",
         f"domain={settings.domain}",
-        f"dhcp-range={first},{last},{settings.interface.netmask},1h",
+        # Two minutes are the shortest that dnsmasq knows. Who joins under a new address each time, over and over, has only
+        # those of two minutes.
+        f"dhcp-range={first},{last},{settings.interface.netmask},{'2m' if crowded else '1h'}",
+        # One address for each station, whatever else it calls itself: the firewall sees to it that it asks for itself.
+        "dhcp-ignore-clid",
+        # Nor does it get a name: it could choose one of the box's, such as a service's, and be asked in its place.
+        "dhcp-ignore-names",
         # On its own network: says no at once to a phone that asks for its address of elsewhere.
         "dhcp-authoritative",
         # Three seconds less for each phone that joins, and one does not wait for another: an address is chosen by the
         # hardware's, so that hardly two want the same, and phones look themselves whether it is free.
         "no-ping",
-        # Room for phones that change their address at each visit.
-        "dhcp-lease-max=4000",
+        f"dhcp-lease-max={most_leases(settings)}",
         # In memory: a box that lost its power gives a phone the address that it asks for again, and saves its card.
         f"dhcp-leasefile={s.RUN}/dhcp/leases",
         "quiet-dhcp",

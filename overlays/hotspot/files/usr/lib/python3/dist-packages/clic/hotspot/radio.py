@@ -182,5 +182,14 @@ def hostapd_conf(radio: Radio, settings: Settings, ssid: str, band: str, channel
     return "\n".join(lines) + "\n"
 
 
+def address(interface: str, sys: str = "/sys") -> str:
+    """An interface's hardware address, as a line; nothing while there is no such interface."""
+    try:
+        with open(f"{sys}/class/net/{interface}/address", encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def exists(interface: str, sys: str = "/sys") -> bool:
     return os.path.exists(f"{sys}/class/net/{interface}")

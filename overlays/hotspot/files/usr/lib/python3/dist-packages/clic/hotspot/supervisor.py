@@ -16,10 +16,13 @@ from typing import Any
 from clic.hotspot import names, radio, status, uplink
 from clic.hotspot import settings as s
 from clic.hotspot.access_point import AccessPoint
+from clic.hotspot.guests import Leases
 
 CONTROL = f"{s.RUN}/hostapd"
 CONFIGURATION = f"{s.RUN}/private/hostapd.conf"
 DNSMASQ = f"{s.RUN}/private/dnsmasq.conf"
+# Who may not join.
+DENIED = f"{s.RUN}/private/hostapd.deny"
 
 # Seconds between two looks for a radio; between two reports when nothing changed; the longest pause after failures.
 LOOK = 3
@@ -47,6 +50,8 @@ class Supervisor:
             "clients": 0,
         }
         self._names: str | None = None
+        self._leases = Leases()
+        self._crowded = False
         self._reported: tuple[object, float] = (None, 0.0)
 
     # -- what others see
@@ -62,6 +67,7 @@ class Supervisor:
     def tick(self) -> None:
         """What is due: names that follow the uplink, and the report."""
         present = self.uplink.present
+        self._crowded = names.is_crowded(self.settings, self._leases.count(), self._crowded)
         self.tell_names(present and self.settings.share_uplink)
         seen, now = (self.hotspot, present), time.monotonic()
         if seen != self._reported[0] or now - self._reported[1] >= REPORT:
@@ -76,7 +82,7 @@ class Supervisor:
 
     def tell_names(self, online: bool) -> None:
         """Gives dnsmasq another configuration when it changed. It reads what names mean only when it starts."""
-        text = names.dnsmasq_conf(self.settings, os.uname().nodename, online)
+        text = names.dnsmasq_conf(self.settings, os.uname().nodename, online, crowded=self._crowded)
         if text == self._names:
             return
         try:
@@ -85,7 +91,8 @@ class Supervisor:
             print(f"names: not written: {error}", flush=True)
             return
         if self._names is not None:
-            print(f"names: guests are {'online' if online else 'offline'}", flush=True)
+            short = ", and their addresses are short-lived: many are given" if self._crowded else ""
+            print(f"names: guests are {'online' if online else 'offline'}{short}", flush=True)
         self._names = text
         subprocess.run(["systemctl", "--no-block", "restart", "clic-hotspot-names.service"], timeout=30, check=False)
 
@@ -125,7 +132,9 @@ class Supervisor:
                 return False
             self.tick()
             text = radio.hostapd_conf(found, self.settings, self.ssid, band, channel, CONTROL)
-            s.write_whole(CONFIGURATION, text, 0o600)
+            # A station under the bridge's own hardware address: the kernel would complain of each of its frames in the journal.
+            s.write_whole(DENIED, radio.address(s.BRIDGE))
+            s.write_whole(CONFIGURATION, f"{text}deny_mac_file={DENIED}\n", 0o600)
             point = AccessPoint(CONFIGURATION, found.interface, CONTROL)
             try:
                 if point.started(self.stopping.is_set):

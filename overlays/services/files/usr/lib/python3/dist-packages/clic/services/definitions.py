@@ -26,7 +26,7 @@ SERVICE: Fields = {
     "description": (dict, {}), "yunohost": (dict, {}), "nginx": (dict, {}),
 }
 YUNOHOST: Fields = {"app": (str, NEEDED), "permissions": ([str], ["main"]), "groups": ([str], ["visitors"])}
-NGINX: Fields = {"root": (str, ""), "port": (int, 0), "text": (str, "")}
+NGINX: Fields = {"root": (str, ""), "port": (int, 0), "text": (str, ""), "uploads": (int, 0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,3 +131,5 @@ def _check(path: str, service: Service) -> None:
         need(service.path or given == ["text"], "[nginx] needs `path`")
         need(not service.nginx["root"] or PATH.match(service.nginx["root"]), "[nginx] root is no path such as /srv/pads")
         need(0 <= service.nginx["port"] < 65536, "[nginx] port is 1 to 65535")
+        need(service.nginx["uploads"] >= 0, "[nginx] uploads are bytes, 0 or more")
+        need(not service.nginx["uploads"] or given == ["port"], "[nginx] uploads are for a port")

@@ -16,6 +16,8 @@ YUNOHOST_SECONDS = 300
 NGINX_SECONDS = 60
 # More than a unit's own TimeoutStartSec is (90 s) where it says none.
 SYSTEMCTL_SECONDS = 120
+# What somebody may send a service that says nothing about uploads: a long text, which fits into memory.
+LONGEST_TEXT = 65536
 # A program that can't read its settings says so within this time, and ends.
 SETTLE_SECONDS = 1
 
@@ -157,14 +159,22 @@ def snippet(service: Service) -> str:
                 "    proxy_set_header Host $http_host;\n    proxy_set_header X-Real-IP $remote_addr;\n"
                 "    # For pages that keep a connection open (WebSocket).\n"
                 "    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection $http_connection;\n"
-                "    proxy_read_timeout 300s;\n    client_max_body_size 512m;\n}\n")
+                f"    proxy_read_timeout 300s;\n{_limits(nginx['uploads'])}"
+                "    include snippets/clic-headers-of-others.conf;\n}\n")
     else:
         body = (f"location {path}/ {{\n    alias {nginx['root']}/;\n    index index.html;\n"
                 f"    disable_symlinks on from={nginx['root']};\n"
-                "    add_header X-Content-Type-Options nosniff always;\n    add_header Cache-Control no-cache always;\n}\n")
+                "    include snippets/clic-headers-of-others.conf;\n    add_header Cache-Control no-cache always;\n}\n")
     if not nginx["text"]:
         body += f"location = {path} {{\n    return 301 {path}/;\n}}\n"
     return f"# Written by clic-service while {service.name} is on.\n{body}"
+
+
+def _limits(uploads: int) -> str:
+    """How much somebody may send. Nothing of it is written to the card on its way: that is the service's to do, or not."""
+    if uploads <= LONGEST_TEXT:
+        return f"    client_max_body_size {LONGEST_TEXT};\n    client_body_buffer_size {LONGEST_TEXT};\n"
+    return f"    client_max_body_size {uploads};\n    proxy_request_buffering off;\n"
 
 
 def place(root: Root, service: Service) -> None:
