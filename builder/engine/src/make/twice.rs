@@ -1,7 +1,7 @@
 //! Makes a layer of a tree twice and looks for what is different. What packages make anew each time they are installed is a secret
 //! that all devices would share, a name that must be each device's own, or noise that keeps an image from being the same to the bit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -16,8 +16,9 @@ use crate::compared::Compared;
 use crate::layer::{Layer, Make};
 use crate::secrets::Secrets;
 
-/// How many paths an error names.
-const SHOWN: usize = 20;
+/// How many paths an error names, and how many of one directory.
+const SHOWN: usize = 40;
+const TOGETHER: usize = 4;
 
 impl<'a> Site<'a> {
     /// Whether a layer that was just made is to be made once more: it has packages that nobody has compared yet, or all are wanted
@@ -91,6 +92,24 @@ fn differences(one: &FileTree, other: &FileTree, expected: &dyn Fn(&str) -> bool
     Ok(found)
 }
 
+/// Paths; many of one directory are one line.
+fn by_directory(paths: &[String]) -> Vec<String> {
+    let mut directories: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for path in paths {
+        let (directory, _) = path.rsplit_once('/').unwrap_or_default();
+        directories.entry(directory).or_default().push(path);
+    }
+    let mut lines = Vec::new();
+    for (directory, paths) in directories {
+        if paths.len() > TOGETHER {
+            lines.push(format!("{directory}/* ({} files)", paths.len()));
+        } else {
+            lines.extend(paths.into_iter().cloned());
+        }
+    }
+    lines
+}
+
 /// `new`: packages that may have made them, with their versions.
 fn refuse(found: &[String], new: &[(&str, &str)]) -> Result<()> {
     if found.is_empty() {
@@ -99,12 +118,13 @@ fn refuse(found: &[String], new: &[(&str, &str)]) -> Result<()> {
     let mut why = String::from(
         "made twice, these files are different: a secret or a name that all devices would share, or noise",
     );
-    for path in found.iter().take(SHOWN) {
+    let lines = by_directory(found);
+    for line in lines.iter().take(SHOWN) {
         why.push_str("\n  ");
-        why.push_str(path);
+        why.push_str(line);
     }
-    if found.len() > SHOWN {
-        why.push_str(&format!("\n  and {} more", found.len() - SHOWN));
+    if lines.len() > SHOWN {
+        why.push_str(&format!("\n  and {} more", lines.len() - SHOWN));
     }
     if !new.is_empty() && new.len() <= SHOWN {
         let names: Vec<&str> = new.iter().map(|(name, _)| *name).collect();
@@ -145,20 +165,18 @@ mod tests {
     #[test]
     fn a_refusal_names_files_packages_and_the_lines_to_write() {
         refuse(&[], &[("munge", "1")]).unwrap();
-        let found: Vec<String> = (0..30).map(|n| format!("/etc/key{n}")).collect();
+        let mut found: Vec<String> = (0..50).map(|n| format!("/etc/{n:02}/key")).collect();
+        found.extend((0..9).map(|n| format!("/var/lib/ldap/{n}")));
         let error = refuse(&found, &[("munge", "0.5")]).unwrap_err();
         let said = error.to_string();
-        for part in [
-            "/etc/key0\n",
-            "/etc/key19\n",
-            "and 10 more",
-            "likely to have made them: munge",
-        ] {
+        let told = ["/etc/00/key\n", "/etc/39/key\n", "and 11 more", "made them: munge"];
+        for part in told {
             assert!(said.contains(part), "{part:?} in {said}");
         }
-        assert!(!said.contains("/etc/key20"));
+        assert!(!said.contains("/etc/40/key"));
+        assert_eq!(by_directory(&found).last().unwrap(), "/var/lib/ldap/* (9 files)");
         let help = format!("{:?}", error.downcast_ref::<UserError>().unwrap());
-        for part in ["never-in-image", "[[varies]]", "/etc/key0"] {
+        for part in ["never-in-image", "[[varies]]", "/etc/00/key"] {
             assert!(help.contains(part), "{part:?} in {help}");
         }
     }
