@@ -305,10 +305,11 @@ impl Apt {
         self.log.line(&format!("+ {line}"));
         let finished = cmd.finish()?;
         let stdout = String::from_utf8_lossy(&finished.stdout);
+        let mut log = self.log.part();
         stdout
             .lines()
             .chain(finished.stderr.lines())
-            .for_each(|line| self.log.line(line));
+            .for_each(|line| log.line(line));
         Ok(finished)
     }
 }

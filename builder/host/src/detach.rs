@@ -1,5 +1,6 @@
 //! What a program that we start gets of us: three standard streams, and nothing else.
 
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -11,16 +12,26 @@ use std::process::Command;
 /// open was left so by who started us, or is ours.
 ///
 /// Do not set a process group as well: the leader of one cannot begin a session.
-#[allow(unsafe_code)]
 pub fn detach(command: &mut Command) {
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are two system calls. They close
-    // nothing before exec: the standard library reports a failed exec through a descriptor of its own.
+    passing(command, Vec::new());
+}
+
+/// As [`detach`], with these descriptors for the program.
+#[allow(unsafe_code)]
+pub(crate) fn passing(command: &mut Command, passed: Vec<RawFd>) {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are system calls. They close nothing
+    // before exec: the standard library reports a failed exec through a descriptor of its own.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             rustix::process::setsid()?;
             let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
             if libc::close_range(3, libc::c_uint::MAX, flags) == -1 {
                 return Err(std::io::Error::last_os_error());
+            }
+            for fd in &passed {
+                if libc::fcntl(*fd, libc::F_SETFD, 0) == -1 {
+                    return Err(std::io::Error::last_os_error());
+                }
             }
             Ok(())
         });

@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod detach;
 pub mod error;
 pub mod figures;
+pub mod lines;
 pub mod log;
 pub mod parallel;
 pub mod process;

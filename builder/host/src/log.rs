@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+/// Most that one program's output may take in a log, in bytes. A whole desktop's packages print a tenth of it.
+const MOST: u64 = 64 << 20;
+
 /// A log file that many threads may append lines to. Cloning shares the file.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -45,11 +48,56 @@ impl Log {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = writeln!(file, "{text}");
     }
+
+    /// For the output of one program, whatever it prints: at most 64 MiB of it.
+    pub fn part(&self) -> Part<'_> {
+        Part {
+            log: self,
+            left: MOST,
+        }
+    }
+}
+
+/// One program's part of a log.
+#[derive(Debug)]
+pub struct Part<'a> {
+    log: &'a Log,
+    left: u64,
+}
+
+impl Part<'_> {
+    /// Appends one line, unless there are too many already. The first that is left out is told.
+    pub fn line(&mut self, text: &str) {
+        let size = text.len() as u64 + 1;
+        if size <= self.left {
+            self.left -= size;
+            self.log.line(text);
+        } else if self.left > 0 {
+            self.left = 0;
+            self.log.line(&format!(
+                "[it printed more than {MOST} bytes: the rest is left out]"
+            ));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_program_does_not_fill_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::claim(&dir.path().join("log")).unwrap().unwrap();
+        let mut part = log.part();
+        part.left = 10;
+        ["four", "three", "no"].map(|line| part.line(line));
+        let mut next = log.part();
+        next.line("next");
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        let told = format!("[it printed more than {MOST} bytes: the rest is left out]");
+        assert_eq!(text, format!("four\n{told}\nnext\n"));
+    }
 
     #[test]
     fn who_writes_to_a_log_has_it_alone() {

@@ -4,9 +4,9 @@
 //! those that we start asks a person anything), and is ended by [`crate::cancel`]. An error carries the command and its
 //! last lines.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::lines::{Tail, each_line, each_line_of, first_bytes};
 use crate::{Log, cancel, detach};
 
 /// Lines of a failed program that its error repeats. The log has them all.
 const TAIL: usize = 15;
+/// Most that [`Cmd::finish`] takes of a program's standard output, in bytes. The largest that there is comes from apt, which
+/// prints all stanzas of a suite: less than 100 MB for Debian's.
+const MOST_OUTPUT: u64 = 1 << 30;
+/// Longest line that [`Cmd::heard`] passes on, in bytes: an error with the last lines of a script is one.
+const MESSAGE: usize = 4 << 20;
+/// Most of a standard error that is kept, in bytes.
+const MOST_ERRORS: u64 = 1 << 20;
 
 /// Where [`Cmd::clean_env`] looks for programs: the system's directories, with those for administrators, which an
 /// ordinary user's `PATH` lacks on Debian.
@@ -39,6 +47,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 pub struct Cmd {
     command: Command,
     stdin: Option<Vec<u8>>,
+    passed: Vec<OwnedFd>,
     cleans_up: bool,
 }
 
@@ -68,8 +77,38 @@ impl Cmd {
         Self {
             command: Command::new(program),
             stdin: None,
+            passed: Vec::new(),
             cleans_up: false,
         }
+    }
+
+    /// Gives the program this descriptor, under the number that it has here ([`OwnedFd::as_raw_fd`]). It gets no others.
+    #[must_use]
+    pub fn pass(mut self, fd: OwnedFd) -> Self {
+        self.passed.push(fd);
+        self
+    }
+
+    /// Allows the user no more than `most` processes (`RLIMIT_NPROC`), as far as the program and what it starts is concerned.
+    /// In a user namespace that it makes, all of it counts together, and the user's other processes too (Linux 5.14).
+    #[must_use]
+    pub fn processes(mut self, most: u64) -> Self {
+        let limit = rustix::process::Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        let set = move || {
+            Ok(rustix::process::setrlimit(
+                rustix::process::Resource::Nproc,
+                limit,
+            )?)
+        };
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed; this is one prlimit(2).
+        #[allow(unsafe_code, reason = "a limit of the child alone")]
+        unsafe {
+            self.command.pre_exec(set);
+        }
+        self
     }
 
     /// Adds one argument.
@@ -147,29 +186,31 @@ impl Cmd {
         self.command.get_program().to_owned()
     }
 
-    /// Runs it to its end, whatever that is, and keeps what it printed.
+    /// Runs it to its end, whatever that is, and keeps what it printed. Error: it printed more than can be meant.
     pub fn finish(mut self) -> Result<Finished> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let input = self.stdin.take();
         let mut running = self.spawn_with(input.is_some())?;
-        let mut out = running.child.stdout.take().context("a piped standard output")?;
-        let mut err = running.child.stderr.take().context("a piped standard error")?;
+        let out = running.child.stdout.take().context("a piped standard output")?;
+        let err = running.child.stderr.take().context("a piped standard error")?;
         let to = running.child.stdin.take();
         let (stdout, stderr) = std::thread::scope(|scope| {
             scope.spawn(move || feed(to, input));
-            let err = scope.spawn(move || {
-                let mut bytes = Vec::new();
-                err.read_to_end(&mut bytes).map(|_| bytes)
-            });
-            let mut bytes = Vec::new();
-            let stdout = out.read_to_end(&mut bytes).map(|_| bytes);
-            (stdout, err.join())
+            let err = scope.spawn(move || first_bytes(err, MOST_ERRORS));
+            (first_bytes(out, MOST_OUTPUT), err.join())
         });
         let status = running.wait()?;
-        let stderr = stderr.map_err(|_| anyhow::anyhow!("reading standard error panicked"))??;
+        let (stderr, _) = stderr.map_err(|_| anyhow::anyhow!("reading standard error panicked"))??;
+        let (stdout, all) = stdout?;
+        if all > MOST_OUTPUT {
+            bail!(
+                "{} printed {all} bytes, more than the {MOST_OUTPUT} that are read",
+                running.name
+            );
+        }
         Ok(Finished {
             status,
-            stdout: stdout?,
+            stdout,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         })
     }
@@ -186,43 +227,37 @@ impl Cmd {
         Ok(finished.stdout)
     }
 
-    /// Runs it with both outputs going, line by line, to `log` and `each`; an error with the last lines when
-    /// it fails.
-    pub fn logged(mut self, log: &Log, mut each: impl FnMut(&str)) -> Result<()> {
+    /// Runs it: each line of its standard output goes to `hear`, its standard error to `log`. An error with the last lines of
+    /// the log when it fails.
+    pub fn heard(mut self, log: &Log, hear: impl FnMut(&str)) -> Result<()> {
         let line = self.line();
         log.line(&format!("+ {line}"));
-        let (reader, writer) = std::io::pipe()?;
-        self.command.stdout(writer.try_clone()?).stderr(writer);
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let input = self.stdin.take();
         let mut running = self.spawn_with(input.is_some())?;
-        // `Command` still holds the pipe's write ends; without this the reader never sees the end.
-        drop(self);
+        let out = running.child.stdout.take().context("a piped standard output")?;
+        let err = running.child.stderr.take().context("a piped standard error")?;
         let to = running.child.stdin.take();
-        let mut tail = VecDeque::new();
-        std::thread::scope(|scope| -> Result<()> {
+        let (heard, logged) = std::thread::scope(|scope| {
             scope.spawn(move || feed(to, input));
-            let mut reader = BufReader::new(reader);
-            let mut bytes = Vec::new();
-            while reader.read_until(b'\n', &mut bytes)? > 0 {
-                let text = String::from_utf8_lossy(&bytes);
-                let text = text.trim_end();
-                log.line(text);
-                each(text);
-                if tail.len() == TAIL {
-                    tail.pop_front();
-                }
-                tail.push_back(text.to_owned());
-                bytes.clear();
-            }
-            Ok(())
-        })?;
+            let logged = scope.spawn(move || {
+                let (mut tail, mut part) = (Tail::new(TAIL), log.part());
+                let read = each_line(err, |text| {
+                    part.line(text);
+                    tail.push(text);
+                });
+                read.map(|()| tail)
+            });
+            (each_line_of(MESSAGE, out, hear), logged.join())
+        });
         let status = running.wait()?;
+        heard?;
+        let tail = logged.map_err(|_| anyhow::anyhow!("reading standard error panicked"))??;
         if !status.success() {
-            let tail: Vec<String> = tail.into();
             bail!(
                 "{line}: {}\n{}\nthe whole log: {}",
                 how_it_ended(status),
-                tail.join("\n"),
+                tail.text(),
                 log.path().display()
             );
         }
@@ -253,7 +288,8 @@ impl Cmd {
             cancel::check()?;
         }
         let name = self.program().to_string_lossy().into_owned();
-        detach(&mut self.command);
+        let passed: Vec<RawFd> = self.passed.iter().map(AsRawFd::as_raw_fd).collect();
+        detach::passing(&mut self.command, passed);
         die_with_parent(&mut self.command);
         let child = self
             .command
@@ -307,6 +343,17 @@ impl Running {
         Ok(status)
     }
 
+    /// Ends it with its process group, if it has not ended.
+    pub fn end(&mut self) {
+        if !self.reaped {
+            if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+            }
+            let _ = self.child.wait();
+            self.reap();
+        }
+    }
+
     fn reap(&mut self) {
         if !std::mem::replace(&mut self.reaped, true) {
             cancel::forget(self.child.id());
@@ -316,13 +363,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.reaped {
-            if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-            }
-            let _ = self.child.wait();
-            self.reap();
-        }
+        self.end();
     }
 }
 
@@ -358,6 +399,7 @@ fn die_with_parent(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Read};
 
     #[test]
     fn a_failure_names_the_command_and_its_last_lines() {
@@ -385,21 +427,55 @@ mod tests {
         let log = Log::claim(&dir.join("build.log")).unwrap().unwrap();
         let mut seen = Vec::new();
         let error = Cmd::new("sh")
-            .args(["-c", "echo one; echo two >&2; exit 1"])
-            .logged(&log, |line| seen.push(line.to_owned()))
+            .args(["-c", "echo one; echo two >&2; echo three >&2; exit 1"])
+            .heard(&log, |line| seen.push(line.to_owned()))
             .unwrap_err()
             .to_string();
-        assert_eq!(seen, ["one", "two"]);
+        assert_eq!(seen, ["one"]);
         assert!(
-            error.contains("exit code 1") && error.contains("build.log"),
+            error.contains("exit code 1\ntwo\nthree\n") && error.contains("build.log"),
             "{error}"
         );
         assert!(
             std::fs::read_to_string(log.path())
                 .unwrap()
-                .contains("one\ntwo\n")
+                .ends_with("\ntwo\nthree\n")
         );
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_program_gets_the_descriptors_that_are_passed() {
+        let (mut ours, theirs) = std::io::pipe().unwrap();
+        let theirs = OwnedFd::from(theirs);
+        let number = theirs.as_raw_fd();
+        let script = format!("echo hello >&{number}");
+        Cmd::new("sh")
+            .args(["-c", &script])
+            .pass(theirs)
+            .output()
+            .unwrap();
+        let mut text = String::new();
+        ours.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello\n");
+    }
+
+    #[test]
+    fn a_limit_of_processes_holds() {
+        let said = Cmd::new("sh")
+            .args(["-c", "ulimit -u"])
+            .processes(12345)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&said), "12345\n");
+    }
+
+    #[test]
+    fn errors_without_end_are_cut() {
+        let script = "head -c 20000000 /dev/zero >&2; echo out";
+        let finished = Cmd::new("sh").args(["-c", script]).finish().unwrap();
+        assert_eq!(finished.stderr.len() as u64, MOST_ERRORS);
+        assert_eq!(finished.stdout, b"out\n");
     }
 
     #[test]

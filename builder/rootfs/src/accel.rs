@@ -29,8 +29,10 @@ mod elf;
 mod mirror;
 mod tools;
 
+use std::ffi::CString;
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -89,8 +91,7 @@ impl Accel {
         let handler = scratch.join("handler");
         let starts = scratch.join("starts");
         place(&handler, HANDLER, 0o755)?;
-        // Users of the tree start programs too.
-        place(&starts, b"", 0o666)?;
+        place(&starts, b"", 0o644)?;
         // For programs that are started from outside of the tree: the handler looks beside itself.
         symlink(&emulator, scratch.join("handler.qemu"))?;
         let registration = binfmt::line(target, &handler, "OPF")?;
@@ -217,8 +218,17 @@ impl Entered<'_> {
     /// Takes the mounts and their directories away: the tree is as it would be without them. To be called when
     /// all programs of the tree have ended.
     pub fn leave(self) -> Result<()> {
+        self.keep_starts().context("the starts cannot be kept")?;
         self.unmount()
             .context("the native tools cannot be taken out of the tree")
+    }
+
+    /// Adds the starts of these programs to the file of all.
+    fn keep_starts(&self) -> Result<()> {
+        let new = fs::File::open(self.tree.join(MOUNT).join("starts"))?;
+        let mut all = fs::File::options().append(true).open(&self.accel.starts)?;
+        std::io::copy(&mut new.take(counts::READ), &mut all)?;
+        Ok(())
     }
 
     /// The mount points, and the directories whose times they must not change.
@@ -256,7 +266,7 @@ impl Entered<'_> {
         }
         let [(mount, _), (libraries, _)] = points;
         let nothing_special = MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount("clic", &mount, "tmpfs", nothing_special, c"mode=755")
+        rustix::mount::mount("clic", &mount, "tmpfs", nothing_special, c"mode=755,size=64m")
             .with_context(|| format!("a tmpfs on {}", mount.display()))?;
         for dir in [
             "tools",
@@ -272,15 +282,17 @@ impl Entered<'_> {
             make_dir(&mount.join(MODULES).join(dir))?;
         }
         place(&mount.join("qemu"), b"", 0o755)?;
+        // Users of the tree start programs too.
         place(&mount.join("starts"), b"", 0o666)?;
         let native = names(*host);
         let loader = format!("tools/usr/lib/{}/{}", native.triplet, native.loader);
         symlink(loader, self.tree.join(LOADER.trim_start_matches('/')))?;
-        bind(tools, &mount.join("tools"), Access::ReadOnly)?;
+        show(tools, &mount.join("tools"))?;
         bind(&self.accel.emulator, &mount.join("qemu"), Access::ReadOnly)?;
-        bind(&self.accel.starts, &mount.join("starts"), Access::ReadWrite)?;
+        // Over itself, so that it stays writable when the rest is not.
+        bind(&mount.join("starts"), &mount.join("starts"), Access::ReadWrite)?;
         bind(
-            &tools.join("usr/lib").join(native.triplet),
+            &mount.join("tools/usr/lib").join(native.triplet),
             &libraries,
             Access::ReadOnly,
         )?;
@@ -333,6 +345,21 @@ pub fn same_version(a: &str, b: &str) -> bool {
 enum Access {
     ReadOnly,
     ReadWrite,
+}
+
+/// Mounts a directory read-only, as an overlay where that works: of a bind mount `/proc/self/mountinfo` tells where on the
+/// host it is, and of this only what it is told here.
+fn show(from: &Path, to: &Path) -> Result<()> {
+    let dir = |path: &Path| fs::File::open(path).with_context(|| path.display().to_string());
+    // Without an upper layer, the kernel wants two of them; `to` is empty.
+    let (lower, empty) = (dir(from)?, dir(to)?);
+    let place = |file: &fs::File| format!("/proc/self/fd/{}", file.as_raw_fd());
+    let layers = CString::new(format!("lowerdir={}:{}", place(&lower), place(&empty)))?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    if rustix::mount::mount("clic", to, "overlay", flags, layers.as_c_str()).is_ok() {
+        return Ok(());
+    }
+    bind(from, to, Access::ReadOnly)
 }
 
 fn bind(from: &Path, to: &Path, access: Access) -> Result<()> {

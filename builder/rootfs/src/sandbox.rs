@@ -1,6 +1,6 @@
 //! Namespaces of our own: root inside, an ordinary user outside.
 //!
-//! A command in the sandbox has user, mount, pid, network, uts and ipc namespaces. It is killed with us
+//! A command in the sandbox has user, mount, pid, network, uts, ipc and cgroup namespaces. It is killed with us
 //! (`clic_host::Cmd`, then `unshare --kill-child`), and as pid 1 of its namespace it takes every process and
 //! mount with it: nothing is left even by `kill -9`.
 
@@ -19,6 +19,10 @@ pub const IDS: u32 = 65_536;
 
 /// First id that `useradd` gives to a user's range (`SUB_UID_MIN` of login.defs).
 const FIRST_SUBID: u32 = 100_000;
+
+/// Most processes that there may be in a sandbox, together with the user's others. A user whose own limit is lower keeps a
+/// quarter of it.
+const PROCESSES: u64 = 16_384;
 
 /// Runs first inside: the emulator's registration if its line is given, loopback, then the command.
 /// `$1` registration or empty.
@@ -101,7 +105,9 @@ impl Sandbox {
 
     /// `program` in the sandbox. Add arguments and environment to what is returned. The environment is clean.
     pub fn cmd(&self, program: &str) -> Cmd {
-        let mut cmd = Cmd::new("unshare").clean_env();
+        let own = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
+        let most = own.map_or(PROCESSES, |own| PROCESSES.min(own / 4 * 3));
+        let mut cmd = Cmd::new("unshare").clean_env().processes(most);
         if !self.root {
             cmd = cmd.args(["--user", "--map-root-user", "--map-auto"]);
         }
@@ -111,6 +117,7 @@ impl Sandbox {
             "--net",
             "--uts",
             "--ipc",
+            "--cgroup",
             "--fork",
             "--kill-child",
             "--mount-proc",

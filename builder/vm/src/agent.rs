@@ -63,6 +63,16 @@ pub enum Said {
     Damaged(u64),
 }
 
+impl Said {
+    /// The number of the request that it is about.
+    pub fn of(&self) -> Option<u64> {
+        match self {
+            Self::Hello => None,
+            Self::Ack(id) | Self::Answer(id, _) | Self::Damaged(id) => Some(*id),
+        }
+    }
+}
+
 /// A request, ready to be sent (again).
 pub fn request(id: u64, seconds: u64, command: &str) -> Vec<u8> {
     let fields = format!("{id} {seconds} {}", STANDARD.encode(command));

@@ -40,6 +40,8 @@ pub enum Cause {
     Hung(String),
     /// It was still starting when time was up.
     TimedOut(String),
+    /// It prints without end.
+    Flood(String),
     /// QEMU itself stopped.
     Qemu(String),
 }
@@ -59,6 +61,7 @@ impl std::fmt::Display for Cause {
             Self::PoweredOff(text) => ("the machine switched itself off", text),
             Self::Hung(text) => ("the boot hangs", text),
             Self::TimedOut(text) => ("the boot takes too long", text),
+            Self::Flood(text) => ("the machine prints without end", text),
             Self::Qemu(text) => ("QEMU stopped", text),
         };
         if text.is_empty() {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -16,14 +17,21 @@ use serde_json::json;
 use crate::accel::{self, Accel};
 use crate::agent::{self, Answer, Listener, MAX_OUTPUT, Said};
 use crate::console::{Cause, Console, Phase};
-use crate::qemu::{self, Setup, Target, file};
+use crate::qemu::{self, Printed, Setup, Target, file};
 use crate::qmp::Qmp;
+use crate::record::{MOST, Record};
 
 /// How long QEMU's monitor may take. It answers in milliseconds unless the host is overloaded.
 const MONITOR: Duration = Duration::from_secs(30);
 
 /// How often the channels are looked at.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long QEMU may take to end once its monitor has.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// Most pieces of what the agent says that are taken in one look.
+const AT_ONCE: usize = 64;
 
 /// Restarts that make a loop.
 const LOOP: u32 = 3;
@@ -45,13 +53,17 @@ pub struct Guest {
     qemu: Running,
     qmp: Qmp,
     dir: PathBuf,
+    /// Console, firmware, QEMU's own messages.
+    records: [Record; 3],
     log: File,
     console: Console,
     firmware_log: File,
     firmware: Console,
     agent: UnixStream,
     listener: Listener,
+    /// What the agent said of the request with the number `asked`.
     heard: Vec<Said>,
+    asked: u64,
     met: bool,
     /// Whether [`qemu::late_card`] is plugged in.
     card: bool,
@@ -67,34 +79,42 @@ pub struct Guest {
 impl Guest {
     /// Starts the machine in `dir`, which has its disk (and whatever else `setup` names). Power-on is when this returns.
     pub fn start(setup: &Setup, dir: &Path) -> Result<Self> {
+        Self::start_keeping(MOST, setup, dir)
+    }
+
+    /// Keeps at most `most` bytes of each kind of what it prints.
+    fn start_keeping(most: u64, setup: &Setup, dir: &Path) -> Result<Self> {
         let (program, package) = setup.target.program();
         let (monitor, theirs) = UnixStream::pair().context("making a socket for QEMU")?;
         let (agent, port) = UnixStream::pair().context("making a socket for QEMU")?;
         agent
             .set_nonblocking(true)
             .context("setting up a socket for QEMU")?;
-        // Made here so that they can be followed from the start, whatever QEMU does first.
-        let log = |name: &str| -> Result<File> {
-            let path = dir.join(name);
-            File::create(&path)
-                .and_then(|_| File::open(&path))
-                .with_context(|| format!("cannot create {}", path.display()))
+        let (console, console_port) = UnixStream::pair().context("making a socket for QEMU")?;
+        let (firmware, firmware_port) = UnixStream::pair().context("making a socket for QEMU")?;
+        let printed = Printed {
+            console: console_port.as_raw_fd(),
+            firmware: firmware_port.as_raw_fd(),
         };
-        let (console_log, firmware_log) = (log(file::CONSOLE)?, log(file::FIRMWARE)?);
-        let messages = File::create(dir.join(file::QEMU))?;
         let cmd = Cmd::new(program)
             .clean_env()
             .current_dir(dir)
-            .args(qemu::arguments(setup)?);
+            .pass(console_port.into())
+            .pass(firmware_port.into())
+            .args(qemu::arguments(setup, printed)?);
         tracing::debug!("{}", cmd.line());
-        let qemu = cmd
+        let mut qemu = cmd
             .spawn(|command| {
                 command
                     .stdin(OwnedFd::from(theirs))
                     .stdout(OwnedFd::from(port))
-                    .stderr(messages);
+                    .stderr(Stdio::piped());
             })
             .with_context(|| format!("{program} is in Debian's package {package}"))?;
+        let messages = qemu.child().stderr.take().context("a piped standard error")?;
+        let (console, console_log) = record(console, &dir.join(file::CONSOLE), most)?;
+        let (firmware, firmware_log) = record(firmware, &dir.join(file::FIRMWARE), most)?;
+        let (messages, _) = record(messages, &dir.join(file::QEMU), most)?;
         let begun = Instant::now();
         let mut guest = Self {
             target: setup.target,
@@ -102,6 +122,7 @@ impl Guest {
             qemu,
             qmp: Qmp::new(monitor)?,
             dir: dir.to_owned(),
+            records: [console, firmware, messages],
             log: console_log,
             console: Console::default(),
             firmware_log,
@@ -109,6 +130,7 @@ impl Guest {
             agent,
             listener: Listener::default(),
             heard: Vec::new(),
+            asked: 0,
             met: false,
             card: false,
             next: 1,
@@ -120,7 +142,11 @@ impl Guest {
             forwards: BTreeMap::new(),
         };
         if guest.qmp.open(MONITOR).is_err() {
-            // It ended at once; its messages say why.
+            // It ends at once; its messages say why.
+            let begun = Instant::now();
+            while !guest.ended()? && begun.elapsed() < ENDING {
+                std::thread::sleep(TICK);
+            }
             guest.pump()?;
             return Err(guest.quit_cause().into());
         }
@@ -168,11 +194,26 @@ impl Guest {
         self.read_logs();
         self.read_agent();
         self.late_card()?;
-        if self.stopped.is_none() && self.qemu.try_wait()?.is_some() {
+        if self.stopped.is_none() && self.ended()? {
             self.read_logs();
             self.stopped = Some(self.quit_cause());
         }
+        if self.records.iter().any(Record::is_full) {
+            let place = self.dir.join(file::CONSOLE);
+            let kept = place.metadata().map_or(0, |console| console.len());
+            self.stopped
+                .get_or_insert(Cause::Flood(format!("{kept} bytes of its console were kept")));
+        }
         Ok(())
+    }
+
+    /// Whether QEMU has ended. All that it printed has been recorded then.
+    fn ended(&mut self) -> Result<bool> {
+        let ended = self.qemu.try_wait()?.is_some();
+        if ended {
+            self.records.iter_mut().for_each(Record::end);
+        }
+        Ok(ended)
     }
 
     fn read_logs(&mut self) {
@@ -191,7 +232,8 @@ impl Guest {
 
     fn read_agent(&mut self) {
         let mut buffer = [0; 8192];
-        loop {
+        // A guest may talk without end.
+        for _ in 0..AT_ONCE {
             match self.agent.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(len) => {
@@ -201,7 +243,10 @@ impl Guest {
                         self.met = true;
                         self.active = Instant::now();
                     }
-                    self.heard.extend(said);
+                    let asked = self.asked;
+                    let said = said.into_iter().filter(|said| said.of() == Some(asked));
+                    let room = AT_ONCE.saturating_sub(self.heard.len());
+                    self.heard.extend(said.take(room));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
@@ -268,8 +313,7 @@ impl Guest {
     fn alive<T>(&mut self, answer: Result<T>) -> Result<T> {
         answer.or_else(|error| {
             cancel::check()?;
-            let ended = self.qemu.try_wait()?.is_some();
-            Err(if ended {
+            Err(if self.ended()? {
                 self.quit_cause()
             } else {
                 Cause::Qemu(format!("{error:#}"))
@@ -368,6 +412,7 @@ impl Guest {
         let mut sent: Option<Instant> = None;
         let mut acknowledged = false;
         self.heard.clear();
+        self.asked = id;
         loop {
             let again = if acknowledged { limit / 2 } else { RESEND };
             if sent.is_none_or(|sent| sent.elapsed() > again) {
@@ -378,13 +423,13 @@ impl Guest {
             self.pump()?;
             for said in std::mem::take(&mut self.heard) {
                 match said {
-                    Said::Ack(of) if of == id => acknowledged = true,
-                    Said::Answer(of, answer) if of == id => return Ok(answer),
-                    Said::Damaged(of) if of == id => {
+                    Said::Ack(_) => acknowledged = true,
+                    Said::Answer(_, answer) => return Ok(answer),
+                    Said::Damaged(_) => {
                         acknowledged = false;
                         sent = None;
                     }
-                    _ => {}
+                    Said::Hello => {}
                 }
             }
             if let Some(cause) = self.stopped.clone() {
@@ -428,6 +473,21 @@ impl Guest {
     }
 }
 
+impl Drop for Guest {
+    /// Once it is gone, its logs have all that it printed.
+    fn drop(&mut self) {
+        self.qemu.end();
+        self.records.iter_mut().for_each(Record::end);
+    }
+}
+
+/// Has what comes from a machine written to `path`, which the second can be read from while it is.
+fn record(from: impl Read + Send + 'static, path: &Path, most: u64) -> Result<(Record, File)> {
+    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    let follow = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok((Record::begin(from, file, most), follow))
+}
+
 /// Host ports by guest port, from what QEMU prints for `info usernet`.
 fn forwards(text: &str) -> BTreeMap<u16, u16> {
     let rows = text.lines().filter_map(|line| row(line, "TCP[HOST_FORWARD]"));
@@ -462,6 +522,46 @@ mod tests {
     #[test]
     fn forwarded_ports_are_found() {
         assert_eq!(forwards(USERNET), BTreeMap::from([(22, 34567), (80, 34568)]));
+    }
+
+    /// A boot sector that prints without end.
+    #[test]
+    fn a_machine_that_prints_without_end_is_stopped() {
+        #[rustfmt::skip]
+        let program = [
+            0xba, 0xf8, 0x03,   // mov dx, 0x3f8: the first serial port
+            0xb0, b'x',         // mov al, 'x'
+            0xee,               // again: out dx, al
+            0xeb, 0xfd,         // jmp again
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = vec![0; 1 << 20];
+        disk[..program.len()].copy_from_slice(&program);
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        std::fs::write(dir.path().join(file::DISK), disk).unwrap();
+        let setup = Setup {
+            target: Target::Bios,
+            accel: Accel::Tcg,
+            memory: 64,
+            ports: &[],
+            network: false,
+            firmware: None,
+            raspi: None,
+        };
+        let mut guest = Guest::start_keeping(50_000, &setup, dir.path()).unwrap();
+        while guest.stopped().is_none() {
+            guest.watch(TICK).unwrap();
+        }
+        let cause = guest.stopped().unwrap().to_string();
+        assert_eq!(
+            cause,
+            "the machine prints without end: 50000 bytes of its console were kept"
+        );
+        drop(guest);
+        let console = std::fs::read(dir.path().join(file::CONSOLE)).unwrap();
+        assert!(console.len() == 50_000 && console.ends_with(b"xxx"));
+        let firmware = std::fs::read_to_string(dir.path().join(file::FIRMWARE)).unwrap();
+        assert!(firmware.contains("SeaBIOS"), "{firmware}");
     }
 
     #[test]

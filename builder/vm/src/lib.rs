@@ -16,6 +16,7 @@ pub mod judge;
 pub mod qemu;
 pub mod qmp;
 pub mod raspi;
+mod record;
 pub mod report;
 mod terminal;
 mod test;

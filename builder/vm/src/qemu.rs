@@ -1,6 +1,7 @@
 //! QEMU's command line for each machine that an image is tried on. Files are named relative to the run's own directory,
 //! which is QEMU's working directory, so that no path needs quoting.
 
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -157,9 +158,18 @@ pub fn late_card(target: Target) -> Option<Value> {
 /// What [`late_card`] is called.
 pub const LATE_CARD: &str = "card";
 
+/// Descriptors of QEMU's that are sockets: what a machine prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Printed {
+    /// The first serial port.
+    pub console: RawFd,
+    /// What `SeaBIOS` prints for its developers.
+    pub firmware: RawFd,
+}
+
 /// QEMU's arguments. QEMU's standard input is the socket of its monitor, its standard output the socket of the guest's
 /// second serial port: sockets without a name cannot collide or be left behind.
-pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
+pub fn arguments(setup: &Setup, printed: Printed) -> Result<Vec<String>> {
     let mut args = Arguments(Vec::new());
     args.add(&[
         "-nodefaults",
@@ -177,7 +187,7 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
     ]);
     args.add(&[
         "-chardev",
-        &format!("file,id=console,path={}", file::CONSOLE),
+        &format!("socket,id=console,fd={}", printed.console),
         "-serial",
         "chardev:console",
     ]);
@@ -196,7 +206,7 @@ pub fn arguments(setup: &Setup) -> Result<Vec<String>> {
         args.add_raspi(setup.raspi.context("a Raspberry Pi without its boot files")?);
     } else {
         args.add_pc(setup);
-        args.add_firmware(setup);
+        args.add_firmware(setup, printed);
     }
     Ok(args.0)
 }
@@ -266,10 +276,10 @@ impl Arguments {
     }
 
     /// What a PC begins with.
-    fn add_firmware(&mut self, setup: &Setup) {
+    fn add_firmware(&mut self, setup: &Setup, printed: Printed) {
         let Some(firmware) = setup.firmware else {
             // SeaBIOS says here what it shows on the screen only, such as "No bootable device".
-            self.add(&["-chardev", &format!("file,id=firmware,path={}", file::FIRMWARE)]);
+            self.add(&["-chardev", &format!("socket,id=firmware,fd={}", printed.firmware)]);
             self.add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
             return;
         };
@@ -292,6 +302,11 @@ impl Arguments {
 mod tests {
     use super::*;
 
+    const PRINTED: Printed = Printed {
+        console: 7,
+        firmware: 9,
+    };
+
     fn setup(target: Target) -> Setup<'static> {
         Setup {
             target,
@@ -306,12 +321,16 @@ mod tests {
 
     #[test]
     fn ports_are_chosen_by_the_system() {
-        let args = arguments(&setup(Target::Bios)).unwrap().join(" ");
+        let args = arguments(&setup(Target::Bios), PRINTED).unwrap().join(" ");
         assert!(
             args.contains("restrict=on,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:80"),
             "{args}"
         );
         assert!(args.contains("-m 512"), "{args}");
+        assert!(
+            args.contains("socket,id=console,fd=7 ") && args.contains("socket,id=firmware,fd=9 "),
+            "{args}"
+        );
     }
 
     #[test]
@@ -326,7 +345,7 @@ mod tests {
             raspi: Some(&boot),
             ..setup(Target::Raspi3b)
         };
-        let args = arguments(&setup).unwrap();
+        let args = arguments(&setup, PRINTED).unwrap();
         assert!(args.windows(2).any(|pair| pair == ["-m", "1024"]), "{args:?}");
         assert!(
             args.windows(2)
@@ -342,12 +361,11 @@ mod tests {
             code: "/c.fd".into(),
             vars: "/v.fd".into(),
         };
-        let args = arguments(&Setup {
+        let setup = Setup {
             firmware: Some(&firmware),
             ..setup(Target::UefiIa32)
-        })
-        .unwrap()
-        .join(" ");
+        };
+        let args = arguments(&setup, PRINTED).unwrap().join(" ");
         assert!(args.contains("-machine q35,smm=on"), "{args}");
         assert!(args.contains("readonly=on,file=/c.fd"), "{args}");
         assert!(args.contains("unit=1,format=raw,file=vars.fd"), "{args}");

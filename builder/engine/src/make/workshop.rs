@@ -47,7 +47,7 @@ impl Workshop {
             sandbox = sandbox.registering(accel.registration());
         }
         Ok(Self {
-            root: scratch.path().join("root"),
+            root: scratch.path().join("root/tree"),
             scratch,
             sandbox,
             accel,
@@ -71,7 +71,7 @@ impl Workshop {
         if self.stages == below {
             self.root.clone()
         } else {
-            self.scratch.path().join(format!("root-{id}"))
+            self.scratch.path().join(format!("root-{id}/tree"))
         }
     }
 
@@ -112,7 +112,7 @@ impl Workshop {
             .cmd(program)
             .arg(inside::ARGUMENT)
             .arg(&path)
-            .logged(log, |line| {
+            .heard(log, |line| {
                 match say::heard(line) {
                     Some(Said::Unpacked { package }) => {
                         stage.message(format!("unpack {package}"));

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use serde::{Deserialize, Serialize};
 
 /// At most this much of the file of starts is read, in bytes: a hostile package can write to it too.
-const READ: u64 = 64 << 20;
+pub(super) const READ: u64 = 64 << 20;
 
 /// The handler's lines are shorter, in bytes.
 const LINE: u64 = 1024;

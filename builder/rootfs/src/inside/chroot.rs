@@ -1,12 +1,12 @@
 //! The tree as a place where programs run: what a system has mounted, and nothing of the host.
 
-use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use clic_debian::arch::host_arch;
+use clic_host::lines::{Tail, each_line};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
@@ -78,7 +78,13 @@ impl<'a> Chroot<'a> {
         chroot.name()?;
         let quiet = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
         chroot.mount("proc", "proc", quiet, None)?;
-        chroot.mount("sys", "sysfs", quiet | MountFlags::RDONLY, None)?;
+        // The host's devices are nobody's business, and not the same on another host.
+        chroot.mount(
+            "sys",
+            "tmpfs",
+            quiet | MountFlags::RDONLY,
+            Some(c"mode=755,size=4k"),
+        )?;
         chroot.mount("dev", "tmpfs", MountFlags::NOSUID, Some(c"mode=755"))?;
         chroot.devices().context("making /dev")?;
         chroot.mount(
@@ -152,7 +158,9 @@ impl<'a> Chroot<'a> {
         }
         let name = self.root.read_text(HOSTNAME.0)?;
         rustix::system::sethostname(name.trim().as_bytes())
-            .with_context(|| format!("/{} of the tree is not a host name", HOSTNAME.0))
+            .with_context(|| format!("/{} of the tree is not a host name", HOSTNAME.0))?;
+        // As the kernel has it until somebody sets it.
+        rustix::system::setdomainname(b"(none)").context("setting the NIS domain")
     }
 
     fn devices(&mut self) -> Result<()> {
@@ -185,52 +193,40 @@ impl<'a> Chroot<'a> {
 
     /// Runs a program of the tree as root; each line of its output goes to `each`. Its error has the last lines.
     pub fn run(&self, argv: &[&str], more: &[(&str, &str)], each: &mut dyn FnMut(&str)) -> Result<()> {
-        let mut command = jail::command(&self.top, self.root.path())?;
-        clic_host::detach(&mut command);
+        let (reader, writer) = std::io::pipe()?;
+        let mut command = jail::command(&self.top, self.root.path());
         command
             .args(argv)
-            .env_clear()
             .env(
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .envs(more.iter().copied())
-            .current_dir("/")
-            .stdin(Stdio::null());
-        let (reader, writer) = std::io::pipe()?;
-        command.stdout(writer.try_clone()?).stderr(writer);
-        let mut child = command.spawn().context("cannot start unshare")?;
-        // It holds the pipe's write ends; without this the reader never sees the end.
-        drop(command);
-        let mut tail = std::collections::VecDeque::new();
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
+        let mut tail = Tail::new(TAIL);
         let status = std::thread::scope(|scope| -> Result<_> {
-            let waiter = scope.spawn(move || {
-                let status = child.wait();
+            let waiter = scope.spawn(move || -> Result<_> {
+                let child = jail::spawn(&mut command);
+                // It holds the pipe's write ends; without this the reader never sees the end.
+                drop(command);
+                let status = child?.wait()?;
                 // What a script left running holds the pipe open, and has no business in a tree.
                 end_all();
-                status
+                Ok(status)
             });
-            let mut reader = BufReader::new(reader);
-            let mut bytes = Vec::new();
-            while reader.read_until(b'\n', &mut bytes)? > 0 {
-                let line = String::from_utf8_lossy(&bytes);
-                let line = line.trim_end();
+            each_line(reader, |line| {
                 each(line);
-                if tail.len() == TAIL {
-                    tail.pop_front();
-                }
-                tail.push_back(line.to_owned());
-                bytes.clear();
-            }
-            match waiter.join() {
-                Ok(status) => Ok(status?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+                tail.push(line);
+            })?;
+            waiter
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         if !status.success() {
-            let tail: Vec<String> = tail.into();
-            bail!("{}: {status}\n{}", argv.join(" "), tail.join("\n"));
+            bail!("{}: {status}\n{}", argv.join(" "), tail.text());
         }
         Ok(())
     }

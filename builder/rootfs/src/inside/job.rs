@@ -12,7 +12,7 @@ use crate::accel::Accel;
 /// One stage of a tree.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The tree's directory. Made if it is not there.
+    /// The tree's directory. Made if it is not there, in a directory that has nothing else (see `jail`).
     pub root: PathBuf,
     /// The tree's architecture.
     pub arch: Arch,

@@ -11,11 +11,13 @@ pub(crate) mod admin;
 mod changes;
 mod chroot;
 mod customize;
+mod filter;
 mod jail;
 pub mod job;
 pub(crate) mod order;
 mod packages;
 pub mod restore;
+mod rights;
 mod root;
 pub mod say;
 mod sums;
@@ -39,15 +41,15 @@ use say::Said;
 pub const ARGUMENT: &str = "inside-sandbox";
 
 /// The words that start a program, which comes after them, in `tree` and nothing else around it. To be run in a sandbox.
-/// `tree` has `/proc` mounted; `top` is an empty directory.
+/// `tree` has `/proc` mounted, and the directory that it is in has no secrets; `top` is an empty directory.
 pub fn in_tree(top: &Path, tree: &Path) -> Result<Vec<OsString>> {
     jail::words(top, tree)
 }
 
 /// Does the job in a file. What goes wrong is said on standard output, for the process outside.
 pub fn main(job: &Path) -> ExitCode {
-    if job == Path::new(jail::ARGUMENT) {
-        return jail::main(std::env::args_os().skip(3));
+    if jail::is_meant(job.as_os_str()) {
+        return jail::main(job.as_os_str(), std::env::args_os().skip(3));
     }
     match run(job) {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,12 +81,8 @@ fn full_disk() -> String {
 fn run(path: &Path) -> Result<()> {
     let text = std::fs::read(path).map_err(|error| io_error(error, path))?;
     let job: Job = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-    match std::fs::create_dir(&job.root) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(io_error(error, &job.root));
-        }
-        _ => {}
-    }
+    rights::own_keys().context("cannot leave the user's keyring")?;
+    std::fs::create_dir_all(&job.root).map_err(|error| io_error(error, &job.root))?;
     rustix::fs::chmod(&job.root, rustix::fs::Mode::from_raw_mode(0o755))?;
     let root = Root::open(&job.root)?;
     if let Err(error) = unsynced::begin() {

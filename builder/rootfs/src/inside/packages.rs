@@ -1,11 +1,12 @@
 //! Installs packages: unpacked by us, configured by the tree's own dpkg.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, bail};
 use clic_debian::deb::{Control, Deb};
+use clic_host::lines::Tail;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::admin::Admin;
@@ -262,9 +263,9 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
         Some(names) => argv.extend(names.iter().map(String::as_str)),
         None => argv.push("--pending"),
     }
-    // The lines since the last package began, and the last complaint of dpkg's own.
-    let mut current = None;
-    let mut since: VecDeque<String> = VecDeque::new();
+    // The lines since the last package began, and the last complaint of dpkg's own. A script can print such lines, too, or stop
+    // dpkg, whose rights it has: nothing but words for people comes from them.
+    let mut since = Tail::new(TAIL);
     let mut failed: Option<Failed> = None;
     let result = chroot.run(&argv, &[], &mut |line| {
         say::line(line);
@@ -272,13 +273,12 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
             package_after(line, "Setting up ").or_else(|| package_after(line, "Processing triggers for "))
         {
             say::say(&Said::Configuring { package: name.into() });
-            current = Some(name.to_owned());
             since.clear();
-        } else if let Some(rest) = line.strip_prefix("dpkg: error processing package ") {
+        } else if let Some(package) = package_after(line, "dpkg: error processing package ") {
             if failed.is_none() {
                 failed = Some(Failed {
-                    package: rest.split([' ', ':']).next().unwrap_or(rest).to_owned(),
-                    lines: std::mem::take(&mut since).into(),
+                    package: package.to_owned(),
+                    lines: std::mem::replace(&mut since, Tail::new(TAIL)).text(),
                     script: None,
                 });
             }
@@ -286,10 +286,7 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
             failed.script = Some(line.trim().to_owned());
         } else {
             // Why it failed is what it said last.
-            if since.len() == TAIL {
-                since.pop_front();
-            }
-            since.push_back(line.to_owned());
+            since.push(line);
         }
     });
     let Err(error) = result else { return Ok(()) };
@@ -302,7 +299,7 @@ fn configure(chroot: &Chroot<'_>, names: Option<&[String]>) -> Result<()> {
             bail!(
                 "{package} cannot be configured: {}\n{}",
                 script.unwrap_or_else(|| "dpkg does not say why".into()),
-                lines.join("\n")
+                lines
             )
         }
         None => Err(error),
@@ -315,13 +312,16 @@ struct Failed {
     /// `installed x package post-installation script subprocess returned error exit status 1`
     script: Option<String>,
     /// What the script printed.
-    lines: Vec<String>,
+    lines: String,
 }
 
-/// `Setting up libc6:amd64 (2.36) ...`: libc6.
+/// `Setting up libc6:amd64 (2.36) ...`: libc6. Only what can be a package's name (Debian policy 5.6.7).
 fn package_after<'a>(line: &'a str, start: &str) -> Option<&'a str> {
-    let name = line.strip_prefix(start)?.split(' ').next()?;
-    name.split(':').next().filter(|name| !name.is_empty())
+    let name = line.strip_prefix(start)?.split([' ', ':']).next()?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let (first, rest) = name.as_bytes().split_first()?;
+    let right = plain(*first) && rest.iter().all(|byte| plain(*byte) || b"+-.".contains(byte));
+    right.then_some(name)
 }
 
 #[cfg(test)]
@@ -342,5 +342,11 @@ mod tests {
             Some("man-db")
         );
         assert_eq!(package_after("Setting upx", "Setting up "), None);
+        for forged in ["../evil (1)", "\u{1b}[2J (1)", " (1)", "Evil (1)", ""] {
+            assert_eq!(
+                package_after(&format!("Setting up {forged}"), "Setting up "),
+                None
+            );
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clic_store::space::io_error;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::Errno;
@@ -18,6 +18,9 @@ pub struct Root {
     path: PathBuf,
     fd: OwnedFd,
 }
+
+/// Largest file that is read whole, in bytes. What is read so is dpkg's and ours, or a configuration file.
+const LARGEST: u64 = 256 << 20;
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -87,9 +90,13 @@ impl Root {
             Err(error) => Err(self.failed(error, path.as_bytes())),
             Ok(fd) => {
                 let mut bytes = Vec::new();
-                let mut file = std::fs::File::from(fd);
-                file.read_to_end(&mut bytes)
+                let file = std::fs::File::from(fd);
+                file.take(LARGEST + 1)
+                    .read_to_end(&mut bytes)
                     .with_context(|| format!("reading /{path} of the tree"))?;
+                if bytes.len() as u64 > LARGEST {
+                    bail!("/{path} of the tree has more than {LARGEST} bytes");
+                }
                 Ok(Some(bytes))
             }
         }

@@ -1,12 +1,9 @@
-//! How the process inside of the sandbox speaks to the one outside: lines on standard output. Most are what tools print,
-//! for the log; ours begin with a mark.
+//! How the process inside of the sandbox speaks to the one outside: lines on its standard output, which no other program has.
+//! What those print goes to standard error, for the log, where nothing is believed.
 
 use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
-
-/// Begins our own lines. No tool prints a record separator (ASCII 30).
-const MARK: char = '\u{1e}';
 
 /// What there is to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,19 +38,19 @@ pub enum Said {
 /// Says it.
 pub fn say(said: &Said) {
     if let Ok(text) = serde_json::to_string(said) {
-        line(&format!("{MARK}{text}"));
+        // Nobody listening is no reason to stop.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
     }
 }
 
-/// Passes a line on. Nobody listening is no reason to stop.
+/// Passes on a line for the log.
 pub fn line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Understands one of our lines.
 pub fn heard(line: &str) -> Option<Said> {
-    serde_json::from_str(line.strip_prefix(MARK)?).ok()
+    serde_json::from_str(line).ok()
 }
 
 #[cfg(test)]
@@ -65,7 +62,7 @@ mod tests {
         let said = Said::Step {
             what: "a \"step\"\n".into(),
         };
-        let line = format!("{MARK}{}", serde_json::to_string(&said).unwrap());
+        let line = serde_json::to_string(&said).unwrap();
         assert_eq!(heard(&line), Some(said));
         assert_eq!(heard("Setting up x"), None);
     }
