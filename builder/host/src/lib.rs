@@ -8,6 +8,7 @@ pub mod error;
 pub mod figures;
 pub mod log;
 pub mod parallel;
+pub mod plain;
 pub mod process;
 pub mod progress;
 pub mod sha256;
