@@ -11,7 +11,7 @@ use clic_rootfs::Sandbox;
 use clic_store::Store;
 
 use crate::args::{ColorWhen, Global};
-use crate::output::Style;
+use crate::output::{self, Style};
 use crate::progress::{Bars, JsonLines, Lines, Quiet};
 
 /// The global options, made sense of.
@@ -69,7 +69,7 @@ impl Context {
     /// A line for people on standard error, unless they asked for silence.
     pub fn say(&self, text: &str) {
         if !self.quiet && !self.json {
-            eprintln!("{text}");
+            output::say(text);
         }
     }
 
@@ -121,6 +121,6 @@ fn trace(verbose: u8, bars: Option<Bars>) {
     // A second subscriber is refused, which is how the first one stays.
     let _ = match bars {
         Some(bars) => builder.with_writer(move || bars.writer()).try_init(),
-        None => builder.with_writer(stderr).try_init(),
+        None => builder.with_writer(|| output::StandardError).try_init(),
     };
 }

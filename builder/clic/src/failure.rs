@@ -67,7 +67,7 @@ impl Failure {
     /// Says it on standard error (and as JSON on standard output where that was asked for).
     pub fn report(&self, context: &Context) -> ExitCode {
         if self.kind != Kind::ReaderGone {
-            eprintln!("{}", self.text(context));
+            output::say(&self.text(context));
             if context.json {
                 // Nothing is left to tell it to when standard output is closed as well.
                 let _ = output::json_line(&json!({
@@ -93,7 +93,7 @@ impl Failure {
                     .iter()
                     .any(|problem| problem.position().is_some()) =>
             {
-                let rendered = report.render(Context::width(), context.style.colors());
+                let rendered = output::ours(&report.render(Context::width(), context.style.colors()));
                 let above: Vec<String> = self
                     .error
                     .chain()
@@ -101,7 +101,7 @@ impl Failure {
                     .map(ToString::to_string)
                     .collect();
                 if above.is_empty() {
-                    let count = report.problems().len();
+                    let count = report.count();
                     let what = if count == 1 {
                         "1 mistake".to_owned()
                     } else {

@@ -45,7 +45,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         Found::Directory(listing) => output::text(&listing.text())?,
         // With --json as well: a file's bytes are a result of their own, and may be no text.
         Found::File(file) => {
-            let mut out = BufWriter::with_capacity(1 << 16, output::Out);
+            let mut out = BufWriter::with_capacity(1 << 16, output::Out::new());
             file.copy(&mut out)?;
             out.flush()?;
         }

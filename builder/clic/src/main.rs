@@ -40,7 +40,10 @@ fn main() -> ExitCode {
     {
         return clic_rootfs::inside::main(job.as_ref());
     }
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return output::usage(&error),
+    };
     let context = Context::new(&args.global);
     match run(&args.command, &context) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -1,10 +1,27 @@
-//! Results on standard output, and how figures are written for people.
+//! The border to whoever watches: all that is printed goes through here, results to standard output and the rest to standard
+//! error. What others wrote (names, titles, files, servers, guests) can not steer a terminal: hidden characters are written out,
+//! and only the colours that we gave ourselves become escape sequences.
 
-use std::io::{self, Write};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use anyhow::Result;
 pub use clic_host::figures::size;
+use clic_host::plain::{hidden, one_line};
 use serde::Serialize;
+
+/// Stands for ESC in our own colours on their way to the border: a private character that each run chooses anew, so that nobody
+/// can have written it before.
+static ESCAPE: LazyLock<char> = LazyLock::new(|| {
+    // Planes 15 and 16 are for private use, but for the last two of each.
+    let chosen = RandomState::new().build_hasher().finish() % 0xfffe;
+    u32::try_from(chosen)
+        .ok()
+        .and_then(|at| char::from_u32(0xf_0000 + at))
+        .unwrap_or('\u{f0000}')
+});
 
 /// Standard output was closed by its reader.
 #[derive(Debug)]
@@ -18,7 +35,40 @@ impl std::fmt::Display for ReaderGone {
 
 impl std::error::Error for ReaderGone {}
 
-/// Writes bytes to standard output. Unlike `print!`, a closed pipe is not a panic.
+/// The text as it may be written: see above.
+fn written(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| c == *ESCAPE || hidden(c) && c != '\n' && c != '\t') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let mut chars = from.chars();
+        let c = chars.next().unwrap_or_default();
+        rest = chars.as_str();
+        if c == *ESCAPE && is_colour(rest) {
+            out.push('\x1b');
+        } else {
+            out.extend(c.escape_default());
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Whether a text begins with the rest of an SGR sequence of ECMA-48.
+fn is_colour(text: &str) -> bool {
+    let parameters = text.strip_prefix('[').unwrap_or_default();
+    parameters
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+        .starts_with('m')
+}
+
+/// A text whose escape sequences are all our own colours.
+pub fn ours(text: &str) -> String {
+    text.replace('\x1b', ESCAPE.encode_utf8(&mut [0; 4]))
+}
+
+/// Writes bytes to standard output as they are. Unlike `print!`, a closed pipe is not a panic.
 pub fn bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -27,12 +77,29 @@ pub fn bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Standard output for whoever wants a writer. A closed pipe is [`ReaderGone`] here too.
-pub struct Out;
+/// Standard output for the bytes of a file. A closed pipe is [`ReaderGone`] here too. Into a pipe or a file they go as they are; on
+/// a terminal, what would steer it is written out.
+pub struct Out {
+    terminal: bool,
+}
+
+impl Out {
+    pub fn new() -> Self {
+        Self {
+            terminal: io::stdout().is_terminal(),
+        }
+    }
+}
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match io::stdout().lock().write(bytes) {
+        let mut out = io::stdout().lock();
+        let result = if self.terminal {
+            out.write_all(on_terminal(bytes).as_bytes()).map(|()| bytes.len())
+        } else {
+            out.write(bytes)
+        };
+        match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(io::Error::other(ReaderGone)),
             other => other,
         }
@@ -43,6 +110,51 @@ impl Write for Out {
     }
 }
 
+/// A piece of a file as a terminal may have it. A character that the piece ends within is shown as damaged.
+fn on_terminal(bytes: &[u8]) -> String {
+    written(&String::from_utf8_lossy(bytes))
+}
+
+/// Standard error for who wants a writer and writes whole lines.
+pub struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write_all(on_terminal(bytes).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+/// Writes a line, or several, to standard error. Nobody is left to be told when that is closed.
+pub fn say(text: &str) {
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{}\n", written(text)).as_bytes());
+}
+
+/// Writes a question to standard error; the answer comes on the same line.
+pub fn ask(question: &str) -> Result<()> {
+    let mut to = io::stderr().lock();
+    to.write_all(format!("{} ", written(question)).as_bytes())?;
+    Ok(to.flush()?)
+}
+
+/// Answers a command line that is not one, or that asks for help. clap repeats words of it, which may be names of others' files.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if text == written(&text) {
+        // With its colours. Nobody is left to be told when its reader is gone.
+        let _ = error.print();
+    } else {
+        say(text.trim_end());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 /// Writes text to standard output, ending with a newline.
 pub fn text(text: &str) -> Result<()> {
     let newline = if text.is_empty() || text.ends_with('\n') {
@@ -50,21 +162,40 @@ pub fn text(text: &str) -> Result<()> {
     } else {
         "\n"
     };
-    bytes(format!("{text}{newline}").as_bytes())
+    bytes(format!("{}{newline}", written(text)).as_bytes())
 }
 
 /// Writes one JSON object, laid out for reading.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    text(&serde_json::to_string_pretty(value)?)
+    bytes(format!("{}\n", in_json(&serde_json::to_string_pretty(value)?)).as_bytes())
 }
 
 /// Writes one JSON object on one line.
 pub fn json_line(value: &impl Serialize) -> Result<()> {
-    text(&serde_json::to_string(value)?)
+    bytes(format!("{}\n", in_json(&serde_json::to_string(value)?)).as_bytes())
 }
 
-/// Lays out rows in columns, two spaces apart. The last column is left as long as it is.
+/// JSON with the hidden characters that it would allow as escapes; they can only be in its strings.
+fn in_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hidden(c) && c != '\n' {
+            let units = c.encode_utf16(&mut [0; 2]).to_vec();
+            out.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Lays out rows in columns, two spaces apart. The last column is left as long as it is. A cell is one line, whatever is in it.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let one_line = |cell: &String| one_line(cell).into_owned();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(one_line).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
@@ -76,7 +207,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
         })
         .collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, wanted) in row.iter().zip(&widths) {
             line.push_str(cell);
@@ -95,7 +226,7 @@ fn width(text: &str) -> usize {
     let mut in_sequence = false;
     for c in text.chars() {
         match (in_sequence, c) {
-            (false, '\x1b') => in_sequence = true,
+            (false, c) if c == *ESCAPE => in_sequence = true,
             (true, 'm') => in_sequence = false,
             (true, _) => {}
             (false, _) => count += 1,
@@ -163,7 +294,7 @@ impl Style {
     /// `code` is an SGR parameter of ECMA-48 (`31` is red).
     fn paint(self, code: &str, text: &str) -> String {
         if self.colors {
-            format!("\x1b[{code}m{text}\x1b[0m")
+            format!("{escape}[{code}m{text}{escape}[0m", escape = *ESCAPE)
         } else {
             text.to_owned()
         }
@@ -188,6 +319,31 @@ mod tests {
             vec![style.good("ok"), "a".to_owned()],
             vec!["missing".to_owned(), "b".to_owned(), String::new()],
         ];
-        assert_eq!(table(&rows), "\x1b[32mok\x1b[0m       a\nmissing  b\n");
+        assert_eq!(written(&table(&rows)), "\x1b[32mok\x1b[0m       a\nmissing  b\n");
+    }
+
+    #[test]
+    fn only_our_own_colours_reach_a_terminal() {
+        let name = "\x1b[31m\x1b[2Jname\r\u{202e}";
+        let shown = written(&Style::new(true).bold(name));
+        assert_eq!(shown, "\x1b[1m\\u{1b}[31m\\u{1b}[2Jname\\r\\u{202e}\x1b[0m");
+        // Who guessed our character could only colour what he wrote.
+        assert!(!written(&format!("{}]0;title", *ESCAPE)).contains('\x1b'));
+        assert_eq!(written(&ours("\x1b[1;31mred\x1b[0m")), "\x1b[1;31mred\x1b[0m");
+        assert_eq!(on_terminal(b"a\x1b[2J\xff\n"), "a\\u{1b}[2J\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_cell_forges_no_line() {
+        let rows = vec![vec!["a\nok  b".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&rows), "a\\nok  b  c\n");
+    }
+
+    #[test]
+    fn json_has_no_hidden_characters_and_says_the_same() {
+        let text = "a\x1b\x7f\u{9b}\u{202e}\u{e0041}b\n";
+        let json = in_json(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(!json.chars().any(|c| hidden(c) && c != '\n'), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
     }
 }

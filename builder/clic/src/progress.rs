@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use clic_host::plain::one_line;
 use clic_host::{Event, Log, Outcome, Sink, Unit};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -85,7 +86,8 @@ impl Lines {
     }
 
     fn say(&self, text: &str) {
-        eprintln!("[{:>7.1} s] {text}", self.begun.elapsed().as_secs_f64());
+        let text = one_line(text);
+        output::say(&format!("[{:>7.1} s] {text}", self.begun.elapsed().as_secs_f64()));
     }
 }
 
@@ -223,7 +225,7 @@ impl Bars {
 
     fn line(&self, text: &str) {
         // `MultiProgress::println` leaves the cursor at the end of its line when no bar follows.
-        self.multi.suspend(|| eprintln!("{text}"));
+        self.multi.suspend(|| output::say(text));
     }
 }
 
@@ -234,13 +236,13 @@ impl Sink for Bars {
             Event::Start { stage, title, why } => {
                 let bar = self.multi.add(ProgressBar::no_length());
                 bar.set_style(spinner());
-                bar.set_prefix(title.clone());
+                bar.set_prefix(one_line(title).into_owned());
                 bar.enable_steady_tick(Duration::from_millis(200));
                 stages.insert(
                     stage.clone(),
                     BarStage {
-                        title: title.clone(),
-                        why: why.clone(),
+                        title: one_line(title).into_owned(),
+                        why: one_line(why).into_owned(),
                         bar,
                     },
                 );
@@ -258,7 +260,7 @@ impl Sink for Bars {
             }
             Event::Message { stage, text } => {
                 if let Some(stage) = stages.get(stage) {
-                    stage.bar.set_message(text.clone());
+                    stage.bar.set_message(one_line(text).into_owned());
                 }
             }
             Event::End {
@@ -309,11 +311,11 @@ struct AboveBars(MultiProgress);
 
 impl Write for AboveBars {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.suspend(|| std::io::stderr().write(bytes))
+        self.0.suspend(|| output::StandardError.write(bytes))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        output::StandardError.flush()
     }
 }
 

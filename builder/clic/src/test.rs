@@ -179,13 +179,13 @@ fn show(report: &Report, context: &Context) -> Result<()> {
         output::text(&report.text())?;
     }
     if !report.passed() {
-        eprintln!(
+        output::say(&format!(
             "{} {} is not good",
             context.style.bad("error:"),
             report.image.display()
-        );
+        ));
         for line in failures(report) {
-            eprintln!("  {line}");
+            output::say(&format!("  {line}"));
         }
     }
     Ok(())

@@ -31,8 +31,8 @@ impl LockFile {
         let is_toml = Path::new(recipe).extension().is_some_and(|end| end == "toml");
         let by_path = recipe.contains('/') || is_toml;
         let (path, shown) = if by_path {
-            let beside = Path::new(recipe).with_file_name(&name);
-            (beside.clone(), beside)
+            let recipe = Path::new(recipe);
+            (tree.beside(recipe, &name)?, recipe.with_file_name(&name))
         } else {
             let shown = Path::new("recipes").join(&name);
             (tree.inside(&shown)?, shown)

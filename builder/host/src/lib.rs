@@ -9,6 +9,7 @@ pub mod figures;
 pub mod lines;
 pub mod log;
 pub mod parallel;
+pub mod plain;
 pub mod process;
 pub mod progress;
 pub mod sha256;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clic_host::figures;
+use clic_host::plain::one_line;
 use clic_recipe::plan::Table;
 use serde::Serialize;
 
@@ -251,13 +252,13 @@ fn raspi_pieces(fat: &Fat, partition: &str, pieces: &mut Vec<BootPiece>) -> Resu
     let mut piece = fat_piece(fat, partition, "command line", "/cmdline.txt")?;
     if piece.size.is_some() {
         let text = fat.read("/cmdline.txt", MAX_TEXT)?;
-        piece.note = one_line(&String::from_utf8_lossy(&text));
+        piece.note = joined(&String::from_utf8_lossy(&text));
     }
     pieces.push(piece);
     Ok(())
 }
 
-fn one_line(text: &str) -> String {
+fn joined(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -337,7 +338,7 @@ impl Inspection {
         self.write_description(out)?;
         self.write_partitions(out)?;
         for problem in &self.problems {
-            writeln!(out, "  wrong: {problem}")?;
+            writeln!(out, "  wrong: {}", one_line(problem))?;
         }
         writeln!(out, "\nBoot chain")?;
         let rows = self.boot.iter().map(|piece| {
@@ -366,33 +367,26 @@ impl Inspection {
         let Some(description) = &self.description else {
             return writeln!(out, "not built by CLIC!: it has no description of itself");
         };
-        writeln!(
-            out,
-            "recipe   {}: {}",
-            description.recipe.name, description.recipe.title
+        let mut line = |what: &str, text: &str| writeln!(out, "{what:<8} {}", one_line(text));
+        let named = |name: &str, title: &str| format!("{name}: {title}");
+        line(
+            "recipe",
+            &named(&description.recipe.name, &description.recipe.title),
         )?;
-        writeln!(
-            out,
-            "board    {}: {}",
-            description.board.name, description.board.title
+        line("board", &named(&description.board.name, &description.board.title))?;
+        line(
+            "system",
+            &format!("Debian {} {}", description.suite, description.arch),
         )?;
-        writeln!(out, "system   Debian {} {}", description.suite, description.arch)?;
         let overlays: Vec<&str> = description
             .overlays
             .iter()
             .map(|overlay| overlay.name.as_str())
             .collect();
-        writeln!(
-            out,
-            "overlays {}",
-            if overlays.is_empty() {
-                "none".into()
-            } else {
-                overlays.join(", ")
-            }
-        )?;
+        let overlays = overlays.join(", ");
+        line("overlays", if overlays.is_empty() { "none" } else { &overlays })?;
         for key in &description.authorized_keys {
-            writeln!(out, "key      {key}")?;
+            line("key", key)?;
         }
         Ok(())
     }
@@ -452,10 +446,14 @@ impl Inspection {
     }
 }
 
-/// Rows below a head, each column as wide as its widest cell.
+/// Rows below a head, each column as wide as its widest cell. A cell is one line, whatever is in it.
 pub(crate) fn columns(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head = head.iter().map(|cell| (*cell).to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let one_line = |cell: &String| one_line(cell).into_owned();
+    let rows: Vec<Vec<String>> = std::iter::once(head)
+        .chain(rows)
+        .map(|row: Vec<String>| row.iter().map(one_line).collect())
+        .collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))

@@ -65,9 +65,7 @@ pub(crate) fn check(name: &str, raw: RawBoard, checker: &mut Checker<'_>) -> Opt
         })
     });
     let power = raw.power.and_then(|power| check_power(power, checker));
-    if raw.title.value.trim().is_empty() {
-        checker.wrong(&raw.title, "the title is empty");
-    }
+    checker.title(&raw.title);
     (checker.count() == before).then_some(())?;
     Some(Rc::new(Board {
         named: Named {

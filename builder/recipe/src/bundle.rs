@@ -405,17 +405,20 @@ fn same(path: &Path, sha256: Sha256, size: u64, place: &At<String>, checker: &mu
 
 /// Two items that want one place: the same, or one inside of the other.
 fn collisions(items: &[BundleItem], problems: &mut Problems) {
-    for (number, item) in items.iter().enumerate() {
-        let earlier = items.iter().take(number).find(|earlier| {
-            let (one, other) = (earlier.path.to_lowercase(), item.path.to_lowercase());
-            let inside = |outer: &str, inner: &str| {
-                inner
-                    .strip_prefix(outer)
-                    .is_some_and(|rest| rest.starts_with('/'))
-            };
-            // On a stick with FAT, `A.epub` and `a.epub` are one file.
-            one == other || inside(&one, &other) || inside(&other, &one)
-        });
+    // On a stick with FAT, `A.epub` and `a.epub` are one file.
+    let mut places: BTreeMap<String, &BundleItem> = BTreeMap::new();
+    for item in items {
+        let path = item.path.to_lowercase();
+        let above = path
+            .match_indices('/')
+            .filter_map(|(end, _)| places.get(&path[..end]));
+        let inside = format!("{path}/");
+        let below = places
+            .range(inside.clone()..)
+            .next()
+            .filter(|(other, _)| other.starts_with(&inside));
+        let earlier = places.get(&path).or_else(|| above.last());
+        let earlier = earlier.or(below.map(|(_, item)| item)).copied();
         if let Some(earlier) = earlier {
             problems
                 .wrong(
@@ -427,5 +430,6 @@ fn collisions(items: &[BundleItem], problems: &mut Problems) {
                     earlier.origin
                 ));
         }
+        places.entry(path).or_insert(item);
     }
 }

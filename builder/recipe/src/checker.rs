@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clic_host::Sha256;
+use clic_host::plain::hidden;
 
 use crate::raw::At;
 use crate::report::{Noted, Problems};
@@ -48,6 +49,20 @@ impl<'a> Checker<'a> {
                 .help("64 hexadecimal digits, in lower case, as `sha256sum FILE` prints them");
         }
         sha256
+    }
+
+    /// A title: something, on one line.
+    pub(crate) fn title(&mut self, title: &At<String>) {
+        if title.value.trim().is_empty() {
+            self.wrong(title, "the title is empty");
+        }
+        if let Some(c) = title.value.chars().find(|c| hidden(*c)) {
+            let what = format!(
+                "the title has a character that nobody sees: {}",
+                c.escape_default()
+            );
+            self.wrong(title, what).help("a title is one line of text");
+        }
     }
 
     /// How much is wrong so far, in all files.

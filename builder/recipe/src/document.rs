@@ -18,6 +18,12 @@ use crate::source::SourceFile;
 /// The schema version that this program reads, of all kinds of files.
 pub(crate) const SCHEMA: i64 = 1;
 
+/// Most slips of a file's shape that are looked for: each takes another pass over the file.
+const MOST_SLIPS: usize = 50;
+/// Most elements of a list, and most keys of a table: far more than anybody writes, and few enough that every two of them can be
+/// held against each other.
+const MOST_ELEMENTS: usize = 5000;
+
 /// Reads a file. `None` when anything about its shape is wrong: then every slip is in `problems`, and later checks
 /// of its values would only produce consequences of them.
 pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T> {
@@ -27,14 +33,24 @@ pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T>
             let span = error.span().unwrap_or(0..0);
             checker.wrong(
                 &checker.file.at(span),
-                format!("not valid TOML: {}", error.message()),
+                format!("not valid TOML: {}", error.message().replace('\n', ", ")),
             );
             return None;
         }
     };
     check_schema(&table, checker)?;
+    if let Some(span) = too_long(table.get_ref()) {
+        checker
+            .wrong(
+                &checker.file.at(span),
+                format!("more than {MOST_ELEMENTS} elements are too many to be meant"),
+            )
+            .help("leave out what is not needed");
+        return None;
+    }
 
     let mut removed: Vec<String> = Vec::new();
+    let mut slips = 0;
     loop {
         let error = match T::deserialize(toml::de::Deserializer::from(table.clone())) {
             Ok(value) if removed.is_empty() => return Some(value),
@@ -56,10 +72,32 @@ pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T>
             span.clone()
         };
         checker.problems.push(explain(message, checker.file, shown));
+        slips += 1;
+        if slips == MOST_SLIPS {
+            return None;
+        }
         match remove(table.get_mut(), &span) {
             Some(name) => removed.push(name),
             None => return None,
         }
+    }
+}
+
+/// Where there is a list or table with too many elements.
+fn too_long(table: &DeTable<'_>) -> Option<Range<usize>> {
+    let beyond = table.iter().nth(MOST_ELEMENTS).map(|(key, _)| key.span());
+    beyond.or_else(|| table.values().find_map(too_long_inside))
+}
+
+/// Like [`too_long`], in a value. TOML's parser has bounded how deep that is.
+fn too_long_inside(value: &Spanned<DeValue<'_>>) -> Option<Range<usize>> {
+    match value.get_ref() {
+        DeValue::Table(table) => too_long(table),
+        DeValue::Array(array) => {
+            let beyond = array.iter().nth(MOST_ELEMENTS).map(Spanned::span);
+            beyond.or_else(|| array.iter().find_map(too_long_inside))
+        }
+        _ => None,
     }
 }
 
@@ -161,7 +199,7 @@ fn explain(message: &str, file: &Arc<SourceFile>, span: Range<usize>) -> Problem
         let (found, expected) = (found_in_words(found), expected_in_words(expected));
         return Problem::at(&origin, format!("this must be {expected}, but it is {found}"));
     }
-    Problem::at(&origin, message)
+    Problem::at(&origin, message.replace('\n', ", "))
 }
 
 /// The text between the backquotes that follow `prefix`.

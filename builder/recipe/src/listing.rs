@@ -60,7 +60,7 @@ impl Tree {
     pub fn recipes(&self) -> Result<Vec<RecipeInfo>, Report> {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
-        for name in loader.names(Kind::Recipe) {
+        for name in loader.names(Kind::Recipe).iter().cloned() {
             list.extend(loader.recipe(&name, &mut Vec::new()).map(|recipe| {
                 RecipeInfo {
                     name,
@@ -82,7 +82,7 @@ impl Tree {
     pub fn boards(&self) -> Result<Vec<BoardInfo>, Report> {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
-        for name in loader.names(Kind::Board) {
+        for name in loader.names(Kind::Board).iter().cloned() {
             list.extend(loader.board(&name).map(|board| BoardInfo {
                 name,
                 title: board.named.title.clone(),
@@ -98,7 +98,7 @@ impl Tree {
     pub fn bundles(&self) -> Result<Vec<Bundle>, Report> {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
-        for name in loader.names(Kind::Bundle) {
+        for name in loader.names(Kind::Bundle).iter().cloned() {
             list.extend(loader.bundle(&name).map(|bundle| (*bundle).clone()));
         }
         loader.problems.into_result().map(|()| list)
@@ -108,7 +108,7 @@ impl Tree {
     pub fn overlays(&self) -> Result<Vec<OverlayInfo>, Report> {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
-        for name in loader.names(Kind::Overlay) {
+        for name in loader.names(Kind::Overlay).iter().cloned() {
             list.extend(loader.overlay(&name).map(|overlay| {
                 OverlayInfo {
                     name,
@@ -173,7 +173,10 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
         }
     } else {
         for kind in [Kind::Recipe, Kind::Board, Kind::Overlay, Kind::Bundle] {
-            for name in loader.names(kind) {
+            for name in loader.names(kind).iter().cloned() {
+                if loader.stop() {
+                    break;
+                }
                 files.push(kind.file(&name));
                 match kind {
                     Kind::Recipe => recipes.extend(loader.recipe(&name, &mut Vec::new())),
@@ -194,6 +197,9 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
             }
         }
         for name in &recipe.boards {
+            if loader.stop() {
+                break;
+            }
             if !loader.exists(Kind::Board, name) {
                 continue;
             }

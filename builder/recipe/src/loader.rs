@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use clic_host::{Cancelled, cancel};
 use serde::de::DeserializeOwned;
 
 use crate::board::{self, Board};
@@ -22,6 +23,9 @@ use crate::source::{Origin, Sited, SourceFile};
 use crate::sources::AbsentKey;
 use crate::tree::{Kind, Tree, read_text};
 
+/// Most recipes that lead from one to the last by `extends`.
+const MOST_PARENTS: usize = 16;
+
 /// Everything read so far. `None`: it was tried, and `problems` says what is wrong.
 pub(crate) struct Loader<'t> {
     pub(crate) tree: &'t Tree,
@@ -32,6 +36,8 @@ pub(crate) struct Loader<'t> {
     boards: BTreeMap<String, Option<Rc<Board>>>,
     overlays: BTreeMap<String, Option<Rc<Overlay>>>,
     bundles: BTreeMap<String, Option<Rc<Bundle>>>,
+    /// What there is of each kind, once somebody asked.
+    names: BTreeMap<Kind, Rc<[String]>>,
 }
 
 /// What was asked for on the command line: a name of the tree, or a path.
@@ -50,6 +56,7 @@ impl<'t> Loader<'t> {
             boards: BTreeMap::new(),
             overlays: BTreeMap::new(),
             bundles: BTreeMap::new(),
+            names: BTreeMap::new(),
         }
     }
 
@@ -119,11 +126,17 @@ impl<'t> Loader<'t> {
     }
 
     /// Names of a kind; none if the directory can't be read.
-    pub(crate) fn names(&mut self, kind: Kind) -> Vec<String> {
-        self.tree.names(kind).unwrap_or_else(|problem| {
+    pub(crate) fn names(&mut self, kind: Kind) -> Rc<[String]> {
+        if let Some(names) = self.names.get(&kind) {
+            return names.clone();
+        }
+        let names = self.tree.names(kind).unwrap_or_else(|problem| {
             self.problems.push(problem);
             Vec::new()
-        })
+        });
+        let names: Rc<[String]> = names.into();
+        self.names.insert(kind, names.clone());
+        names
     }
 
     /// A recipe by name. `chain`: the recipes that led here by `extends`, with where each says so.
@@ -163,6 +176,16 @@ impl<'t> Loader<'t> {
                             format!("recipes extend each other in a circle: {}", cycle.join(" -> ")),
                         )
                         .help("remove `extends` from one of them");
+                    chain.pop();
+                    return None;
+                }
+                if chain.len() > MOST_PARENTS {
+                    self.problems
+                        .wrong(
+                            &origin,
+                            format!("more than {MOST_PARENTS} recipes extend each other"),
+                        )
+                        .help("put some of them together");
                     chain.pop();
                     return None;
                 }
@@ -225,6 +248,20 @@ impl<'t> Loader<'t> {
         });
         self.bundles.insert(name.to_owned(), bundle.clone());
         bundle
+    }
+
+    /// Whether somebody asked us to stop, which is then noted.
+    pub(crate) fn cancelled(&mut self) -> bool {
+        let cancelled = cancel::requested();
+        if cancelled {
+            self.problems.push(Problem::request(Cancelled.to_string()));
+        }
+        cancelled
+    }
+
+    /// Whether to look at no further file and plan.
+    pub(crate) fn stop(&mut self) -> bool {
+        self.cancelled() || self.problems.enough()
     }
 
     /// Whether the tree has what a file names; if not, says so at that place.

@@ -82,7 +82,7 @@ pub(crate) fn read(checker: &mut Checker<'_>) -> Option<Manifest> {
             let place = error.span().unwrap_or_else(|| checker.file.line_span(1));
             checker.wrong(
                 &checker.file.at(place),
-                format!("no manifest of an app: {}", error.message()),
+                format!("no manifest of an app: {}", error.message().replace('\n', ", ")),
             );
             return None;
         }

@@ -2,16 +2,31 @@
 
 use std::fmt::Write as _;
 
+use clic_host::plain::cut;
+
+/// Longest word that is taken for a slip, in characters, and most names that it is held against: comparing takes time by the
+/// product of all three.
+const LONGEST: usize = 80;
+const MOST_NAMES: usize = 2000;
+/// Most names that an advice lists.
+const MOST_LISTED: usize = 30;
+
 /// The names closest to `wanted`, best first, at most `most` of them; none that is too far to be a slip.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
     // A third of the letters, and at least two: enough for a swapped, a missing and a doubled letter.
-    let limit = (wanted.chars().count() / 3).max(2);
+    let length = wanted.chars().take(LONGEST + 1).count();
+    if length > LONGEST {
+        return Vec::new();
+    }
+    let limit = (length / 3).max(2);
     let mut found: Vec<(usize, &str)> = names
         .into_iter()
+        .take(MOST_NAMES)
+        .filter(|name| name.chars().take(2 * LONGEST).count().abs_diff(length) <= limit)
         .filter_map(|name| {
             let distance = strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase());
             // Names that share no letter at all are not a suggestion, however short.
-            (distance <= limit && distance < wanted.chars().count().max(1)).then_some((distance, name))
+            (distance <= limit && distance < length.max(1)).then_some((distance, name))
         })
         .collect();
     found.sort_unstable();
@@ -35,13 +50,18 @@ pub(crate) fn advice<'a>(wanted: &str, kind: &str, names: impl IntoIterator<Item
     help
 }
 
-/// `` `a`, `b`, `c` ``.
+/// `` `a`, `b`, `c` ``; of very many, some.
 pub(crate) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
-    names
+    let mut list = names
         .iter()
-        .map(|name| format!("`{}`", name.as_ref()))
+        .take(MOST_LISTED)
+        .map(|name| format!("`{}`", cut(name.as_ref(), LONGEST)))
         .collect::<Vec<_>>()
-        .join(", ")
+        .join(", ");
+    if names.len() > MOST_LISTED {
+        let _ = write!(list, " and {} more", names.len() - MOST_LISTED);
+    }
+    list
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ const MOST_CHECK: u64 = 3600;
 const BAKE_TIMEOUT: u64 = 600;
 const MOST_BAKE: u64 = 86_400;
 
+/// Most parameters: each can have a pattern, which takes time to be compiled.
+const MOST_PARAMETERS: usize = 200;
+
 /// An overlay with everything checked that does not depend on a recipe.
 #[derive(Debug)]
 pub(crate) struct Overlay {
@@ -144,12 +147,20 @@ pub(crate) fn check(
     checker: &mut Checker<'_>,
 ) -> Option<Rc<Overlay>> {
     let before = checker.count();
-    for text in [&raw.title, &raw.description] {
-        if text.value.trim().is_empty() {
-            checker.wrong(text, "this text is empty");
-        }
+    checker.title(&raw.title);
+    if raw.description.value.trim().is_empty() {
+        checker.wrong(&raw.description, "this text is empty");
     }
     let mut parameters = BTreeMap::new();
+    if let Some((beyond, _)) = raw.parameters.iter().nth(MOST_PARAMETERS) {
+        checker
+            .wrong(
+                beyond,
+                format!("an overlay has at most {MOST_PARAMETERS} parameters"),
+            )
+            .help("make several overlays of it");
+        return None;
+    }
     for (key, parameter) in std::mem::take(&mut raw.parameters) {
         if let Err(why) = template::variable_name(&key.value) {
             checker.wrong(&key, why);

@@ -1,11 +1,12 @@
 //! What an overlay puts into the image's tree: `files/`, and the entries of `overlay.toml` that refine it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clic_host::Sha256;
 use clic_host::sha256::Hasher;
+use clic_host::{Sha256, cancel};
 
 use crate::checker::Checker;
 use crate::debian;
@@ -18,6 +19,9 @@ use crate::tree::{Closed, Tree, image_path, inner_path, read_text};
 
 /// Deepest directory under `files/`: a guard against endless recursion, far above any real path.
 const DEEPEST: usize = 64;
+
+/// Bytes that are hashed before we look whether to stop.
+const PIECE: u64 = 64 << 20;
 
 /// Something that an overlay puts into the image.
 #[derive(Debug)]
@@ -340,11 +344,18 @@ pub(crate) fn content_of(tree: &Tree, relative: &Path, problems: &mut Problems) 
     content.map_err(|problem| problems.push(problem)).ok()
 }
 
-/// SHA-256 and bytes of a file.
+/// SHA-256 and bytes of a file. It may be all holes, and have any size: whoever asks us to stop is heard.
 pub(crate) fn hash(path: &Path) -> std::io::Result<(Sha256, u64)> {
+    let mut file = std::fs::File::open(path)?;
     let mut hasher = Hasher::default();
-    let size = std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok((hasher.finish(), size))
+    let mut size = 0;
+    loop {
+        cancel::check().map_err(std::io::Error::other)?;
+        match std::io::copy(&mut file.by_ref().take(PIECE), &mut hasher)? {
+            0 => return Ok((hasher.finish(), size)),
+            more => size += more,
+        }
+    }
 }
 
 fn mode(raw: Option<&At<String>>, checker: &mut Checker<'_>) -> Option<u32> {

@@ -1,11 +1,17 @@
 //! Parameters of overlays: what they accept, and whether a value is that.
 
 use crate::checker::Checker;
-use crate::nearest::{advice, quoted};
+use crate::nearest::advice;
 use crate::plan::Value;
 use crate::raw::{ParameterType, RawParameter, RawValue};
 use crate::report::{Problem, Problems};
 use crate::source::Origin;
+
+/// Bytes that a pattern may take when it is compiled, and its cache: compiling takes time by that, and so does matching. The
+/// largest of the tree that we ship takes a tenth.
+const MOST_PATTERN: usize = 256 << 10;
+/// Most bytes of a value.
+const MOST_VALUE: usize = 64 << 10;
 
 /// A parameter with a checked declaration.
 #[derive(Debug)]
@@ -71,23 +77,16 @@ pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) 
             .wrong(&raw.description, format!("parameter `{name}` has no description"))
             .help("say in a sentence what it does: people who write recipes read it");
     }
-    let pattern =
-        raw.pattern.and_then(
-            |pattern| match regex::Regex::new(&format!(r"\A(?:{})\z", pattern.value)) {
-                Ok(regex) => Some((pattern.value, regex)),
-                Err(error) => {
-                    let why = error.to_string();
-                    let why = why
-                        .lines()
-                        .last()
-                        .unwrap_or_default()
-                        .trim_start_matches("error: ")
-                        .to_owned();
-                    checker.wrong(&pattern, format!("not a regular expression: {why}"));
-                    None
-                }
-            },
-        );
+    let pattern = raw.pattern.and_then(|pattern| match compile(&pattern.value) {
+        Ok(regex) => Some((pattern.value, regex)),
+        Err(error) => {
+            let why = error.to_string();
+            let why = why.lines().last().unwrap_or_default();
+            let why = why.trim_start_matches("error: ");
+            checker.wrong(&pattern, format!("not a regular expression: {why}"));
+            None
+        }
+    });
     let rules = Rules {
         kind,
         choices: raw
@@ -109,6 +108,14 @@ pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) 
         default,
         rules,
     })
+}
+
+/// A pattern that the whole of a value must match.
+fn compile(pattern: &str) -> Result<regex::Regex, regex::Error> {
+    regex::RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
+        .size_limit(MOST_PATTERN)
+        .dfa_size_limit(MOST_PATTERN)
+        .build()
 }
 
 impl Parameter {
@@ -202,6 +209,9 @@ impl Rules {
     }
 
     fn check_text(&self, name: &str, text: &str) -> Result<(), (String, Option<String>)> {
+        if text.len() > MOST_VALUE {
+            return Err((format!("`{name}` can't have more than {MOST_VALUE} bytes"), None));
+        }
         if let Some(choices) = &self.choices
             && !choices.iter().any(|choice| choice == text)
         {
@@ -216,7 +226,7 @@ impl Rules {
         {
             return Err((
                 format!("`{name}` can't be {text:?}"),
-                Some(format!("it must match {}", quoted(&[written]))),
+                Some(format!("it must match `{written}`")),
             ));
         }
         if text.contains('\0') {

@@ -1,6 +1,6 @@
 //! Recipes: the chain of `extends`, merged into one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::board::{known_suite, packages};
@@ -55,9 +55,7 @@ pub(crate) fn check(
     checker: &mut Checker<'_>,
 ) -> Option<Rc<Recipe>> {
     let before = checker.count();
-    if raw.title.value.trim().is_empty() {
-        checker.wrong(&raw.title, "the title is empty");
-    }
+    checker.title(&raw.title);
     let suite = raw.suite.map(|suite| suite.sited(checker.file));
     if let Some(suite) = &suite {
         known_suite(suite, None, checker.problems);
@@ -151,9 +149,6 @@ pub(crate) fn check(
 
 /// Adds what is not there yet: a child may repeat what its parent has.
 fn append(list: &mut Vec<Sited<String>>, more: Vec<Sited<String>>) {
-    for element in more {
-        if !list.iter().any(|present| present.value == element.value) {
-            list.push(element);
-        }
-    }
+    let there: BTreeSet<String> = list.iter().map(|present| present.value.clone()).collect();
+    list.extend(more.into_iter().filter(|element| !there.contains(&element.value)));
 }

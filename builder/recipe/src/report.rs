@@ -1,17 +1,31 @@
 //! What is wrong with what people wrote: every problem with its place and a way out.
 
+mod excerpt;
+
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use clic_host::plain::{cut, one_line, plain};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde::Serialize;
 
-use crate::source::{Origin, Position};
+use crate::report::excerpt::Excerpt;
+use crate::source::{Origin, Position, shown};
+use crate::template::Fuel;
+
+/// Most problems that a report lists: more than anybody mends at once, and few enough to be made, sorted and shown at once
+/// whatever the tree.
+const MOST_LISTED: usize = 100;
+/// Most characters of a message and of a help: names in it can have any length.
+const MOST_MESSAGE: usize = 500;
+const MOST_HELP: usize = 4000;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// What is wrong, in one sentence without a full stop.
+    /// What is wrong, in one sentence without a full stop, on one line.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -25,11 +39,20 @@ enum Place {
     Nowhere,
 }
 
+/// One line, and not too long: names of others are in it.
+fn message_of(message: &str) -> String {
+    one_line(&cut(message, MOST_MESSAGE)).into_owned()
+}
+
+fn help_of(help: &str) -> String {
+    plain(&cut(help, MOST_HELP)).into_owned()
+}
+
 impl Problem {
     /// A problem with something that was written in a text file.
     pub fn at(origin: &Origin, message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: message_of(&message.into()),
             help: None,
             place: Place::Text(origin.clone()),
         }
@@ -38,7 +61,7 @@ impl Problem {
     /// A problem with a file as a whole, named relative to the tree.
     pub fn file(name: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: message_of(&message.into()),
             help: None,
             place: Place::File(name.into()),
         }
@@ -47,7 +70,7 @@ impl Problem {
     /// A problem with what was asked for on the command line.
     pub fn request(message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: message_of(&message.into()),
             help: None,
             place: Place::Nowhere,
         }
@@ -56,8 +79,19 @@ impl Problem {
     /// Adds what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(help_of(&help.into()));
         self
+    }
+
+    /// The same for the same thing said of the same place.
+    fn identity(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        self.file_name().hash(&mut hash);
+        if let Place::Text(origin) = &self.place {
+            origin.span.hash(&mut hash);
+        }
+        self.message.hash(&mut hash);
+        hash.finish()
     }
 
     /// The file that is meant, if any.
@@ -81,7 +115,7 @@ impl Problem {
     pub fn entry(&self) -> ProblemEntry {
         let position = self.position();
         ProblemEntry {
-            file: self.file_name().map(|name| name.display().to_string()),
+            file: self.file_name().map(shown),
             line: position.map(|position| position.line),
             column: position.map(|position| position.column),
             message: self.message.clone(),
@@ -95,7 +129,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Text(origin) => write!(f, "{origin}: ")?,
-            Place::File(name) => write!(f, "{}: ", name.display())?,
+            Place::File(name) => write!(f, "{}: ", shown(name))?,
             Place::Nowhere => {}
         }
         f.write_str(&self.message)?;
@@ -121,25 +155,47 @@ pub struct ProblemEntry {
     pub help: Option<String>,
 }
 
-/// Everything that was found wrong: at least one problem, sorted by place, each once. The request's fault:
-/// exit code 2.
+/// Everything that was found wrong: at least one problem, sorted by place, each once; of very many, those that were found first.
+/// The request's fault: exit code 2.
 #[derive(Clone, Debug)]
 pub struct Report {
     problems: Vec<Problem>,
+    /// How many more there are, and whether looking for others was given up.
+    more: usize,
+    given_up: bool,
 }
 
 impl Report {
-    /// The problems, sorted by file, line and column.
+    /// The problems that are listed, sorted by file, line and column.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Ready for `--json`.
-    pub fn entries(&self) -> Vec<ProblemEntry> {
-        self.problems.iter().map(Problem::entry).collect()
+    /// How many there are, with those that are not listed.
+    pub fn count(&self) -> usize {
+        self.problems.len() + self.more
     }
 
-    /// For people: each problem with the line that it is about, wrapped to `width` columns.
+    /// That there are more, if there are.
+    fn rest(&self) -> Option<Problem> {
+        let least = if self.given_up { "at least " } else { "" };
+        let mistakes = if self.more == 1 {
+            "mistake is"
+        } else {
+            "mistakes are"
+        };
+        let what = format!("{least}{} more {mistakes} not listed", self.more);
+        (self.more > 0).then(|| Problem::request(what).help("mend these, and try again"))
+    }
+
+    /// Ready for `--json`.
+    pub fn entries(&self) -> Vec<ProblemEntry> {
+        let rest = self.rest();
+        self.problems.iter().chain(&rest).map(Problem::entry).collect()
+    }
+
+    /// For people: each problem with the line that it is about, wrapped to `width` columns. The only controls in it are newlines
+    /// and, with `colour`, the colours.
     pub fn render(&self, width: usize, colour: bool) -> String {
         let theme = if colour {
             GraphicalTheme::unicode()
@@ -150,7 +206,7 @@ impl Report {
             .with_width(width)
             .with_links(false);
         let mut out = String::new();
-        for problem in &self.problems {
+        for problem in self.problems.iter().chain(&self.rest()) {
             let diagnostic = Diagnostic::new(problem);
             if handler.render_report(&mut out, &diagnostic).is_err() {
                 // A file that changed into something the renderer refuses must not hide the message.
@@ -166,13 +222,15 @@ impl From<Problem> for Report {
     fn from(problem: Problem) -> Self {
         Self {
             problems: vec![problem],
+            more: 0,
+            given_up: false,
         }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.problems.iter().chain(&self.rest()).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -186,31 +244,57 @@ impl std::error::Error for Report {}
 
 /// Collects problems so that a person sees all of them at once.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<Problem>);
+pub(crate) struct Problems {
+    listed: Vec<Problem>,
+    /// Hashes of all problems, listed or not: a recipe's is found again with each of its boards.
+    known: HashSet<u64>,
+    noted: usize,
+    given_up: bool,
+    /// What templates may still cost.
+    pub(crate) fuel: Fuel,
+}
 
 impl Problems {
     pub(crate) fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        self.note(problem);
     }
 
     /// Notes that what was written there is wrong.
     pub(crate) fn wrong(&mut self, place: &Origin, what: impl Into<String>) -> Noted<'_> {
-        self.0.push(Problem::at(place, what));
-        Noted(self.0.last_mut())
+        self.note(Problem::at(place, what))
     }
 
+    fn note(&mut self, problem: Problem) -> Noted<'_> {
+        self.noted += 1;
+        if self.known.insert(problem.identity()) && self.listed.len() < MOST_LISTED {
+            self.listed.push(problem);
+            return Noted(self.listed.last_mut());
+        }
+        Noted(None)
+    }
+
+    /// How often something was noted: more, when something was wrong since.
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.noted
+    }
+
+    /// Whether to give up: there is more than a report lists, and to look for further mistakes is of no use to anybody.
+    pub(crate) fn enough(&mut self) -> bool {
+        self.given_up |= self.known.len() > MOST_LISTED;
+        self.given_up
     }
 
     /// The report, if there is anything to report.
     pub(crate) fn into_result(mut self) -> Result<(), Report> {
-        if self.0.is_empty() {
+        if self.listed.is_empty() {
             return Ok(());
         }
-        self.0.sort_by_cached_key(Problem::entry);
-        self.0.dedup_by_key(|problem| problem.entry());
-        Err(Report { problems: self.0 })
+        self.listed.sort_by_cached_key(Problem::entry);
+        Err(Report {
+            more: self.known.len() - self.listed.len(),
+            given_up: self.given_up,
+            problems: self.listed,
+        })
     }
 }
 
@@ -221,7 +305,7 @@ impl Noted<'_> {
     /// Adds what to do.
     pub(crate) fn help(self, help: impl Into<String>) {
         if let Some(problem) = self.0 {
-            problem.help = Some(help.into());
+            problem.help = Some(help_of(&help.into()));
         }
     }
 }
@@ -230,16 +314,13 @@ impl Noted<'_> {
 #[derive(Debug)]
 struct Diagnostic<'p> {
     problem: &'p Problem,
-    source: Option<(NamedSource<String>, SourceSpan)>,
+    source: Option<Excerpt>,
 }
 
 impl<'p> Diagnostic<'p> {
     fn new(problem: &'p Problem) -> Self {
         let source = match &problem.place {
-            Place::Text(origin) => Some((
-                NamedSource::new(origin.file.name.to_string_lossy(), origin.file.text.clone()),
-                origin.span.clone().into(),
-            )),
+            Place::Text(origin) => Some(Excerpt::of(origin)),
             Place::File(_) | Place::Nowhere => None,
         };
         Self { problem, source }
@@ -249,7 +330,7 @@ impl<'p> Diagnostic<'p> {
 impl fmt::Display for Diagnostic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Place::File(name) = &self.problem.place {
-            write!(f, "{}: ", name.display())?;
+            write!(f, "{}: ", shown(name))?;
         }
         f.write_str(&self.problem.message)
     }
@@ -266,14 +347,14 @@ impl miette::Diagnostic for Diagnostic<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|(source, _)| source as &dyn SourceCode)
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let (_, span) = self.source.as_ref()?;
+        let span = self.source.as_ref()?.span();
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(
             Some("here".to_owned()),
-            *span,
+            span,
         ))))
     }
 }

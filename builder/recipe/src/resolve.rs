@@ -1,6 +1,6 @@
 //! From a recipe and a board to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::app;
@@ -239,7 +239,11 @@ fn overlays(
     let before = loader.problems.count();
     let mut complete = true;
     let mut list: Vec<Rc<Overlay>> = Vec::new();
+    let mut there: BTreeSet<String> = BTreeSet::new();
     for name in &recipe.overlays {
+        if loader.cancelled() {
+            return None;
+        }
         if !loader.exists(Kind::Overlay, name) {
             continue;
         }
@@ -248,7 +252,7 @@ fn overlays(
             continue;
         };
         for required in &overlay.requires {
-            if !list.iter().any(|earlier| earlier.name == required.value) {
+            if !there.contains(&required.value) {
                 loader
                     .problems
                     .wrong(
@@ -265,11 +269,13 @@ fn overlays(
         overlay
             .only
             .fits(name, recipe, suite, board, &mut loader.problems);
+        there.insert(overlay.name.clone());
         list.push(overlay);
     }
+    let names = || recipe.overlays.iter().map(|overlay| overlay.value.as_str());
+    let named: BTreeSet<&str> = names().collect();
     for (name, settings) in &recipe.parameters {
-        let names = || recipe.overlays.iter().map(|overlay| overlay.value.as_str());
-        if !names().any(|overlay| overlay == name) {
+        if !named.contains(name.as_str()) {
             loader
                 .problems
                 .wrong(
@@ -285,9 +291,10 @@ fn overlays(
 /// Says what an overlay provides that an earlier one does already.
 fn twice(name: &Sited<String>, overlay: &Overlay, earlier: &[Rc<Overlay>], problems: &mut Problems) {
     for capability in Capability::ALL {
-        let both = |other: &&Rc<Overlay>| {
-            overlay.provides.has(capability) && other.provides.has(capability) && other.name != overlay.name
-        };
+        if !overlay.provides.has(capability) {
+            continue;
+        }
+        let both = |other: &&Rc<Overlay>| other.provides.has(capability) && other.name != overlay.name;
         if let Some(other) = earlier.iter().find(both) {
             let (one, two, key) = (&other.name, &overlay.name, capability.key());
             problems
@@ -304,6 +311,9 @@ fn twice(name: &Sited<String>, overlay: &Overlay, earlier: &[Rc<Overlay>], probl
 fn bundles(loader: &mut Loader<'_>, recipe: &Recipe) -> Vec<Bundle> {
     let mut list = Vec::new();
     for name in &recipe.bundles {
+        if loader.cancelled() {
+            break;
+        }
         if loader.exists(Kind::Bundle, name) {
             list.extend(loader.bundle(&name.value).map(|bundle| (*bundle).clone()));
         }

@@ -17,6 +17,8 @@ use crate::size;
 use crate::source::Sited;
 use crate::tree::image_path;
 
+/// Most services: no device runs that many, and each is held against all others.
+const MOST_SERVICES: usize = 200;
 /// Seconds that a service may take to start when it does not say.
 const START: u64 = 60;
 /// Checks one service by itself. `None` when anything is wrong with it.
@@ -240,6 +242,15 @@ fn place(raw: &RawService, checker: &mut Checker<'_>) -> Option<Place> {
 
 /// Checks a recipe's own services.
 pub(crate) fn check_all(raw: Vec<RawService>, checker: &mut Checker<'_>) -> Vec<Service> {
+    if let Some(beyond) = raw.get(MOST_SERVICES) {
+        checker
+            .wrong(
+                &beyond.name,
+                format!("a recipe has at most {MOST_SERVICES} services"),
+            )
+            .help("leave some of them out");
+        return Vec::new();
+    }
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for service in &raw {
         let count = seen.entry(service.name.value.clone()).or_default();

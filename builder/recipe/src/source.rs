@@ -1,8 +1,10 @@
 //! Where things were written: for errors that show the line.
 
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use clic_host::plain::one_line;
 
 /// A place in a file that a person wrote.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ impl Origin {
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Position { line, column } = self.position();
-        write!(f, "{}:{line}:{column}", self.file.name.display())
+        write!(f, "{}:{line}:{column}", shown(&self.file.name))
     }
 }
 
@@ -44,6 +46,8 @@ pub struct SourceFile {
     pub name: PathBuf,
     /// Its whole text.
     pub text: String,
+    /// Where its lines start: looked up often in a file with many mistakes.
+    starts: OnceLock<Vec<usize>>,
 }
 
 impl SourceFile {
@@ -52,7 +56,34 @@ impl SourceFile {
         Arc::new(Self {
             name: name.into(),
             text: text.into(),
+            starts: OnceLock::new(),
         })
+    }
+
+    fn starts(&self) -> &[usize] {
+        self.starts.get_or_init(|| {
+            let after = self.text.match_indices('\n').map(|(newline, _)| newline + 1);
+            std::iter::once(0).chain(after).collect()
+        })
+    }
+
+    /// How many lines there are; after a newline at the end comes an empty one.
+    pub(crate) fn lines(&self) -> usize {
+        self.starts().len()
+    }
+
+    /// The line of a byte, counted from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.starts().partition_point(|start| *start <= offset)
+    }
+
+    /// The bytes of a line, counted from 1, without its newline.
+    pub(crate) fn whole_line(&self, line: usize) -> Range<usize> {
+        let start = |line: usize| self.starts().get(line).copied();
+        match start(line.saturating_sub(1)) {
+            Some(from) => from..start(line).map_or(self.text.len(), |next| next - 1),
+            None => self.text.len()..self.text.len(),
+        }
     }
 
     /// Line and column of a byte. An offset past the end means the end.
@@ -61,25 +92,20 @@ impl SourceFile {
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let before = &self.text[..offset];
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.line(offset);
+        let start = self.whole_line(line).start;
         Position {
-            line: before.matches('\n').count() + 1,
-            column: before[start..].chars().count() + 1,
+            line,
+            column: self.text[start..offset].chars().count() + 1,
         }
     }
 
     /// The bytes of a line, counted from 1, without leading blanks and without its end.
     pub fn line_span(&self, line: usize) -> Range<usize> {
-        let mut start = 0;
-        for (number, text) in self.text.split_inclusive('\n').enumerate() {
-            if number + 1 == line {
-                let blanks = text.len() - text.trim_start().len();
-                return start + blanks..(start + text.trim_end().len()).max(start + blanks);
-            }
-            start += text.len();
-        }
-        self.text.len()..self.text.len()
+        let whole = self.whole_line(line);
+        let text = &self.text[whole.clone()];
+        let start = whole.start + (text.len() - text.trim_start().len());
+        start..(whole.start + text.trim_end().len()).max(start)
     }
 
     /// A place in this file.
@@ -89,6 +115,11 @@ impl SourceFile {
             span,
         }
     }
+}
+
+/// A path for people: on one line, whatever its name.
+pub(crate) fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
 }
 
 /// A value and where it was written.

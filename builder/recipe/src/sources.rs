@@ -3,11 +3,13 @@
 mod key;
 mod planned;
 
+use std::collections::BTreeMap;
+
 use crate::board::{components, packages};
 use crate::checker::Checker;
 use crate::debian;
 use crate::raw::{At, RawSource};
-use crate::source::Sited;
+use crate::source::{Origin, Sited};
 use crate::tree::plain_path;
 
 pub use key::{AbsentKey, MOST_KEY, public_key};
@@ -46,15 +48,18 @@ enum Place {
 /// Checks a recipe's own sources.
 pub(crate) fn check(raw: Vec<RawSource>, checker: &mut Checker<'_>) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
+    let mut places: BTreeMap<String, Origin> = BTreeMap::new();
     for raw in raw {
         let Some(source) = one(&raw, checker) else {
             continue;
         };
         let name = &source.name;
-        if let Some(earlier) = sources.iter().find(|earlier| earlier.name.value == name.value) {
+        if let Some(earlier) = places.get(&name.value) {
             checker
                 .wrong(&name.origin, format!("source `{}` is declared twice", name.value))
-                .help(format!("the other one is at {}", earlier.name.origin));
+                .help(format!("the other one is at {earlier}"));
+        } else {
+            places.insert(name.value.clone(), name.origin.clone());
         }
         sources.push(source);
     }
@@ -63,10 +68,14 @@ pub(crate) fn check(raw: Vec<RawSource>, checker: &mut Checker<'_>) -> Vec<Sourc
 
 /// A child's source replaces its parent's of the same name.
 pub(crate) fn extend(sources: &mut Vec<Source>, own: Vec<Source>) {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (place, there) in sources.iter().enumerate() {
+        places.insert(there.name.value.clone(), place);
+    }
     for source in own {
-        match sources
-            .iter_mut()
-            .find(|there| there.name.value == source.name.value)
+        match places
+            .get(&source.name.value)
+            .and_then(|place| sources.get_mut(*place))
         {
             Some(there) => *there = source,
             None => sources.push(source),

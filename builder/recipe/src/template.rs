@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use clic_host::cancel;
+use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Captured, Environment, ErrorKind, UndefinedBehavior};
 
 use crate::nearest::advice;
 use crate::plan::Value;
@@ -62,26 +64,82 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The template engine: what is written is what comes out, except for the tags themselves.
-fn engine<'s>() -> Environment<'s> {
-    let mut engine = Environment::new();
-    engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    // A line with only a tag leaves no empty line; the last line keeps its end.
+/// Most unknown names of one template that are told: each is looked for in it.
+const MOST_UNKNOWN: usize = 20;
+/// What one template may cost, in the engine's units: an instruction, or 64 bytes. The most expensive one that we ship costs a
+/// hundredth.
+const MOST_FUEL: u64 = 1_000_000;
+/// What all templates of one run may cost together: seconds.
+const MOST_FUEL_IN_ALL: u64 = 50_000_000;
+/// Most bytes of a template with its values filled in.
+const MOST_FILLED: usize = 4 << 20;
+/// Most words of one tag, and most times `elif` in a template: what is nested that deep takes as much stack when it is compiled.
+const MOST_WORDS: usize = 1000;
+const MOST_BRANCHES: usize = 200;
+
+/// What templates may still cost: they come from strangers, and loops can be endless for all that anybody waits.
+#[derive(Debug)]
+pub(crate) struct Fuel(u64);
+
+impl Default for Fuel {
+    fn default() -> Self {
+        Self(MOST_FUEL_IN_ALL)
+    }
+}
+
+/// A line with only a tag leaves no empty line; the last line keeps its end.
+fn syntax() -> SyntaxConfig {
     let syntax = SyntaxConfig::builder()
         .keep_trailing_newline(true)
         .trim_blocks(true)
         .lstrip_blocks(true)
         .build();
-    engine.set_syntax(syntax.expect("only delimiters can be wrong, and we leave them as they are"));
+    syntax.expect("only delimiters can be wrong, and we leave them as they are")
+}
+
+/// The template engine: what is written is what comes out, except for the tags themselves.
+fn engine<'s>() -> Environment<'s> {
+    let mut engine = Environment::new();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    engine.set_syntax(syntax());
     engine.set_debug(true);
+    engine.set_fuel(Some(MOST_FUEL));
+    // One that holds itself is printed for ever.
+    engine.remove_global("namespace");
     // Limits of protocols are in bytes; the engine's own `length` counts characters.
     engine.add_filter("bytes", |text: &str| text.len());
     engine
 }
 
+/// Whether a template (or an expression) can be compiled without taking all of the stack.
+fn shallow(source: Source<'_>, is_expression: bool) -> Result<(), Problem> {
+    let (mut words, mut branches) = (0, 0);
+    for token in tokenize(source.text(), is_expression, syntax()) {
+        // What is wrong, compiling tells.
+        let Ok((token, span)) = token else { break };
+        match token {
+            Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => words = 0,
+            Token::Ident("elif") => branches += 1,
+            _ => words += 1,
+        }
+        let what = match (words > MOST_WORDS, branches > MOST_BRANCHES) {
+            (true, _) => format!("a tag has more than {MOST_WORDS} words"),
+            (_, true) => format!("there are more than {MOST_BRANCHES} `elif` in one template"),
+            _ => continue,
+        };
+        let place = source.origin(span.start_offset as usize..span.end_offset as usize);
+        return Err(Problem::at(&place, what).help("divide it"));
+    }
+    Ok(())
+}
+
 /// Checks syntax and names without values. True when both are right.
 pub(crate) fn check(source: Source<'_>, parameters: &[&str], problems: &mut Problems) -> bool {
+    if let Err(problem) = shallow(source, false) {
+        problems.push(problem);
+        return false;
+    }
     let engine = engine();
     let template = match engine.template_from_str(source.text()) {
         Ok(template) => template,
@@ -107,7 +165,7 @@ fn unknown_names(
         .filter(|name| !engine.globals().any(|(global, _)| global == name))
         .collect();
     unknown.sort();
-    for name in &unknown {
+    for name in unknown.iter().take(MOST_UNKNOWN) {
         let known = parameters.iter().copied().chain(RESERVED);
         problems
             .wrong(
@@ -122,6 +180,9 @@ fn unknown_names(
 /// Checks syntax and names of an expression without values.
 pub(crate) fn check_expression(expression: &Sited<String>, parameters: &[&str], problems: &mut Problems) {
     let source = Source::Inline(&expression.origin, &expression.value);
+    if let Err(problem) = shallow(source, true) {
+        return problems.push(problem);
+    }
     match engine().compile_expression(&expression.value) {
         Err(error) => problems.push(explain(&error, source)),
         Ok(compiled) => {
@@ -130,20 +191,12 @@ pub(crate) fn check_expression(expression: &Sited<String>, parameters: &[&str], 
     }
 }
 
-/// Whether an expression is true. `None` when it can't be told, which is then in `problems`.
+/// Whether an expression, which was checked, is true. `None` when it can't be told, which is then in `problems`.
 pub(crate) fn holds(expression: &Sited<String>, values: &Values, problems: &mut Problems) -> Option<bool> {
-    let engine = engine();
-    let result = engine
-        .compile_expression(&expression.value)
-        .and_then(|compiled| compiled.eval(values.context.clone()));
-    match result {
-        Ok(value) => Some(value.is_true()),
-        Err(error) => {
-            let source = Source::Inline(&expression.origin, &expression.value);
-            problems.push(explain(&error, source));
-            None
-        }
-    }
+    // As a template, because only those say what they cost.
+    let text = format!("{{% if {} %}}1{{% endif %}}", expression.value);
+    let source = Source::Inline(&expression.origin, &text);
+    filled(source, values, problems).map(|text| !text.is_empty())
 }
 
 /// Fills in a template. `None` when it can't be, which is then in `problems`.
@@ -152,17 +205,49 @@ pub(crate) fn render(source: Source<'_>, values: &Values, problems: &mut Problem
     if !check(source, &names, problems) {
         return None;
     }
-    let engine = engine();
-    match engine
+    filled(source, values, problems)
+}
+
+/// Fills in a template that was checked.
+fn filled(source: Source<'_>, values: &Values, problems: &mut Problems) -> Option<String> {
+    let fuel = problems.fuel.0.min(MOST_FUEL);
+    if fuel == 0 || cancel::requested() {
+        problems.push(used_up());
+        return None;
+    }
+    let mut engine = engine();
+    engine.set_fuel(Some(fuel));
+    let result = engine
         .template_from_str(source.text())
-        .and_then(|template| template.render(values.context.clone()))
-    {
+        .and_then(|template| template.render_captured(values.context.clone()));
+    let levels = result
+        .as_ref()
+        .ok()
+        .and_then(|filled| filled.state().fuel_levels());
+    problems.fuel.0 -= levels.map_or(fuel, |(spent, _)| spent.min(fuel));
+    match result.map(Captured::into_output) {
+        Ok(text) if text.len() > MOST_FILLED => {
+            let what = format!("this template becomes larger than {MOST_FILLED} bytes");
+            problems.push(Problem::at(&source.origin(0..0), what));
+            None
+        }
         Ok(text) => Some(text),
         Err(error) => {
-            problems.push(explain(&error, source));
+            let of_all = error.kind() == ErrorKind::OutOfFuel && fuel < MOST_FUEL;
+            problems.push(if of_all {
+                used_up()
+            } else {
+                explain(&error, source)
+            });
             None
         }
     }
+}
+
+/// What is said once, however many templates are left.
+fn used_up() -> Problem {
+    Problem::request("the templates of this tree take too much work, and the rest was not filled in")
+        .help("leave out loops in loops")
 }
 
 /// What a template sees.
@@ -227,12 +312,19 @@ fn explain(error: &minijinja::Error, source: Source<'_>) -> Problem {
             Source::File(origin) => origin.file.line_span(error.line().unwrap_or(1)),
             Source::Inline(..) => 0..0,
         });
+    if error.kind() == ErrorKind::OutOfFuel {
+        return Problem::at(
+            &source.origin(span),
+            "this template takes too much work, or becomes too large",
+        )
+        .help("leave out loops in loops: a template fills in values");
+    }
     let what = match error.detail() {
         Some(detail) => detail.to_owned(),
         None => error.kind().to_string(),
     };
     let shown = text.get(span.clone()).map(str::trim).unwrap_or_default();
-    if error.kind() == minijinja::ErrorKind::UndefinedError && !shown.is_empty() && !shown.contains('\n') {
+    if error.kind() == ErrorKind::UndefinedError && !shown.is_empty() && !shown.contains('\n') {
         return Problem::at(&source.origin(span.clone()), format!("`{shown}` has no value in a template")).help(
             "templates know the overlay's parameters, `board.name`, `board.arch`, `recipe.name`, `recipe.title`, `suite` and `overlay`",
         );
@@ -248,15 +340,17 @@ fn find_name(text: &str, name: &str) -> std::ops::Range<usize> {
         .filter_map(|tag| text.find(tag))
         .min()
         .unwrap_or(0);
+    // The nearest brace before, carried along: looking back for it each time would take time by the square.
+    let (mut looked, mut tag) = (0, None);
     text.match_indices(name)
         .map(|(start, _)| start..start + name.len())
         .find(|span| {
+            let braces = text.as_bytes().get(looked..span.start).unwrap_or_default();
+            tag = braces.iter().rfind(|byte| matches!(byte, b'{' | b'}')).or(tag);
+            looked = span.start;
             let before = span
                 .start
                 .checked_sub(1)
-                .and_then(|index| text.as_bytes().get(index));
-            let tag = text[..span.start]
-                .rfind(['{', '}'])
                 .and_then(|index| text.as_bytes().get(index));
             span.start >= first_tag
                 && tag != Some(&b'}')

@@ -17,7 +17,7 @@ pub struct Tree {
 }
 
 /// The kinds of things in a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Recipe,
     Board,
@@ -161,6 +161,15 @@ impl Tree {
             Ok(path) => Ok(path),
             Err(Closed::Absent(_)) => Ok(self.root.join(relative)),
             Err(closed) => Err(closed.problem().into()),
+        }
+    }
+
+    /// Where `name` in the directory of `path` is or will be; like [`Tree::inside`] if that is in the tree.
+    pub fn beside(&self, path: &Path, name: &str) -> Result<PathBuf, Report> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match self.relative(parent.unwrap_or(Path::new("."))) {
+            Some(directory) => self.inside(directory.join(name)),
+            None => Ok(path.with_file_name(name)),
         }
     }
 

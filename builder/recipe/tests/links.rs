@@ -161,6 +161,20 @@ fn what_is_written_stays_in_the_tree() {
             ))
         );
     }
+    let beside = |path: &str| {
+        tree.tree()
+            .beside(&tree.path(path), "new.lock")
+            .map_err(|report| report.to_string())
+    };
+    let refused = beside("recipes/minimal.toml").unwrap_err();
+    assert!(
+        refused.starts_with("recipes/new.lock: is a symbolic link"),
+        "{refused}"
+    );
+    assert_eq!(beside("boards/pc.toml"), Ok(tree.path("boards/new.lock")));
+    let stranger = elsewhere.path().join("x.toml");
+    let outside = tree.tree().beside(&stranger, "new.lock").unwrap();
+    assert_eq!(outside, elsewhere.path().join("new.lock"));
     for path in ["../x", "recipes/../../x", "/etc/passwd"] {
         assert_eq!(inside(path), Err(format!("{path}: leaves the tree")));
     }

@@ -96,6 +96,7 @@ impl Store {
                 .help("set CLIC_CACHE to a directory that you can write to, with room for several GB")
         };
         let dir = std::path::absolute(dir).map_err(|error| cannot(&error))?;
+        trusted(&dir)?;
         for sub in ["", "downloads/sha256", "tmp", "locks", "runs"] {
             private_dir(&dir.join(sub)).map_err(|error| cannot(&error))?;
         }
@@ -227,6 +228,35 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// Refuses a store that somebody else can change: what is in it is believed (a layer becomes an image without being made again).
+///
+/// As with ssh's `StrictModes`, it must belong to who builds and nobody else may write to it. Root's is no better: root never
+/// builds, so a store of root's is a mistake, and we could not write to it. Directories above are left to the machine's
+/// administrator; and so are groups: on machines where each user has a group of his own, a umask of 002 is usual.
+fn trusted(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = std::fs::metadata(dir) else {
+        // It is made next, for its user alone, or that says what is wrong.
+        return Ok(());
+    };
+    let (owner, us) = (meta.uid(), rustix::process::geteuid().as_raw());
+    let (what, help) = if owner != us {
+        (
+            format!("it belongs to another user (number {owner})"),
+            "set CLIC_CACHE to a directory of your own, with room for several GB".to_owned(),
+        )
+    } else if meta.mode() & 0o002 != 0 {
+        (
+            "everybody can write to it".to_owned(),
+            format!("if nobody has changed it: chmod o-w {}", dir.display()),
+        )
+    } else {
+        return Ok(());
+    };
+    let what = format!("the store {} is not used: {what}", dir.display());
+    Err(UserError::new(what).help(help).into())
+}
+
 /// `mkdir -p`, for its user alone.
 fn private_dir(dir: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
@@ -261,6 +291,42 @@ mod tests {
         assert_eq!(
             std::fs::metadata(store.dir()).unwrap().permissions().mode() & 0o777,
             0o700
+        );
+    }
+
+    #[test]
+    fn a_store_that_others_can_change_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let open = |mode| {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            Store::open(dir.path())
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        for mode in [0o700, 0o755, 0o775] {
+            assert_eq!(open(mode), Ok(()), "{mode:o}");
+        }
+        // The sticky bit keeps nobody from putting files in.
+        for mode in [0o777, 0o1777, 0o703] {
+            let said = open(mode).unwrap_err();
+            assert!(said.contains("is not used: everybody can write to it"), "{said}");
+            assert!(said.contains("chmod o-w"), "{said}");
+        }
+        let us = rustix::process::geteuid().as_raw();
+        let of_another = ["/", "/proc/1", "/etc"].map(Path::new).into_iter().find(|path| {
+            let meta = std::fs::metadata(path);
+            meta.is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) != us)
+        });
+        let of_another = of_another.expect("tests run as an ordinary user");
+        let said = Store::open(of_another).unwrap_err().to_string();
+        assert!(
+            said.contains("is not used: it belongs to another user (number "),
+            "{said}"
+        );
+        assert!(
+            said.contains("set CLIC_CACHE to a directory of your own"),
+            "{said}"
         );
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clic_host::Sha256;
+use clic_host::plain::{one_line, plain};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::{Deserialize, Serialize};
 
@@ -211,14 +212,14 @@ impl Report {
 
     /// `JUnit` XML: a test suite for each machine, whose name every case carries.
     pub fn junit(&self) -> Result<String> {
-        let mut junit = quick_junit::Report::new(self.name.clone());
+        let mut junit = quick_junit::Report::new(in_xml(&self.name));
         if !self.image_cases.is_empty() {
             junit.add_test_suite(self.suite("image", &self.image_cases));
         }
         for machine in &self.machines {
             let mut suite = self.suite(machine.name.name(), &machine.cases);
             suite.add_property(("accelerator", machine.accelerator.kind.to_string().as_str()));
-            suite.add_property(("accelerator-why", machine.accelerator.why.as_str()));
+            suite.add_property(("accelerator-why", in_xml(&machine.accelerator.why).as_str()));
             suite.add_property(("boot-seconds", format!("{:.1}", machine.boot_seconds).as_str()));
             suite.add_property(("image-sha256", self.sha256.to_string().as_str()));
             junit.add_test_suite(suite);
@@ -227,7 +228,7 @@ impl Report {
     }
 
     fn suite(&self, name: &str, cases: &[Case]) -> TestSuite {
-        let mut suite = TestSuite::new(format!("{}: {name}", self.name));
+        let mut suite = TestSuite::new(in_xml(&format!("{}: {name}", self.name)));
         let mut total = Duration::ZERO;
         for case in cases {
             let mut status = match case.status {
@@ -235,15 +236,15 @@ impl Report {
                 Status::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
                 Status::Skipped => TestCaseStatus::skipped(),
             };
-            if let Some(message) = &case.message {
+            if let Some(message) = case.message.as_deref().map(in_xml) {
                 // Attributes are for one line, the element's text for the rest.
                 status.set_message(message.lines().next().unwrap_or_default());
                 if message.contains('\n') {
                     status.set_description(message.as_str());
                 }
             }
-            let mut test = TestCase::new(format!("{name}: {}", case.name), status);
-            test.set_classname(self.name.as_str());
+            let mut test = TestCase::new(in_xml(&format!("{name}: {}", one_line(&case.name))), status);
+            test.set_classname(in_xml(&self.name));
             let time = Duration::try_from_secs_f64(case.seconds).unwrap_or_default();
             test.set_time(time);
             total += time;
@@ -254,19 +255,21 @@ impl Report {
     }
 }
 
+/// A text with nothing hidden in it, and without the two characters that are left which XML 1.0 (section 2.2) does not have.
+fn in_xml(text: &str) -> String {
+    plain(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+}
+
 fn table(out: &mut String, cases: &[Case]) {
-    let width = cases
-        .iter()
-        .map(|case| case.name.chars().count())
-        .max()
-        .unwrap_or(0);
-    for case in cases {
+    let names: Vec<_> = cases.iter().map(|case| one_line(&case.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (case, name) in cases.iter().zip(&names) {
         let word = match case.status {
             Status::Passed => "ok",
             Status::Failed => "FAIL",
             Status::Skipped => "skip",
         };
-        let _ = writeln!(out, "  {word:<4}  {:<width$}  {:>6.1} s", case.name, case.seconds);
+        let _ = writeln!(out, "  {word:<4}  {name:<width$}  {:>6.1} s", case.seconds);
         for line in case.message.iter().flat_map(|message| message.lines()) {
             let _ = writeln!(out, "        {line}");
         }
@@ -364,6 +367,21 @@ mod tests {
             "{xml}"
         );
         assert!(!xml.contains('\u{1b}'), "{xml}");
+    }
+
+    #[test]
+    fn what_a_guest_says_is_whole_xml_and_forges_no_line() {
+        let mut report = report();
+        report.machines[1].cases[0].name = "boots\n  ok    \u{202e}all is well".into();
+        report.machines[1].cases[0].message = Some("a\u{1}b\u{fffe}c\u{9b}2J\u{202e}d\r".into());
+        let xml = report.junit().unwrap();
+        assert!(xml.contains("a\\u{1}b\u{fffd}c\\u{9b}2J\\u{202e}d\\r"), "{xml}");
+        assert!(
+            xml.contains("uefi-ia32: boots\\n  ok    \\u{202e}all is well"),
+            "{xml}"
+        );
+        let text = report.text();
+        assert!(text.contains("boots\\n  ok    \\u{202e}all is well"), "{text}");
     }
 
     #[test]

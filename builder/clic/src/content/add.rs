@@ -1,7 +1,7 @@
 //! `clic content add`: a file or an address, and everything that has to be said of it.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _, stderr, stdin};
+use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -362,8 +362,7 @@ fn head(args: &Args) -> Result<String> {
 
 fn ask(question: &str) -> Result<String> {
     loop {
-        eprint!("{question} ");
-        stderr().flush()?;
+        output::ask(question)?;
         let mut line = String::new();
         if stdin().read_line(&mut line)? == 0 {
             bail!(UserError::new("no answer").help("nothing was changed"));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use clic_host::Sha256;
+use clic_host::{Sha256, UserError};
 use clic_store::{Download, space, write_whole};
 
 /// A text as TOML writes it.
@@ -11,7 +11,16 @@ pub fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
+/// Most bytes of a text that people write: what is larger is not read.
+const MOST_TEXT: u64 = 1 << 20;
+
 pub fn read(path: &Path) -> Result<String> {
+    let meta = std::fs::metadata(path).map_err(|error| space::io_error(error, path))?;
+    // A pipe would be waited for for ever.
+    if !meta.is_file() || meta.len() > MOST_TEXT {
+        let what = format!("{} is not a text that people write", path.display());
+        return Err(UserError::new(what).into());
+    }
     std::fs::read_to_string(path).map_err(|error| space::io_error(error, path))
 }
 

@@ -1,6 +1,6 @@
 //! `clic lock --trust-key`: the keys of repositories, confirmed once by a person.
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdin};
+use std::io::{IsTerminal as _, stderr, stdin};
 
 use anyhow::Result;
 use clic_archive::{Key, Pins};
@@ -12,6 +12,7 @@ use clic_store::space;
 
 use super::Args;
 use crate::context::Context;
+use crate::output;
 
 /// A fingerprint as a person gives it: 40 hexadecimal digits, with or without blanks.
 pub fn fingerprint(text: &str) -> Result<String, String> {
@@ -213,8 +214,7 @@ impl Candidate {
                 ))
                 .into());
         }
-        eprint!("{}Do you trust it? [y/N] ", self.shown());
-        stderr().flush()?;
+        output::ask(&format!("{}Do you trust it? [y/N]", self.shown()))?;
         let mut answer = String::new();
         stdin().read_line(&mut answer)?;
         cancel::check()?;

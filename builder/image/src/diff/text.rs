@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clic_host::figures;
+use clic_host::plain::one_line;
 
 use super::{Difference, FileChangeKind, PackageChangeKind};
 
@@ -118,7 +119,7 @@ fn section(out: &mut String, title: &str, lines: impl ExactSizeIterator<Item = S
     }
     writeln!(out, "\n{title} ({count})")?;
     for line in lines.take(MAX_LINES) {
-        writeln!(out, "  {line}")?;
+        writeln!(out, "  {}", one_line(&line))?;
     }
     if count > MAX_LINES {
         writeln!(out, "  ... and {} more (--json has them all)", count - MAX_LINES)?;

@@ -16,6 +16,9 @@ use super::window::{Pages, Window};
 /// What listing a directory or finding a name may read, in bytes. FAT's own limit for a directory is 2 MiB.
 const LOOKUP_BUDGET: u64 = 64 << 20;
 
+/// What listing all directories may read, in bytes: some thousands of honest ones.
+const WALK_BUDGET: u64 = 512 << 20;
+
 /// Directories inside directories: deeper than any honest boot partition.
 const MAX_DEPTH: usize = 16;
 
@@ -158,6 +161,11 @@ impl Fat {
     /// What a directory holds, sorted by name. A [`UserError`] when it is not there.
     pub fn list(&self, path: &str) -> Result<Vec<FatEntry>> {
         self.budget.set(LOOKUP_BUDGET);
+        self.list_within(path)
+    }
+
+    /// Like [`Fat::list`], with what is left of the budget.
+    fn list_within(&self, path: &str) -> Result<Vec<FatEntry>> {
         let relative = path.trim_matches('/');
         let root = self.fs.root_dir();
         let directory = if relative.is_empty() {
@@ -196,6 +204,7 @@ impl Fat {
     /// Every file and directory, parents before children, sorted.
     pub fn walk(&self) -> Result<Vec<FatEntry>> {
         let mut all = Vec::new();
+        self.budget.set(WALK_BUDGET);
         self.walk_into("/", 0, &mut all)?;
         Ok(all)
     }
@@ -205,7 +214,7 @@ impl Fat {
         if depth > MAX_DEPTH {
             return Err(self.damaged(path, "its directories go round in a circle"));
         }
-        for entry in self.list(path)? {
+        for entry in self.list_within(path)? {
             if all.len() >= MAX_ENTRIES {
                 return Err(self.damaged(path, "it has too many entries"));
             }

@@ -21,6 +21,12 @@ const MAX_LINKS: usize = 40;
 /// Entries that a walk visits at most: a tenth of what a Debian server with everything has is a million.
 const MAX_ENTRIES: usize = 10_000_000;
 
+/// Bytes of a directory at most: about a hundred for each of a million names.
+const MAX_DIRECTORY: u64 = 256 << 20;
+
+/// Block groups of a file system at most: a terabyte has 8192.
+const MAX_GROUPS: u64 = 1 << 18;
+
 /// An ext4 file system.
 pub struct Root {
     fs: Ext4,
@@ -153,15 +159,18 @@ fn plausible(window: &Window) -> Result<(), String> {
         .checked_shl(u32::try_from(shift).unwrap_or(u32::MAX))
         .filter(|size| *size <= 65536);
     let size = size.ok_or("its superblock has an impossible number of blocks")?;
-    let blocks = long(0x4)? | (if long(0x60)? & 0x80 == 0 { 0 } else { long(0x150)? } << 32);
+    // The upper half counts only in a file system of 64 bits, but a reader may count it always.
+    let blocks = long(0x4)? | (long(0x150)? << 32);
     if blocks.checked_mul(size).is_none_or(|bytes| bytes > window.len()) {
         return Err(format!(
             "its superblock says {blocks} blocks of {size} bytes, the partition has {} bytes",
             window.len()
         ));
     }
-    // A group has as many blocks as a block has bits; a sixteenth of that is small enough to be odd.
-    if long(0x20)? < size / 2 {
+    // A group has as many blocks as a block has bits; a sixteenth of that is small enough to be odd. A reader has something in
+    // memory for each, and a file with holes can be as large as it likes.
+    let group = long(0x20)?;
+    if group < size / 2 || blocks / group > MAX_GROUPS {
         return Err("its superblock has an impossible number of groups".into());
     }
     Ok(())
@@ -383,6 +392,11 @@ impl Root {
 
     fn list_real(&self, real: &[u8]) -> Result<Vec<Entry>> {
         let at = Path::try_from(real).map_err(|error| self.damaged(real, &error.to_string()))?;
+        // Its blocks may all be the same empty one, over and over.
+        let size = self.metadata(real)?.map_or(0, |metadata| metadata.len());
+        if size > MAX_DIRECTORY.min(self.size) {
+            return Err(self.damaged(real, "it is larger than any directory"));
+        }
         let mut entries = Vec::new();
         for entry in self.fs.read_dir(at).map_err(|error| self.error(real, &error))? {
             let entry = entry.map_err(|error| self.error(real, &error))?;

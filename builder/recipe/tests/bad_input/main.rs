@@ -3,6 +3,7 @@
 mod checks;
 mod disk;
 mod files;
+mod hostile;
 mod names;
 mod parameters;
 mod report;

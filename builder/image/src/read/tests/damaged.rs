@@ -150,6 +150,62 @@ fn damaged_ext4s_do_not_panic() {
     }
 }
 
+/// The report: the upper half of the number of blocks, in a file system that has no such half.
+#[test]
+fn a_huge_number_of_blocks_is_damage() {
+    let mut test = TestImage::x86();
+    test.mke2fs = ["-O", "^metadata_csum,^64bit"].map(str::to_owned).to_vec();
+    let path = test.build();
+    for upper in [0x1ff0_u32, 1, u32::MAX] {
+        patch(&path, X86_ROOT + 1024 + 0x150, &upper.to_le_bytes());
+        let error = exercise(&path).unwrap_err();
+        assert!(error.is::<UserError>(), "{error:#}");
+        let error = error.to_string();
+        assert!(
+            error.contains("the ext4 file system is damaged: its superblock says"),
+            "{error}"
+        );
+    }
+}
+
+/// In a file with holes, a large file system costs nobody anything, but its groups do.
+#[test]
+fn a_huge_number_of_groups_is_damage() {
+    let mut test = TestImage::x86();
+    test.mke2fs = ["-b", "1024", "-O", "^metadata_csum,^64bit"]
+        .map(str::to_owned)
+        .to_vec();
+    let path = test.build();
+    let whole = Window::new(
+        std::sync::Arc::new(fs::File::open(&path).unwrap()),
+        X86_ROOT,
+        1 << 42,
+    );
+    patch(&path, X86_ROOT + 1024 + 4, &u32::MAX.to_le_bytes());
+    patch(&path, X86_ROOT + 1024 + 0x20, &512_u32.to_le_bytes());
+    let error = root::Root::open(whole, "an image".into())
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("damaged: its superblock has an impossible number of groups"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_huge_directory_is_damage() {
+    let mut test = TestImage::x86();
+    test.mke2fs = ["-O", "^metadata_csum"].map(str::to_owned).to_vec();
+    test.debugfs.push("sif /etc size 0x10000000000".into());
+    let image = DiskImage::open(&test.build()).unwrap();
+    let error = image.root().unwrap().list("/etc").unwrap_err().to_string();
+    assert!(
+        error.contains("damaged at /etc: it is larger than any directory"),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_huge_file_and_a_huge_link_are_damage() {
     let mut test = TestImage::x86();
