@@ -20,7 +20,7 @@ const AR_HEADER: usize = 60;
 /// a few MB.
 const MAX_CONTROL: u64 = 64 << 20;
 /// Bytes that every package may unpack to, whatever it states: nobody has to state a size, and some state one that is far too small.
-const SLACK: u64 = 256 << 20;
+const SLACK: u64 = 128 << 20;
 /// How many times its own size a package may unpack to, whatever it states. Text becomes ten times smaller, tables of numbers fifty
 /// times; more has the same byte over and over.
 const RATIO: u64 = 100;

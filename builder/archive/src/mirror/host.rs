@@ -31,6 +31,8 @@ struct Source {
     security: bool,
     /// How sure we are that it is Debian's.
     sure: u8,
+    /// Nothing but its suite is like Debian's: it has to say itself that it is.
+    guessed: bool,
 }
 
 impl Sources {
@@ -150,9 +152,6 @@ impl Sources {
         }
         let named_so = |url: &str| url.split('/').any(|segment| segment.starts_with("debian"));
         let looks = named_so(url) || of_local_list(url).iter().any(|url| named_so(url));
-        if origin.is_none() && !looks {
-            return;
-        }
         let is_security = |suite: &&str| suite.ends_with("-security") || suite.ends_with("/updates");
         let serves_updates = suites.iter().any(|suite| suite.ends_with("-updates"));
         let sure = u8::from(origin.is_some()) * 4
@@ -163,6 +162,7 @@ impl Sources {
             suite: (*suite).to_owned(),
             security: suites.iter().any(is_security),
             sure,
+            guessed: origin.is_none() && !looks,
         });
     }
 
@@ -179,18 +179,19 @@ impl Sources {
             .found
             .extract_if(.., |source| source.security == security)
             .collect();
-        wanted.sort_by_key(|source| std::cmp::Reverse(source.sure));
+        wanted.sort_by_key(|source| (source.guessed, std::cmp::Reverse(source.sure)));
         for source in wanted {
             match followed(&source.url, host, ask) {
+                Err(_) if source.guessed && !source.url.starts_with("mirror") => {}
                 Err((why, _)) => self.pass(&source.url, &why),
                 // Nothing but its path says that it is Debian's: the archive knows. Without an answer, apt's check has to do.
-                Ok(url) if source.sure == 0 => {
+                Ok(url) if source.sure == 0 || source.guessed => {
                     let release = ask(&format!("{url}/dists/{}/InRelease", source.suite));
                     match release.ok().and_then(|text| origin_of(&text)) {
-                        Some(other) if other != DEBIAN => {
-                            self.pass(&source.url, &format!("is the archive of {other}"));
-                        }
-                        _ => return Some(url),
+                        Some(origin) if origin == DEBIAN => return Some(url),
+                        None if !source.guessed => return Some(url),
+                        Some(other) => self.pass(&source.url, &format!("is the archive of {other}")),
+                        None => {}
                     }
                 }
                 Ok(url) => return Some(url),
@@ -201,13 +202,16 @@ impl Sources {
 
     /// What to say when there is none.
     pub fn none(&self) -> UserError {
-        let mut help = format!(
+        let what = match self.passed.as_slice() {
+            [] => "this machine's apt sources name none".to_owned(),
+            passed => format!(
+                "this machine's apt sources name none that can be used: {}",
+                passed.join("; ")
+            ),
+        };
+        UserError::new(format!("no Debian mirror is known: {what}")).help(format!(
             "name one with --mirror URL or {MIRROR_VARIABLE} (a directory that holds dists/ and pool/)"
-        );
-        for passed in &self.passed {
-            help += &format!("\n  help: not taken from this machine's apt sources: {passed}");
-        }
-        UserError::new("no Debian mirror is known: this machine's apt sources name none").help(help)
+        ))
     }
 }
 

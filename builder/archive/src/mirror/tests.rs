@@ -363,3 +363,26 @@ fn whose_an_archive_is_it_says_itself() {
     .unwrap();
     assert_eq!(main(&nobody), Ok("http://plain.example/d".into()));
 }
+
+/// A mirror of a company, or a list of mirrors on the web: nothing in the address says that it is Debian's.
+#[test]
+fn an_archive_that_says_that_it_is_debians_is_believed() {
+    let list = "deb http://sury.example/php bookworm main\ndeb mirror+http://m.example/list bookworm main\n";
+    let (_dir, host) = machine(list, "");
+    let ask = |url: &str| match url {
+        "http://m.example/list" => Ok("http://nexus.example/repository/bookworm/\n".to_owned()),
+        "http://nexus.example/repository/bookworm/dists/bookworm/InRelease" => {
+            Ok("Origin: Debian\n".to_owned())
+        }
+        "http://sury.example/php/dists/bookworm/InRelease" => Ok("Origin: deb.sury.example\n".to_owned()),
+        other => nobody(other),
+    };
+    let main = asking(None, None, "", &host, &ask).map(|(main, _)| main);
+    assert_eq!(main, Ok("http://nexus.example/repository/bookworm".into()));
+    let said = choose(None, None, "", &host).unwrap_err();
+    assert!(
+        said.contains("mirror+http://m.example/list is a list of mirrors that can't be read: http://m.example/list does not answer"),
+        "{said}"
+    );
+    assert!(!said.contains("sury"), "{said}");
+}

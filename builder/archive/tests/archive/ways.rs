@@ -353,7 +353,7 @@ fn certificates_of_ours_hold_for_packages_too() {
     let name = world.debian.dir.file_name().unwrap().to_str().unwrap().to_owned();
     world.mirrors.main = format!("https://localhost:{}/{name}", secure.port);
     let keys = keys.display();
-    let known = format!("Acquire::https::CAInfo::localhost \"{keys}/ca.pem\";\n");
+    let known = format!("Acquire::https::localhost::CAInfo \"{keys}/ca.pem\";\n");
     let ours = format!(
         "Acquire::https::SSLCert \"{keys}/client.pem\";\nAcquire::https::SSLKey \"{keys}/client.key\";\n"
     );

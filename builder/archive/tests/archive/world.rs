@@ -327,7 +327,13 @@ impl World {
     }
 
     fn log(&self) -> Log {
-        Log::claim(&self.path("log")).unwrap().unwrap()
+        loop {
+            // Between fork and exec, children of other tests hold whatever is open here.
+            if let Some(log) = Log::claim(&self.path("log")).unwrap() {
+                return log;
+            }
+            std::thread::yield_now();
+        }
     }
 
     pub fn resolve(&self) -> anyhow::Result<Resolution> {

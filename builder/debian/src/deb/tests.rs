@@ -297,9 +297,9 @@ fn a_control_file_may_lack_most_fields_and_have_others() {
 
 #[test]
 fn a_package_may_grow_by_what_it_states_or_by_its_own_size() {
-    assert_eq!(most(0, 0), 256 << 20);
-    assert_eq!(most(1 << 30, 1 << 20), (2 << 30) + (256 << 20));
-    assert_eq!(most(0, 80 << 20), (8000 << 20) + (256 << 20));
+    assert_eq!(most(0, 0), 128 << 20);
+    assert_eq!(most(1 << 30, 1 << 20), (2 << 30) + (128 << 20));
+    assert_eq!(most(0, 80 << 20), (8000 << 20) + (128 << 20));
     assert_eq!(most(u64::MAX, u64::MAX), u64::MAX);
     assert_eq!(installed_size(Some(7), 100), 7);
     assert_eq!(installed_size(None, 100), 300);

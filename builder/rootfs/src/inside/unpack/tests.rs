@@ -280,7 +280,7 @@ fn absurd_sizes_are_refused_and_cost_nothing() {
     };
     world.refuses(&[early], "/usr/x: its data.tar ends early");
     // A few kB that are a large file when they are unpacked.
-    let zeros = deb("evil", &[], &[file("./usr/x", &vec![0; 300 << 20], 0o644)]);
+    let zeros = deb("evil", &[], &[file("./usr/x", &vec![0; 150 << 20], 0o644)]);
     assert!(zeros.len() < 1 << 20);
     world.refuses_deb(zeros, beyond);
     // A name of 200 MB, which would be read into memory.
@@ -308,7 +308,7 @@ fn absurd_sizes_are_refused_and_cost_nothing() {
     );
     // Entries without end.
     let mut many = vec![file("./usr/x", b"", 0o644); 100_000];
-    many.push(file("./usr/y", &vec![0; 250 << 20], 0o644));
+    many.push(file("./usr/y", &vec![0; 120 << 20], 0o644));
     world.refuses(&many, beyond);
 }
 
@@ -318,8 +318,8 @@ fn a_package_that_states_little_is_believed_by_its_own_size() {
     let world = World::new();
     // Xorshift (Marsaglia 2003): nothing makes it smaller.
     let mut state = 88_172_645_463_325_252_u64;
-    let mut bytes = Vec::with_capacity(300 << 20);
-    while bytes.len() < 300 << 20 {
+    let mut bytes = Vec::with_capacity(140 << 20);
+    while bytes.len() < 140 << 20 {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -328,9 +328,9 @@ fn a_package_that_states_little_is_believed_by_its_own_size() {
     let model = deb("model", &[], &[file("./usr/model", &bytes, 0o644)]);
     world.install(&[("model", model)]).unwrap();
     let there = std::fs::metadata(world.at("tree/usr/model")).unwrap();
-    assert_eq!(there.len(), 300 << 20);
+    assert_eq!(there.len(), 140 << 20);
     // And one that is nearly empty, however well it is packed.
-    let zeros = deb("zeros", &[], &[file("./usr/zeros", &vec![0; 200 << 20], 0o644)]);
+    let zeros = deb("zeros", &[], &[file("./usr/zeros", &vec![0; 100 << 20], 0o644)]);
     world.install(&[("zeros", zeros)]).unwrap();
 }
 
