@@ -12,17 +12,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clic_debian::uri::without_login;
 use clic_host::sha256::Hasher;
 use clic_host::{Cmd, Log, Progress, Sha256, UserError, cancel};
 use clic_store::{Lock, Session, Store, space};
 
+use crate::host::HostApt;
 use crate::indexes;
+use crate::options::ResolveOptions;
 
-pub use conf::host_proxies;
-use conf::{configuration, host_acquire};
+use conf::configuration;
 pub use error::{ArchiveError, missing_suite};
 use error::{complaints, explain};
-pub use lists::release;
+pub use lists::{release, release_of};
 pub use uris::{PrintedUri, printed_uri};
 
 /// Debian's keys, where Debian's own package puts them (`.pgp` since trixie).
@@ -39,7 +41,7 @@ const TRIES: u32 = 3;
 pub struct Line {
     /// What the source is called: `debian`, `debian-security`, or a name that the recipe gives.
     pub source: String,
-    /// The archive's address.
+    /// The archive's address, maybe with a login, which apt finds in a file.
     pub url: String,
     /// The suite: `bookworm`, `bookworm-updates`.
     pub suite: String,
@@ -97,20 +99,27 @@ const DEBIAN_MIRROR: &str = "the Debian mirror";
 #[derive(Debug)]
 pub struct Apt {
     dir: PathBuf,
+    host: HostApt,
     log: Log,
     lines: Vec<Line>,
     _lock: Lock,
 }
 
 impl Apt {
-    /// Sets apt up for `lines` and waits for other runs that use the same. `keyring` replaces Debian's.
-    pub fn new(session: Session<'_>, lines: &[Line], archs: &[&str], keyring: Option<&Path>) -> Result<Self> {
+    /// Sets apt up for `lines` and waits for other runs that use the same. `options` say whose keys are believed, and what
+    /// the host's apt knows of ways.
+    pub fn new(
+        session: Session<'_>,
+        lines: &[Line],
+        archs: &[&str],
+        options: &ResolveOptions,
+    ) -> Result<Self> {
         let store = session.store;
-        let keyring = find_keyring(keyring)?;
+        let keyring = find_keyring(options.keyring.as_deref())?;
         let mut key = Hasher::default();
         key.update(format!("{}\n{}\n", keyring.display(), archs.join(" ")));
         for line in lines {
-            let (url, suite) = (&line.url, &line.suite);
+            let (url, suite) = (without_login(&line.url), &line.suite);
             key.update(format!("{url} {suite} {}\n", line.components.join(" ")));
             // Whom we believed once, we need not believe with another key: offline, nobody looks at signatures again.
             match &line.trust {
@@ -138,19 +147,21 @@ impl Apt {
         for line in &mut lines {
             let trust = accept(line, store, &name, &keyring)?;
             let components = line.components.join(" ");
-            let entry = format!("deb [{trust}] {} {} {components}", line.url, line.suite);
+            let url = without_login(&line.url);
+            let entry = format!("deb [{trust}] {url} {} {components}", line.suite);
             writeln!(sources, "{}", entry.trim_end())?;
         }
         write(&dir.join("sources.list"), &sources)?;
         // Nothing is installed.
         write(&dir.join("status"), "")?;
         write(&dir.join("preferences"), "")?;
-        write(
-            &dir.join("apt.conf"),
-            &configuration(&dir, archs, &host_acquire()),
-        )?;
+        let urls = lines.iter().map(|line| line.url.as_str());
+        let logins = options.host.logins(urls, &dir.join("auth.conf"))?;
+        let ways = options.host.ways(&logins);
+        write(&dir.join("apt.conf"), &configuration(&dir, archs, &ways))?;
         Ok(Self {
             dir,
+            host: options.host.clone(),
             log: session.log.clone(),
             lines,
             _lock: lock,
@@ -280,23 +291,9 @@ impl Apt {
     }
 
     fn cmd(&self, program: &str) -> Cmd {
-        let mut cmd = Cmd::new(program)
-            .clean_env()
-            .env("APT_CONFIG", self.dir.join("apt.conf"));
-        for name in [
-            "http_proxy",
-            "https_proxy",
-            "no_proxy",
-            "HTTP_PROXY",
-            "HTTPS_PROXY",
-            "NO_PROXY",
-            "all_proxy",
-        ] {
-            if let Some(value) = std::env::var_os(name) {
-                cmd = cmd.env(name, value);
-            }
-        }
-        cmd
+        let cmd = Cmd::new(program).clean_env();
+        self.host
+            .environ(cmd.env("APT_CONFIG", self.dir.join("apt.conf")))
     }
 
     fn run(&self, program: &str, args: &[&str]) -> Result<clic_host::process::Finished> {

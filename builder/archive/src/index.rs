@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
-use clic_debian::control;
-use clic_debian::uri;
+use clic_debian::{control, deb, uri};
 
 use crate::apt::{self, Apt, Line};
 use crate::parts::Part;
@@ -119,7 +118,10 @@ fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Resul
             .with_context(|| format!("SHA256 of {}", printed.name))?,
         size: number("Size")?,
         // In KiB, and left out by a few packages.
-        installed_size: number("Installed-Size").unwrap_or(0).saturating_mul(1024),
+        installed_size: deb::installed_size(
+            number("Installed-Size").ok().map(|kib| kib.saturating_mul(1024)),
+            number("Size")?,
+        ),
         automatic: false,
         part: Part::Base,
         stanza: stanza.trim_end().to_owned(),

@@ -15,6 +15,7 @@
 )]
 
 pub mod apt;
+pub mod host;
 mod index;
 mod indexes;
 pub mod inputs;
@@ -30,6 +31,7 @@ mod sources;
 pub mod tools;
 mod unknown;
 
+pub use host::HostApt;
 pub use inputs::Inputs;
 pub use key::{Key, Pins};
 pub use lock::Lock;
@@ -37,4 +39,4 @@ pub use mirror::Mirrors;
 pub use options::{Keep, ResolveOptions};
 pub use parts::Part;
 pub use resolution::{Package, Release, Resolution};
-pub use resolve::{lock, resolve, with_host_proxies};
+pub use resolve::{lock, resolve};

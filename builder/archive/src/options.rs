@@ -7,6 +7,7 @@ use anyhow::Result;
 use clic_host::UserError;
 use clic_recipe::plan::Arch;
 
+use crate::host::HostApt;
 use crate::key::Pins;
 use crate::lock::Lock;
 use crate::resolution::Package;
@@ -16,6 +17,8 @@ use crate::resolution::Package;
 pub struct ResolveOptions {
     /// Keys that sign the archives, instead of Debian's.
     pub keyring: Option<PathBuf>,
+    /// What the build host's apt is told of ways to archives.
+    pub host: HostApt,
     /// The time that files are clamped to, in seconds since 1970, instead of the archive's own date
     /// (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<u64>,
@@ -61,7 +64,7 @@ impl Keep {
 }
 
 impl ResolveOptions {
-    /// With `SOURCE_DATE_EPOCH`, if that is set.
+    /// With `SOURCE_DATE_EPOCH`, if that is set, and with what the host's apt is told.
     pub fn from_env() -> Result<Self> {
         let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
             Ok(text) if !text.is_empty() => Some(text.parse().map_err(|_| {
@@ -73,6 +76,7 @@ impl ResolveOptions {
         };
         Ok(Self {
             epoch,
+            host: HostApt::ask(),
             ..Self::default()
         })
     }

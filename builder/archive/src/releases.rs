@@ -19,8 +19,13 @@ pub(crate) fn releases(apt: &Apt) -> Result<Vec<Release>> {
     let archives = |line: &&Line| !matches!(line.trust, Trust::Directory { .. });
     for line in apt.lines().iter().filter(archives) {
         let path = apt::release(line, &lists);
-        let path =
-            path.with_context(|| format!("apt kept no Release file of {} {}", line.url, line.suite))?;
+        let path = path.with_context(|| {
+            format!(
+                "apt kept no Release file of {} {}",
+                without_login(&line.url),
+                line.suite
+            )
+        })?;
         releases.push(release(path, line)?);
     }
     Ok(releases)
@@ -34,8 +39,13 @@ fn release(path: &Path, line: &Line) -> Result<Release> {
         .lines()
         .find_map(|line| line.strip_prefix("Date:"))
         .and_then(|date| date::parse(date.trim()));
-    let date =
-        date.with_context(|| format!("the Release file of {} {} has no date", line.url, line.suite))?;
+    let date = date.with_context(|| {
+        format!(
+            "the Release file of {} {} has no date",
+            without_login(&line.url),
+            line.suite
+        )
+    })?;
     Ok(Release {
         source: line.source.clone(),
         url: without_login(&line.url),

@@ -7,7 +7,7 @@ use clic_debian::arch::{HOSTS, host_arch};
 use clic_debian::uri::without_login;
 use clic_host::UserError;
 use clic_recipe::plan::{Arch, PackageRequest, PackageSource, Plan};
-use clic_store::{Scheme, Session, Store};
+use clic_store::Session;
 
 use crate::apt::{self, Apt, Line, Trust};
 use crate::index::{Index, choose, printed};
@@ -22,13 +22,6 @@ use crate::{sources, tools, unknown};
 
 /// Stands for a merged /usr in a new tree, where `usrmerge` would move files around (and bring in perl).
 const MERGED_USR: &str = "usr-is-merged";
-
-/// The store with the host's own ways to mirrors: its apt's proxies.
-#[must_use]
-pub fn with_host_proxies(store: Store) -> Store {
-    let [http, https] = apt::host_proxies();
-    store.proxy(Scheme::Http, &http).proxy(Scheme::Https, &https)
-}
 
 /// Resolves the plan's packages, and those that every Debian system has, against the mirrors as they are now
 /// (or, offline, as they were).
@@ -136,12 +129,7 @@ impl Resolver<'_> {
         let mut lines = self.lines.clone();
         let mut fewer = without_optional(&lines).into_iter();
         loop {
-            let apt = Apt::new(
-                self.session,
-                &lines,
-                &[arch.debian()],
-                self.options.keyring.as_deref(),
-            )?;
+            let apt = Apt::new(self.session, &lines, &[arch.debian()], self.options)?;
             if self.session.store.is_offline() {
                 if apt.has_lists() {
                     let damaged = apt.damaged()?;
@@ -382,6 +370,7 @@ mod tests {
     use std::path::Path;
 
     use clic_host::{Log, Progress};
+    use clic_store::Store;
 
     use super::*;
 

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use clic_debian::deb::Deb;
 use clic_debian::uri;
-use clic_host::{Cmd, Sha256};
+use clic_host::Sha256;
 use clic_recipe::plan::{DebFile, PackageSource, SourcePlace};
 
 use crate::apt::{Line, Trust};
@@ -93,7 +94,7 @@ fn apart(source: &PackageSource, url: &str, mirrors: &Mirrors) -> Result<()> {
 fn index(source: &PackageSource, files: &[DebFile], dir: &Path) -> Result<String> {
     let mut index = String::new();
     for file in files {
-        index += &entry(&dir.join(&file.name), file)?.map_err(|said| {
+        index += &entry(&dir.join(&file.name), file).map_err(|said| {
             wrong(source, &format!("{} is not a Debian package: {said}", file.name))
                 .help("remove it from the directory, or build it again")
         })?;
@@ -101,18 +102,17 @@ fn index(source: &PackageSource, files: &[DebFile], dir: &Path) -> Result<String
     Ok(index)
 }
 
-/// What an index says of the package at `path`, or why it is none.
-pub fn entry(path: &Path, file: &DebFile) -> Result<Result<String, String>> {
-    let finished = Cmd::new("dpkg-deb")
-        .clean_env()
-        .arg("--field")
-        .arg(path)
-        .finish()?;
-    Ok(if finished.status.success() {
-        Ok(stanza(&String::from_utf8_lossy(&finished.stdout), file))
-    } else {
-        Err(finished.stderr.lines().last().unwrap_or_default().to_owned())
-    })
+/// What an index says of the package at `path`, or why it is none. Anybody may have made it: dpkg-deb would unpack all of its control
+/// part into /tmp first.
+fn entry(path: &Path, file: &DebFile) -> Result<String, String> {
+    let control = Deb::control_of(path).map_err(|error| format!("{error:#}"))?;
+    // apt passes over what lacks one of these, without a word.
+    for field in ["Version", "Architecture"] {
+        if control.field(field).is_none_or(str::is_empty) {
+            return Err(format!("its control file says no {field}"));
+        }
+    }
+    Ok(stanza(&control.stanza, file))
 }
 
 /// A package's control fields with what an index adds. Folded fields become one line, a blank line ends nothing, and of
@@ -157,7 +157,73 @@ fn stanza(control: &str, file: &DebFile) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clic_debian::testdeb::{self, compressed, parts, tar};
+
     use super::*;
+
+    /// What the index says of this package file.
+    fn indexed(bytes: &[u8]) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.deb");
+        std::fs::write(&path, bytes).unwrap();
+        let file = DebFile {
+            name: "a.deb".into(),
+            sha256: Sha256::of(bytes),
+            size: bytes.len() as u64,
+        };
+        entry(&path, &file)
+    }
+
+    #[test]
+    fn a_control_part_without_end_is_not_unpacked() {
+        let stanza = testdeb::file("./control", testdeb::stanza("a").as_bytes(), 0o644);
+        let bomb = testdeb::file("./md5sums", &vec![0; 70 << 20], 0o644);
+        let control = compressed(".xz", &tar(&[stanza, bomb]));
+        assert!(control.len() < 1 << 20);
+        let said = indexed(&parts(&control, ".xz", &tar(&[]), "")).unwrap_err();
+        assert_eq!(
+            said,
+            "its control.tar has more than 64 MiB: it unpacks to more than is allowed"
+        );
+    }
+
+    #[test]
+    fn a_package_is_indexed_by_what_it_says() {
+        let of = |text: &str| {
+            let control = tar(&[testdeb::file("control", text.as_bytes(), 0o644)]);
+            indexed(&parts(&control, "", &tar(&[]), ""))
+        };
+        let text = of("Package: a\nVersion: 1:2\nArchitecture: all\n").unwrap();
+        assert!(
+            text.starts_with("Package: a\nVersion: 1:2\nArchitecture: all\nFilename: ./a.deb\nSize: "),
+            "{text}"
+        );
+        for (text, said) in [
+            (
+                "Package: a\nArchitecture: all\n",
+                "its control file says no Version",
+            ),
+            (
+                "Package: a\nVersion:\nArchitecture: all\n",
+                "its control file says no Version",
+            ),
+            (
+                "Package: a\nVersion: 1\nArchitecture: all\nodd\n",
+                "its control file has the line \"odd\", which is no field",
+            ),
+            (
+                "Package: a\nVersion: 1\nArchitecture: amd64 arm64\n",
+                "its control file says Architecture: \"amd64 arm64\", which no package may have",
+            ),
+        ] {
+            let found = of(text);
+            assert_eq!(found.as_ref().err().map(String::as_str), Some(said), "{found:?}");
+        }
+        assert_eq!(
+            indexed(b"PK\x03\x04 and so on").unwrap_err(),
+            "it does not begin as one"
+        );
+    }
 
     #[test]
     fn a_package_cannot_write_into_the_index() {

@@ -45,7 +45,7 @@ pub fn elsewhere(
         },
         &lines,
         &["amd64", "arm64"],
-        options.keyring.as_deref(),
+        options,
     )?;
     apt.update(&progress)?;
     for path in apt.lists()? {
@@ -106,7 +106,7 @@ pub fn error(
         if let Some(places) = elsewhere.get(name) {
             let here = places.iter().find(|(other, _)| other == arch || other == "all");
             help.push(if let Some((_, component)) = here {
-                format!("{name} is in the component {component}: add it to `components`")
+                format!("{name} is in the component {component}: add it in recipes/{}.toml: `components = [\"{component}\"]`", plan.recipe.name)
             } else {
                 let archs: BTreeSet<&str> = places.iter().map(|(arch, _)| arch.as_str()).collect();
                 format!(
@@ -148,6 +148,23 @@ fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_of_another_component_says_what_the_recipe_lacks() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tree = clic_recipe::Tree::open(&root).unwrap();
+        let options = clic_recipe::ResolveOptions::default();
+        let plan = clic_recipe::resolve(&tree, "minimal", "x86-pc", &options).unwrap();
+        let request = PackageRequest {
+            name: "fonts-of-theirs".into(),
+            ..plan.packages[0].clone()
+        };
+        let place = ("amd64".to_owned(), "contrib".to_owned());
+        let elsewhere = Elsewhere::from([("fonts-of-theirs".to_owned(), BTreeSet::from([place]))]);
+        let said = error(&[&request], &Index::new(""), &elsewhere, &plan).to_string();
+        let help = "help: fonts-of-theirs is in the component contrib: add it in recipes/minimal.toml: `components = [\"contrib\"]`";
+        assert!(said.ends_with(help), "{said}");
+    }
 
     #[test]
     fn near_names() {

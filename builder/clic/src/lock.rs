@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use clic_archive::{Keep, Lock, Package, Pins, ResolveOptions};
+use clic_archive::{HostApt, Keep, Lock, Package, Pins, ResolveOptions};
 use clic_debian::version;
 use clic_engine::resolution::{LockFile, State, open_sources};
 use clic_host::{Outcome, Progress, UserError};
@@ -199,6 +199,7 @@ fn resolve(args: &Args, plan: &Plan, keep: Keep, pins: Pins, progress: &Progress
     let store = args.from.store()?;
     let log = store.claim_log(&format!("{}-{}.lock", plan.recipe.name, plan.board.name))?;
     let options = ResolveOptions {
+        host: HostApt::ask(),
         keep,
         pins,
         ..ResolveOptions::default()

@@ -133,7 +133,7 @@ fn locked(plan: &Plan, packages: &Packages, args: &Args) -> Result<Result<Exact,
             "known once the packages are: with a lock or --packages".to_owned()
         ));
     };
-    let (mirrors, store) = match (args.from.find(), args.from.store()) {
+    let (mirrors, store) = match (args.from.find_in_store(), args.from.store()) {
         (Ok(mirrors), Ok(store)) => (mirrors, store),
         (Err(error), _) | (_, Err(error)) => return Ok(Err(format!("not known: {error}"))),
     };

@@ -18,6 +18,7 @@ const LICENCES: &[&str] = &[
     "MIT",
     "Unicode-3.0",
     "Zlib",
+    "bzip2-1.0.6",
 ];
 
 /// Crates that must not come in, and why.

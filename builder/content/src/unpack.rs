@@ -361,7 +361,7 @@ fn each(
     installed_size: u64,
     mut visit: impl FnMut(&[u8], &mut tar::Entry<'_, clic_debian::deb::Metered<'_>>) -> Result<()>,
 ) -> Result<()> {
-    let left = Cell::new(deb::most(installed_size));
+    let left = Cell::new(deb::most(installed_size, deb.size()?));
     let mut archive = tar::Archive::new(deb.data(&left)?);
     for found in archive.entries()? {
         let mut found = found.context("the package is damaged")?;

@@ -19,8 +19,11 @@ const AR_HEADER: usize = 60;
 /// Most bytes of an uncompressed control.tar. The largest in Debian (debconf templates, checksums of kernels) have
 /// a few MB.
 const MAX_CONTROL: u64 = 64 << 20;
-/// Bytes that a package may take beyond twice the size that it states: small packages state little.
-const SLACK: u64 = 64 << 20;
+/// Bytes that every package may unpack to, whatever it states: nobody has to state a size, and some state one that is far too small.
+const SLACK: u64 = 128 << 20;
+/// How many times its own size a package may unpack to, whatever it states. Text becomes ten times smaller, tables of numbers fifty
+/// times; more has the same byte over and over.
+const RATIO: u64 = 100;
 /// Most bytes of a name in control.tar: what dpkg allows (`MAXCONTROLFILENAME`).
 const MAX_CONTROL_NAME: usize = 100;
 /// Most memory that decompressing may take, in bytes: `xz -9` needs 65 MiB.
@@ -69,6 +72,8 @@ struct Member {
 enum Form {
     Plain,
     Gzip,
+    Bzip2,
+    Lzma,
     Xz,
     Zstd,
 }
@@ -78,6 +83,17 @@ impl Deb {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| io_error(error, path))?;
         Self::read(file).with_context(|| format!("{} is not a usable Debian package", path.display()))
+    }
+
+    /// What the package file at `path` says of itself. The error does not name it.
+    pub fn control_of(path: &Path) -> Result<Control> {
+        let file = File::open(path).map_err(|error| io_error(error, path))?;
+        Ok(Self::read(file)?.control)
+    }
+
+    /// Bytes of the package file.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     fn read(mut file: File) -> Result<Self> {
@@ -129,9 +145,17 @@ impl Deb {
     }
 }
 
-/// Bytes that a package may unpack to, by what it states that it takes when installed.
-pub fn most(installed_size: u64) -> u64 {
-    installed_size.saturating_mul(2).saturating_add(SLACK)
+/// Bytes that a package may unpack to, by what it states that it takes when installed and by the bytes of its .deb.
+pub fn most(installed_size: u64, size: u64) -> u64 {
+    let stated = installed_size.saturating_mul(2);
+    stated.max(size.saturating_mul(RATIO)).saturating_add(SLACK)
+}
+
+/// Bytes that a package of `size` bytes takes when it is installed, for who asks before it is: most state it.
+pub fn installed_size(stated: Option<u64>, size: u64) -> u64 {
+    /// Debian's own become about three times as large.
+    const USUAL: u64 = 3;
+    stated.unwrap_or(size.saturating_mul(USUAL))
 }
 
 /// Writes the package file at `path` to `to` with its files uncompressed, of which there may be at most `most` bytes. `false`
@@ -231,6 +255,8 @@ fn member(file: &mut File, at: u64, end: u64) -> Result<(String, Member, u64)> {
     let past = past.with_context(|| format!("it ends early: {name} should have {size} bytes"))?;
     let form = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("gz") => Form::Gzip,
+        Some("bz2") => Form::Bzip2,
+        Some("lzma") => Form::Lzma,
         Some("xz") => Form::Xz,
         Some("zst") => Form::Zstd,
         Some("tar") | None => Form::Plain,
@@ -246,6 +272,11 @@ fn stream(file: &File, member: Member) -> Result<Box<dyn Read + '_>> {
     Ok(match member.form {
         Form::Plain => Box::new(raw),
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        Form::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
+        Form::Lzma => {
+            let decoder = liblzma::stream::Stream::new_lzma_decoder(MAX_MEMORY)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(raw, decoder))
+        }
         Form::Xz => {
             let decoder =
                 liblzma::stream::Stream::new_stream_decoder(MAX_MEMORY, liblzma::stream::CONCATENATED)?;
@@ -274,7 +305,11 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
         if entry.header().entry_type().is_dir() && matches!(name.as_str(), "" | ".") {
             continue;
         }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
+        // dpkg passes over hidden files: some systems leave them everywhere.
+        if entry.header().entry_type().is_file() && is_hidden(&name) {
+            continue;
+        }
+        let plain = |byte: u8| byte == b' ' || (byte.is_ascii_graphic() && byte != b'/');
         ensure!(
             entry.header().entry_type().is_file()
                 && !name.is_empty()
@@ -292,9 +327,7 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
         if name == "control" {
             ensure!(control.stanza.is_empty(), "its control.tar holds {path:?} twice");
             // A byte that is not UTF-8 must not stop a build.
-            String::from_utf8_lossy(&bytes)
-                .trim()
-                .clone_into(&mut control.stanza);
+            control.stanza = written(&String::from_utf8_lossy(&bytes));
         } else {
             ensure!(
                 control.file(&name).is_none(),
@@ -313,6 +346,18 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
     Ok(control)
 }
 
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') && !name.contains('/') && !matches!(name, "." | "..")
+}
+
+/// The stanza of a control file that people wrote: with the ends of lines that some systems have, and comments, which dpkg's database
+/// cannot hold.
+fn written(text: &str) -> String {
+    let text = text.trim().replace("\r\n", "\n");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    lines.join("\n")
+}
+
 /// What we build on, and what would become something else in dpkg's database.
 fn check_stanza(stanza: &str) -> Result<()> {
     ensure!(!stanza.is_empty(), "its control.tar has no control file");
@@ -325,6 +370,15 @@ fn check_stanza(stanza: &str) -> Result<()> {
         stanza.lines().all(|line| !line.trim().is_empty()),
         "its control file has more than one stanza"
     );
+    let is_field = |line: &str| {
+        line.starts_with([' ', '\t'])
+            || line.split_once(':').is_some_and(|(name, _)| {
+                !name.trim_end().is_empty() && name.trim_end().bytes().all(|byte| byte.is_ascii_graphic())
+            })
+    };
+    if let Some(line) = stanza.lines().find(|line| !is_field(line)) {
+        bail!("its control file has the line {line:?}, which is no field");
+    }
     // Both become parts of file names in dpkg's database, and arguments of programs.
     let plain: fn(u8) -> bool = |byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte);
     for name in ["Package", "Architecture"] {

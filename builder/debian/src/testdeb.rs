@@ -150,6 +150,18 @@ pub fn compressed(form: &str, data: &[u8]) -> Vec<u8> {
             to.write_all(data).unwrap();
             to.finish().unwrap()
         }
+        ".bz2" => {
+            let mut to = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            to.write_all(data).unwrap();
+            to.finish().unwrap()
+        }
+        ".lzma" => {
+            let options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+            let encoder = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+            let mut to = liblzma::write::XzEncoder::new_stream(Vec::new(), encoder);
+            to.write_all(data).unwrap();
+            to.finish().unwrap()
+        }
         ".zst" => zstd::stream::encode_all(data, 1).unwrap(),
         other => panic!("no form {other:?}"),
     }

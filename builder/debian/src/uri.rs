@@ -2,22 +2,8 @@
 
 use std::path::Path;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-
-/// Without the user name and password that an address may carry: for what ends up in an image.
-pub fn without_login(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.into();
-    };
-    let (host, path) = rest
-        .split_once('/')
-        .map_or((rest, None), |(host, path)| (host, Some(path)));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    path.map_or_else(
-        || format!("{scheme}://{host}"),
-        |path| format!("{scheme}://{host}/{path}"),
-    )
-}
+pub use clic_store::without_login;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode};
 
 /// The address of a directory of this machine.
 pub fn directory(path: &Path) -> String {
@@ -45,6 +31,11 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// What the `%XX` in a part of an address stand for.
+pub fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
 /// One word of an address, whatever is in it.
 pub fn word(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, UNRESERVED)
@@ -57,16 +48,6 @@ fn encoded(path: &str) -> PercentEncode<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn logins_stay_on_the_build_host() {
-        assert_eq!(
-            without_login("https://me:secret@mirror.example:8/debian/x@y"),
-            "https://mirror.example:8/debian/x@y"
-        );
-        assert_eq!(without_login("http://mirror.example"), "http://mirror.example");
-        assert_eq!(without_login("file:/srv/debian"), "file:/srv/debian");
-    }
 
     #[test]
     fn paths_are_encoded() {

@@ -139,10 +139,16 @@ pub(crate) fn components(raw: Vec<At<String>>, checker: &mut Checker<'_>) -> Vec
                 .help(advice(&component.value, "components", COMPONENTS));
         }
     }
-    // Everything depends on main.
+    let list: Vec<String> = list.into_iter().map(|component| component.value).collect();
+    all_components(&list, &[])
+}
+
+/// Two lists of components as one, sorted, with `main` first: everything depends on that.
+pub(crate) fn all_components(one: &[String], other: &[String]) -> Vec<String> {
+    let has = |known: &str| one.iter().chain(other).any(|component| component == known);
     COMPONENTS
         .into_iter()
-        .filter(|known| *known == "main" || list.iter().any(|component| component.value == *known))
+        .filter(|known| *known == "main" || has(known))
         .map(str::to_owned)
         .collect()
 }

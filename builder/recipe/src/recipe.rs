@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::board::{known_suite, packages};
+use crate::board::{all_components, components, known_suite, packages};
 use crate::checker::Checker;
 use crate::disk::FREE_LEAST;
 use crate::plan::{Named, Service};
@@ -27,6 +27,8 @@ pub(crate) struct Recipe {
     pub(crate) overlays: Vec<Sited<String>>,
     pub(crate) bundles: Vec<Sited<String>>,
     pub(crate) packages: Vec<Sited<String>>,
+    /// Beside the board's, sorted, `main` first.
+    pub(crate) components: Vec<String>,
     pub(crate) sources: Vec<Source>,
     pub(crate) services: Vec<Service>,
     /// Bytes.
@@ -64,6 +66,7 @@ pub(crate) fn check(
     let overlays = checker.distinct(raw.overlays, "overlay");
     let bundles = checker.distinct(raw.bundles, "bundle");
     let packages = packages(raw.packages, checker);
+    let components = components(raw.components, checker);
     let sources = sources::check(raw.source, checker);
     let services = service::check_all(raw.service, checker);
     let free = raw
@@ -105,6 +108,7 @@ pub(crate) fn check(
             overlays: Vec::new(),
             bundles: Vec::new(),
             packages: Vec::new(),
+            components: Vec::new(),
             sources: Vec::new(),
             services: Vec::new(),
             free: None,
@@ -123,6 +127,7 @@ pub(crate) fn check(
     append(&mut recipe.overlays, overlays);
     append(&mut recipe.bundles, bundles);
     append(&mut recipe.packages, packages);
+    recipe.components = all_components(&recipe.components, &components);
     sources::extend(&mut recipe.sources, sources);
     service::extend(&mut recipe.services, services);
     recipe.free = free.or(recipe.free);

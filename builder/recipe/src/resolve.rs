@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::app;
-use crate::board::Board;
+use crate::board::{Board, all_components};
 use crate::draft::Draft;
 use crate::first_boot;
 use crate::keys::{self, AuthorizedKeys};
@@ -112,9 +112,9 @@ pub(crate) fn plan(
         .map(|given| keys::plan(given, problems))
         .unwrap_or_default();
     draft.files.declare(entries, problems);
+    let components = all_components(&board.components, &recipe.components);
     let absent = &mut loader.absent_keys;
-    let (sources, entries) =
-        sources::plan(tree, &recipe.sources, &suite, &board.components, absent, problems);
+    let (sources, entries) = sources::plan(tree, &recipe.sources, &suite, &components, absent, problems);
     draft.files.declare(entries, problems);
     let files = draft.files.finish(problems);
     for service in &mut services {
@@ -130,7 +130,7 @@ pub(crate) fn plan(
         board: board.named.clone(),
         arch: board.arch,
         suite,
-        components: board.components.clone(),
+        components,
         packages,
         sources,
         preseeds: draft.preseeds.finish(),

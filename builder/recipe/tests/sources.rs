@@ -367,11 +367,55 @@ fn sources_that_contradict_each_other_or_debian() {
     }
 
     let tree = self::tree();
+    let more = "[[source]]\nname = \"x\"\nsuite = \"bookworm\"\ncomponents = [\"contrib\", \"main\"]\n";
+    tree.append(RECIPE, more);
+    let said = tree.complaints();
+    let help = "help: remove this source, and write in the recipe: `components = [\"main\", \"contrib\"]`";
+    assert!(said.contains(help), "{said}");
+
+    let tree = self::tree();
     tree.append(RECIPE, "[[source]]\nname = \"x\"\n");
     assert!(
         tree.complaints().contains("source `x` does not say where it is"),
         "{}",
         tree.complaints()
+    );
+}
+
+#[test]
+fn a_recipe_adds_components_to_those_of_the_board() {
+    let tree = tree();
+    tree.edit(RECIPE, "packages = ", "components = [\"contrib\"]\npackages = ");
+    tree.append(
+        RECIPE,
+        "[[source]]\nname = \"backports\"\nsuite = \"bookworm-backports\"\n",
+    );
+    let plan = tree.plan();
+    assert_eq!(plan.components, ["main", "contrib"]);
+    let SourcePlace::Suite { components, .. } = &plan.sources[0].place else {
+        panic!("{:?}", plan.sources)
+    };
+    assert_eq!(*components, ["main", "contrib"]);
+    // A child adds to its parent's.
+    tree.edit(
+        "boards/pc.toml",
+        "[\"main\"]",
+        "[\"main\", \"non-free-firmware\"]",
+    );
+    let child =
+        "schema = 1\ntitle = \"C\"\nextends = \"minimal\"\ncomponents = [\"non-free\", \"contrib\"]\n";
+    tree.write("recipes/child.toml", child);
+    let opened = clic_recipe::Tree::open(&tree.path("")).unwrap();
+    let plan = clic_recipe::resolve(&opened, "child", "pc", &ResolveOptions::default()).unwrap();
+    assert_eq!(
+        plan.components,
+        ["main", "contrib", "non-free", "non-free-firmware"]
+    );
+    tree.edit(RECIPE, "contrib", "contribs");
+    let said = tree.complaints();
+    assert!(
+        said.contains("unknown component `contribs`") && said.contains("did you mean `contrib`?"),
+        "{said}"
     );
 }
 

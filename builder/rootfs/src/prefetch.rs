@@ -61,7 +61,9 @@ impl Prefetch {
         for (package, path) in large {
             let to = dir.path().join(format!("{}.deb", package.name));
             // What goes wrong here is said when the package itself is unpacked.
-            if deb::uncompressed(&path, &to, deb::most(package.installed_size), over).unwrap_or(false) {
+            if deb::uncompressed(&path, &to, deb::most(package.installed_size, package.size), over)
+                .unwrap_or(false)
+            {
                 uncompressed.insert(package.name.clone(), to);
             } else {
                 let _ = std::fs::remove_file(&to);

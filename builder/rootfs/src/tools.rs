@@ -127,7 +127,7 @@ fn key(tools: &[Package], purpose: &str) -> Sha256 {
 /// the sandbox. `stated`: bytes that it takes by its own account.
 fn extract(deb: &Path, dir: &Path, stated: u64) -> Result<()> {
     let deb = Deb::open(deb)?;
-    let left = Cell::new(deb::most(stated));
+    let left = Cell::new(deb::most(stated, deb.size()?));
     let mut archive = tar::Archive::new(deb.data(&left)?);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -198,7 +198,7 @@ mod tests {
                 file("./usr/bin/a", b"x", 0o755),
             ],
             vec![file("usr/bin/../../../outside/hit", b"x", 0o755)],
-            vec![long_name(&[b'a'; 100], 200 << 20)],
+            vec![long_name(&[b'a'; 100], 300 << 20)],
         ];
         for (number, entries) in cases.iter().enumerate() {
             let tree = dir.path().join(format!("tree{number}"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clic_host::{Sha256, Stage, Unit, UserError, cancel, parallel};
 
-use crate::request::{Download, FetchError};
+use crate::request::{Download, FetchError, without_login};
 use crate::space::{self, io_error};
 use crate::transfer::{Failure, Meter, Share, Try, WORKERS, local_path, part_of};
 use crate::{Store, is_at, publish};
@@ -132,7 +132,7 @@ impl Store {
         // The same content asked for twice is one job.
         let mut jobs: BTreeMap<Sha256, &Download> = BTreeMap::new();
         for download in downloads {
-            check_request(download)?;
+            self.check_request(download)?;
             jobs.entry(download.sha256).or_insert(download);
         }
         let jobs: Vec<&Download> = jobs.into_values().collect();
@@ -171,6 +171,20 @@ impl Store {
             .iter()
             .map(|download| self.path_of(download.sha256))
             .collect())
+    }
+
+    fn check_request(&self, download: &Download) -> Result<()> {
+        let url = &download.url;
+        let is_web = url.starts_with("http://") || url.starts_with("https://");
+        if is_web || local_path(url).is_some() || self.net.carrier_of(url).is_some() {
+            return Ok(());
+        }
+        Err(UserError::new(format!(
+            "{}: {} is not an http:, https: or file: address",
+            download.name,
+            without_login(url)
+        ))
+        .into())
     }
 
     fn fetch_one(&self, job: &Download, meter: &Meter<'_>) -> Result<()> {
@@ -264,20 +278,6 @@ fn say_damaged(job: &Download, stage: &Stage) {
         "{} in the store is damaged: downloading it again",
         job.name
     ));
-}
-
-fn check_request(download: &Download) -> Result<()> {
-    let known = ["http://", "https://"]
-        .iter()
-        .any(|scheme| download.url.starts_with(scheme));
-    if !known && local_path(&download.url).is_none() {
-        return Err(UserError::new(format!(
-            "{}: {} is not an http:, https: or file: address",
-            download.name, download.url
-        ))
-        .into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use clic_host::{Stage, Unit, UserError, cancel, sha256};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::Store;
-use crate::request::{Download, FetchError};
+use crate::carrier::Refusal;
+use crate::request::{Download, FetchError, without_login};
 use crate::space::io_error;
 use crate::transfer::{local_path, why};
 
@@ -35,7 +36,7 @@ impl Store {
     pub fn learn(&self, url: &str, name: &str, stage: &Stage) -> Result<Download> {
         let scratch = self.scratch("learn")?;
         let to = scratch.path().join("file");
-        let mut source = self.source(url, name, stage)?;
+        let mut source = self.source(url, name, u64::MAX, stage)?;
         let mut file = File::create(&to).map_err(|error| io_error(error, &to))?;
         let mut hash = sha256::Hasher::default();
         let mut size = 0;
@@ -73,7 +74,7 @@ impl Store {
     /// Errors: [`FetchError`], an address that is none, and more than `most` bytes.
     pub fn read(&self, url: &str, name: &str, most: u64, stage: &Stage) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.source(url, name, stage)?
+        self.source(url, name, most, stage)?
             .take(most + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| unreachable(url, name, error.to_string()))?;
@@ -91,7 +92,8 @@ impl Store {
         Ok(bytes)
     }
 
-    fn source(&self, url: &str, name: &str, stage: &Stage) -> Result<Box<dyn Read>> {
+    /// What is at `url`, to be read; of more than `most` bytes only so many need to come that it is seen.
+    fn source(&self, url: &str, name: &str, most: u64, stage: &Stage) -> Result<Box<dyn Read>> {
         if let Some(path) = local_path(url) {
             let file = File::open(&path).map_err(|error| io_error(error, &path))?;
             if let Ok(meta) = file.metadata() {
@@ -99,21 +101,24 @@ impl Store {
             }
             return Ok(Box::new(file));
         }
+        if let Some(carrier) = self.net.carrier_of(url) {
+            self.online(url)?;
+            return match self.brought(carrier, url, most, |bytes| stage.set(bytes))? {
+                Ok(file) => Ok(Box::new(file)),
+                Err(Refusal::Status(status)) => Err(refused(url, name, status)),
+                Err(Refusal::Words(why)) => Err(unreachable(url, name, why)),
+            };
+        }
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(UserError::new(format!("{url} is not an http:, https: or file: address")).into());
+            let shown = without_login(url);
+            return Err(UserError::new(format!("{shown} is not an http:, https: or file: address")).into());
         }
         let response = self
             .get(url)?
             .map_err(|error| unreachable(url, name, why(&error)))?;
         let status = response.status().as_u16();
         if status != 200 {
-            return Err(FetchError::Status {
-                name: name.to_owned(),
-                url: url.to_owned(),
-                status,
-                tries: 1,
-            }
-            .into());
+            return Err(refused(url, name, status));
         }
         let body = response.into_body();
         if let Some(length) = body.content_length() {
@@ -121,6 +126,16 @@ impl Store {
         }
         Ok(Box::new(body.into_reader()))
     }
+}
+
+fn refused(url: &str, name: &str, status: u16) -> anyhow::Error {
+    FetchError::Status {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        status,
+        tries: 1,
+    }
+    .into()
 }
 
 fn unreachable(url: &str, name: &str, why: String) -> anyhow::Error {
@@ -152,9 +167,7 @@ mod tests {
     fn what_a_server_has_is_learned_or_said() {
         use crate::testserver::{respond, serve};
         let store = tempfile::tempdir().unwrap();
-        let store = Store::open(store.path())
-            .unwrap()
-            .proxy(crate::Scheme::Http, &crate::Proxy::Direct);
+        let store = Store::open(store.path()).unwrap().direct();
         let stage = clic_host::Progress::silent().stage("add", "Add", "");
         let server = serve(|number, _, stream| match number {
             1 | 2 => respond(stream, "200 OK", "", b"bonjour"),

@@ -11,6 +11,7 @@
 //! <store>/<room>/...                        what a room keeps for itself (see [`Store::room`])
 //! ```
 
+mod carrier;
 mod contents;
 mod download;
 mod gc;
@@ -35,12 +36,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
+pub use carrier::{Carrier, Refusal};
 pub use contents::{Entry, Kind, contents};
 pub use gc::{Collected, Removed, Verified};
 pub use layers::{LayerFile, Layers};
 pub use learn::file_url;
 pub use publish::{Publishing, publish, write_whole};
-pub use request::{Download, FetchError, Proxy, Scheme};
+pub use request::{Download, FetchError, without_login};
 pub use scratch::Scratch;
 pub use session::Session;
 pub use space::NoSpace;
@@ -123,10 +125,17 @@ impl Store {
         self.net.offline
     }
 
-    /// How to reach addresses of this scheme, instead of what the environment says.
+    /// Who brings what is at the addresses that it takes. Without one, or where it takes none, we go ourselves.
     #[must_use]
-    pub fn proxy(mut self, scheme: Scheme, proxy: &Proxy) -> Self {
-        self.net.set_proxy(scheme, proxy);
+    pub fn carrier(mut self, carrier: Arc<dyn Carrier>) -> Self {
+        self.net.carrier = Some(carrier);
+        self
+    }
+
+    /// By no proxy, whatever the environment says.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.net.go_direct();
         self
     }
 

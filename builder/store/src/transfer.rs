@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use clic_host::sha256::Hasher;
 use clic_host::{Stage, cancel};
 
 use crate::Store;
-use crate::request::{Download, FetchError, Proxy, Scheme};
+use crate::carrier::{self, Brought, Carrier, Refusal};
+use crate::request::{Download, FetchError};
 use crate::space::io_error;
 
 /// Downloads at a time. More gains nothing on one mirror and is impolite.
@@ -74,42 +76,35 @@ impl<'a> Share<'a> {
 pub(crate) struct Net {
     pub offline: bool,
     pub backoff: Duration,
-    http: ureq::Agent,
-    https: ureq::Agent,
+    pub carrier: Option<Arc<dyn Carrier>>,
+    agent: ureq::Agent,
 }
 
 impl Default for Net {
     fn default() -> Self {
-        let agent = agent(&Proxy::Environment);
         Self {
             offline: false,
             backoff: Duration::from_millis(500),
-            http: agent.clone(),
-            https: agent,
+            carrier: None,
+            agent: agent(|config| config),
         }
     }
 }
 
 impl Net {
-    pub fn set_proxy(&mut self, scheme: Scheme, proxy: &Proxy) {
-        let ours = match scheme {
-            Scheme::Http => &mut self.http,
-            Scheme::Https => &mut self.https,
-        };
-        *ours = agent(proxy);
+    pub fn go_direct(&mut self) {
+        self.agent = agent(|config| config.proxy(None));
     }
 
-    /// Whoever asks for this address.
-    fn agent(&self, url: &str) -> &ureq::Agent {
-        if url.starts_with("https:") {
-            &self.https
-        } else {
-            &self.http
-        }
+    /// Who brings what is at this address, if not we ourselves.
+    pub fn carrier_of(&self, url: &str) -> Option<&dyn Carrier> {
+        self.carrier.as_deref().filter(|carrier| carrier.takes(url))
     }
 }
 
-fn agent(proxy: &Proxy) -> ureq::Agent {
+type Config = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
+
+fn agent(more: impl FnOnce(Config) -> Config) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("clic/", env!("CARGO_PKG_VERSION")))
@@ -117,16 +112,7 @@ fn agent(proxy: &Proxy) -> ureq::Agent {
         .timeout_recv_response(Some(SILENCE))
         .timeout_per_read(Some(SILENCE))
         .max_idle_connections_per_host(WORKERS);
-    let config = match proxy {
-        Proxy::Environment => config,
-        Proxy::Direct => config.proxy(None),
-        // apt's own words for a proxy were accepted by apt; what ureq cannot parse leaves the environment's.
-        Proxy::Url(url) => match ureq::Proxy::new(url) {
-            Ok(proxy) => config.proxy(Some(proxy)),
-            Err(_) => config,
-        },
-    };
-    config.build().new_agent()
+    more(config).build().new_agent()
 }
 
 /// Why a try came to nothing.
@@ -143,13 +129,17 @@ impl Store {
         &self,
         url: &str,
     ) -> Result<std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
+        self.online(url)?;
+        Ok(self.net.agent.get(url).call())
+    }
+
+    /// An error if sockets are forbidden.
+    pub(crate) fn online(&self, url: &str) -> Result<()> {
         if self.net.offline {
-            return Err(FetchError::Offline {
-                missing: vec![url.to_owned()],
-            }
-            .into());
+            let missing = vec![url.to_owned()];
+            return Err(FetchError::Offline { missing }.into());
         }
-        Ok(self.net.agent(url).get(url).call())
+        Ok(())
     }
 
     pub(crate) fn wait_before(&self, tries: u32) -> Result<()> {
@@ -186,7 +176,10 @@ impl Try<'_> {
             file.set_len(0).map_err(disk)?;
             have = 0;
         }
-        let (mut source, have) = self.open(file, have)?;
+        let (mut source, have) = match self.net.carrier_of(&self.job.url) {
+            Some(carrier) if have < self.job.size => (self.carried(carrier, counted)?, 0),
+            _ => self.open(file, have)?,
+        };
         file.set_len(have).map_err(disk)?;
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         counted.set(0);
@@ -201,11 +194,49 @@ impl Try<'_> {
             )));
         }
         let got = hash.finish();
+        self.forget_brought();
         if got == self.job.sha256 {
             return Ok(());
         }
         file.set_len(0).map_err(disk)?;
         Err(self.wrong(format!("sha256 {}", self.job.sha256), got.to_string()))
+    }
+
+    /// What somebody else has brought. It comes to a file of its own, which may be replaced by another one meanwhile: ours is locked.
+    fn carried(&self, carrier: &dyn Carrier, counted: &mut Share<'_>) -> Result<Box<dyn Read>, Failure> {
+        let to = self.brought();
+        let length = || std::fs::metadata(&to).map_or(0, |meta| meta.len());
+        if self.fresh || length() > self.job.size {
+            self.forget_brought();
+        }
+        if length() < self.job.size {
+            let program = carrier.command(&self.job.url, &to, self.fresh);
+            let ended = carrier::run(program.map_err(Failure::Failed)?, || {
+                counted.set(length().min(self.job.size));
+                length() <= self.job.size
+            });
+            if let Brought::Failed(said) = ended.map_err(Failure::Failed)? {
+                return Err(match carrier.why(&said) {
+                    Refusal::Status(status) => self.refused(status),
+                    Refusal::Words(why) => self.unreachable(why),
+                });
+            }
+        }
+        if length() > self.job.size {
+            self.forget_brought();
+            return Err(self.wrong(format!("{} bytes", self.job.size), "more".into()));
+        }
+        let file = File::open(&to).map_err(|error| self.unreachable(format!("nothing came: {error}")))?;
+        Ok(Box::new(file))
+    }
+
+    /// Where a carrier brings its file to.
+    fn brought(&self) -> PathBuf {
+        crate::with_suffix(self.part, ".brought")
+    }
+
+    fn forget_brought(&self) {
+        let _ = std::fs::remove_file(self.brought());
     }
 
     /// What comes after the first `have` bytes, and how many bytes these really are: a source that cannot resume begins at 0.
@@ -222,7 +253,7 @@ impl Try<'_> {
         if have == self.job.size {
             return Ok((Box::new(io::empty()), have));
         }
-        let mut request = self.net.agent(url).get(url);
+        let mut request = self.net.agent.get(url);
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
         }

@@ -1,13 +1,17 @@
 //! Why an archive cannot be used: apt's own words, understood.
 
+use clic_debian::uri::without_login;
+
 use super::{DEBIAN_MIRROR, Line};
 
 /// Why the indexes could not be had. `whose`: `the Debian mirror`, or `source NAME`.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The mirror cannot be reached, or what it serves does not fit together.
-    #[error("{whose} cannot be used, tried {tries} times:\n{said}\n  help: check the network, or {}",
-        if whose == DEBIAN_MIRROR { "name another mirror with --mirror URL" } else { "the `url` in the recipe" })]
+    #[error(
+        "{whose} cannot be used, tried {tries} times:\n{said}\n  help: {}",
+        way_out(whose, said)
+    )]
     Unreachable {
         /// What cannot be reached.
         whose: String,
@@ -54,6 +58,18 @@ pub enum ArchiveError {
     },
 }
 
+/// What to do about a mirror that cannot be reached.
+fn way_out(whose: &str, said: &str) -> &'static str {
+    let answered = |status: &str| said.lines().any(|line| line.trim_start().starts_with(status));
+    if answered("401 ") || answered("407 ") {
+        return "name the login in /etc/apt/auth.conf, which your user must be able to read (apt_auth.conf(5))";
+    }
+    if whose == DEBIAN_MIRROR {
+        return "check the network, or name another mirror with --mirror URL";
+    }
+    "check the network, or the `url` in the recipe"
+}
+
 /// apt's lines that say what is wrong.
 pub(super) fn complaints(finished: &clic_host::process::Finished) -> String {
     let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
@@ -87,7 +103,8 @@ fn beginning(said: &str) -> String {
 
 /// Whether apt's words are about the archive at `url`, and not about one whose address begins like that.
 fn is_about(said: &str, url: &str) -> bool {
-    said.match_indices(url).any(|(at, _)| {
+    let url = without_login(url);
+    said.match_indices(&url).any(|(at, _)| {
         matches!(
             said[at + url.len()..].chars().next(),
             None | Some(' ' | '/' | '\'')
@@ -120,12 +137,12 @@ pub(super) fn explain(said: &str, lines: &[Line], tries: u32) -> ArchiveError {
     if answered && has(&["does not have a Release file"]) {
         let missing = lines
             .iter()
-            .find(|line| said.contains(&format!("{} {} Release'", line.url, line.suite)));
+            .find(|line| said.contains(&format!("{} {} Release'", without_login(&line.url), line.suite)));
         if let Some(line) = missing {
             return ArchiveError::NoSuite {
                 whose: line.whose(),
                 suite: line.suite.clone(),
-                url: line.url.clone(),
+                url: without_login(&line.url),
                 said: said_so,
             };
         }
@@ -154,7 +171,7 @@ fn whose(said: &str, lines: &[Line]) -> String {
     let mentioned = |line: &Line| {
         let mut all = said
             .lines()
-            .filter(|said| said.contains(&format!("{} {}", line.url, line.suite)));
+            .filter(|said| said.contains(&format!("{} {}", without_login(&line.url), line.suite)));
         !line.optional && all.next().is_some()
     };
     let found = lines.iter().find(|line| about(line));
@@ -167,7 +184,7 @@ pub fn missing_suite<'a>(error: &anyhow::Error, lines: &'a [Line]) -> Option<&'a
     match error.downcast_ref()? {
         ArchiveError::NoSuite { suite, url, .. } => lines
             .iter()
-            .find(|line| line.optional && line.suite == *suite && line.url == *url),
+            .find(|line| line.optional && line.suite == *suite && without_login(&line.url) == *url),
         _ => None,
     }
 }

@@ -11,8 +11,13 @@ const QUOTED: &[u8] = b"\\|{}[]<>\"^~_=!@#$%^&*";
 
 /// The Release file that the indexes of a source came by, of all that apt has.
 pub fn release<'a>(line: &Line, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
-    let start = file_name(line.url.trim_end_matches('/'));
-    let ends = ["InRelease", "Release"].map(|name| quoted(&format!("dists/{}/{name}", line.suite)));
+    release_of(&line.url, &line.suite, lists)
+}
+
+/// The Release file of this suite of the archive at `url`.
+pub fn release_of<'a>(url: &str, suite: &str, lists: &'a [PathBuf]) -> Option<&'a PathBuf> {
+    let start = file_name(url.trim_end_matches('/'));
+    let ends = ["InRelease", "Release"].map(|name| quoted(&format!("dists/{suite}/{name}")));
     lists.iter().find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let rest = name.strip_prefix(&start);

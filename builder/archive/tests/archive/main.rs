@@ -1,5 +1,6 @@
 //! Resolving, locking and downloading from archives of our own: what is chosen, and what is refused.
 
+mod ways;
 mod world;
 
 use clic_archive::{Keep, Lock, Package, Part, Pins};
@@ -48,7 +49,13 @@ fn one_state_makes_one_lock_whoever_makes_it() {
     let mut other = World::new();
     // Another store, another address of the same archive.
     let main = format!("file://{}", world.debian.dir.display());
-    other.mirrors = clic_archive::Mirrors::find(Some(&main), Some("none")).unwrap();
+    other.mirrors = clic_archive::Mirrors::find(
+        Some(&main),
+        Some("none"),
+        &clic_archive::HostApt::default(),
+        &|url| panic!("asked for {url}"),
+    )
+    .unwrap();
     std::fs::copy(world.path("debian.gpg"), other.path("debian.gpg")).unwrap();
     let second = other.lock(Keep::default());
     assert_eq!(first.text(), second.text());
@@ -132,9 +139,7 @@ fn what_the_mirror_dropped_is_named_unless_the_store_has_it() {
     world.have(&world.locked(&lock), &offline).unwrap();
     assert_eq!(asked.lock().unwrap().len(), 0);
     // Another store does not.
-    let empty = Store::open(&world.path("other"))
-        .unwrap()
-        .proxy(clic_store::Scheme::Http, &clic_store::Proxy::Direct);
+    let empty = Store::open(&world.path("other")).unwrap().direct();
     let error = world.have(&world.locked(&lock), &empty).unwrap_err().to_string();
     assert!(
         error.starts_with(
@@ -450,6 +455,38 @@ fn what_one_key_vouched_for_is_not_taken_up_with_another_offline() {
         said.starts_with("offline, ") && said.contains("the package indexes of bookworm amd64"),
         "{said}"
     );
+}
+
+/// Most fields are left out, and names of files have epochs in both ways.
+#[test]
+fn packages_of_a_directory_may_say_little_of_themselves() {
+    let world = World::new();
+    let debs = world.path("tree/debs");
+    for (name, version, file) in [
+        ("quoted", "1:2.0-1", "quoted_1%3a2.0-1_all.deb"),
+        ("plain", "3:1~rc", "plain_3:1~rc_all.deb"),
+        ("other", "1", "download.deb"),
+    ] {
+        let made = deb(&debs, name, version, "Multi-Arch: foreign\nPackage-Type: deb\n");
+        std::fs::rename(made, debs.join(file)).unwrap();
+    }
+    world.recipe(
+        "\"quoted\", \"plain\", \"other\"",
+        "[[source]]\nname = \"local\"\ndirectory = \"debs\"\n",
+    );
+    let resolution = world.resolve().unwrap();
+    assert_eq!(version(&resolution.packages, "quoted"), "1:2.0-1");
+    assert_eq!(version(&resolution.packages, "plain"), "3:1~rc");
+    assert_eq!(resolution.get("other").unwrap().filename, "download.deb");
+    let other = resolution.get("other").unwrap();
+    assert_eq!(
+        other.installed_size,
+        other.size * 3,
+        "nobody says how much it takes"
+    );
+    world.have(&resolution, &world.store).unwrap();
+    let lock = world.lock(Keep::default());
+    world.have(&world.locked(&lock), &world.store).unwrap();
 }
 
 #[test]

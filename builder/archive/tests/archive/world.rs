@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use clic_archive::{Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
+use clic_archive::{HostApt, Keep, Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_host::{Log, Progress, Sha256};
 use clic_recipe::{Plan, Tree};
-use clic_store::{Proxy, Scheme, Session, Store};
+use clic_store::{Session, Store};
 
 const BOARD: &str = r#"schema = 1
 title = "PC"
@@ -254,6 +254,8 @@ pub struct World {
     pub signer: Signer,
     pub store: Store,
     pub mirrors: Mirrors,
+    /// What the host's apt is told.
+    pub host: HostApt,
     pub pins: Pins,
 }
 
@@ -283,10 +285,9 @@ impl World {
                 main: format!("file:{}", debian.dir.display()),
                 security: None,
             },
-            store: Store::open(&path.join("store"))
-                .unwrap()
-                .proxy(Scheme::Http, &Proxy::Direct),
+            store: Store::open(&path.join("store")).unwrap().direct(),
             pins: Pins::new("clic lock r --board pc --trust-key"),
+            host: HostApt::default(),
             debian,
             signer,
             dir,
@@ -320,12 +321,19 @@ impl World {
             keyring: Some(self.path("debian.gpg")),
             keep,
             pins: self.pins.clone(),
+            host: self.host.clone(),
             ..ResolveOptions::default()
         }
     }
 
     fn log(&self) -> Log {
-        Log::claim(&self.path("log")).unwrap().unwrap()
+        loop {
+            // Between fork and exec, children of other tests hold whatever is open here.
+            if let Some(log) = Log::claim(&self.path("log")).unwrap() {
+                return log;
+            }
+            std::thread::yield_now();
+        }
     }
 
     pub fn resolve(&self) -> anyhow::Result<Resolution> {

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use clic_archive::Mirrors;
-use clic_store::{Store, space};
+use clic_store::{Store, space, without_login};
 
 use super::{Finding, install};
+use crate::mirror::MirrorArgs;
 use crate::output;
 
 /// Bytes that a build of each shipped board keeps in the store and out/, and a second one beside it.
@@ -16,7 +17,10 @@ const ROOM_NEEDED: u64 = 4_000_000_000;
 
 /// The mirror that builds would use, for `--json`.
 pub fn look(findings: &mut Vec<Finding>) -> Option<Mirrors> {
-    let mirrors = Mirrors::find(None, None);
+    let mirrors = MirrorArgs::default().find().map(|found| Mirrors {
+        main: without_login(&found.main),
+        security: found.security.as_deref().map(without_login),
+    });
     findings.push(mirror(&mirrors));
     findings.push(keyring());
     findings.push(disk_space());

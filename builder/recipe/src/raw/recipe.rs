@@ -19,7 +19,8 @@ pub(crate) struct RawRecipe {
     pub(crate) schema: u32,
     /// One line that says what the image is for.
     pub(crate) title: At<String>,
-    /// Name of a recipe that this one builds on. Lists (`boards`, `overlays`, `bundles`, `packages`) are added to that recipe's;
+    /// Name of a recipe that this one builds on. Lists (`boards`, `overlays`, `bundles`, `packages`,
+    /// `components`) are added to that recipe's;
     /// other keys replace its values; parameters are replaced one by one.
     pub(crate) extends: Option<At<String>>,
     /// Debian suite, e.g. `bookworm`.
@@ -39,6 +40,9 @@ pub(crate) struct RawRecipe {
     /// Debian packages beside those of the board and the overlays.
     #[serde(default)]
     pub(crate) packages: Vec<At<String>>,
+    /// Components of Debian's archives that packages come from, beside those of the board, e.g. `contrib`.
+    #[serde(default)]
+    pub(crate) components: Vec<At<String>>,
     /// Where packages come from beside Debian's own archives. One of the same name as the parent's replaces that.
     #[serde(default)]
     pub(crate) source: Vec<RawSource>,
@@ -61,7 +65,7 @@ pub(crate) struct RawSource {
     pub(crate) name: At<String>,
     /// The suite, e.g. `bookworm-backports`.
     pub(crate) suite: Option<At<String>>,
-    /// Components. Of a suite of the Debian mirror: those of the board if left out.
+    /// Components. Of a suite of the Debian mirror: those of the board and the recipe if left out.
     #[serde(default)]
     pub(crate) components: Vec<At<String>>,
     /// Address of a repository: the directory that holds `dists/`.

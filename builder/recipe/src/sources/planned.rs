@@ -89,9 +89,18 @@ fn place(
                 .iter()
                 .any(|end| suite.value == format!("{plan_suite}{end}"))
             {
+                let help = if own.is_empty() {
+                    "remove this source".to_owned()
+                } else {
+                    let own: Vec<String> = own.iter().map(|one| format!("\"{one}\"")).collect();
+                    format!(
+                        "remove this source, and write in the recipe: `components = [{}]`",
+                        own.join(", ")
+                    )
+                };
                 problems
                     .wrong(&suite.origin, format!("`{}` is always used", suite.value))
-                    .help("remove this source");
+                    .help(help);
                 return None;
             }
             Some(SourcePlace::Suite {

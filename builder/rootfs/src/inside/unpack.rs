@@ -206,7 +206,9 @@ struct One<'a> {
     directories: Vec<Directory>,
     /// The directory that was used last.
     above: Option<(Vec<u8>, OwnedFd)>,
+    /// Bytes that it may still grow by, of those that it may take in all.
     left: u64,
+    most: u64,
     /// Of a package that brings no sums of its files.
     sums: Option<Sums>,
 }
@@ -220,7 +222,8 @@ impl<'a> One<'a> {
             made,
             directories: Vec::new(),
             above: None,
-            left: deb::most(unit.installed_size),
+            left: 0,
+            most: 0,
             sums: None,
         }
     }
@@ -234,6 +237,8 @@ impl<'a> One<'a> {
             "{} says that it is {said:?}",
             self.unit.deb.display()
         );
+        self.most = deb::most(self.unit.installed_size, deb.size()?);
+        self.left = self.most;
         let mut control = deb.control.clone();
         let conffiles = conffiles(&control)?;
         self.sums = control.file(sums::NAME).is_none().then(Sums::default);
@@ -272,9 +277,9 @@ impl<'a> One<'a> {
     fn count(&mut self, size: u64) -> Result<()> {
         let left = self.left.checked_sub(size.saturating_add(ENTRY));
         self.left = left.with_context(|| {
+            let [most, stated] = [self.most, self.unit.installed_size].map(clic_host::figures::size);
             format!(
-                "the package grows beyond twice the {} that it states",
-                clic_host::figures::size(self.unit.installed_size)
+                "the package grows beyond {most}, too much for one that is to take {stated} (Installed-Size)"
             )
         })?;
         Ok(())

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use clic_host::Progress;
 
-use crate::{Proxy, Scheme};
-
 use super::*;
 use crate::testserver::{respond, serve};
 
@@ -30,10 +28,7 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path())
-        .unwrap()
-        .proxy(Scheme::Http, &Proxy::Direct)
-        .backoff(Duration::ZERO);
+    let store = Store::open(dir.path()).unwrap().direct().backoff(Duration::ZERO);
     Fixture {
         store,
         stage: Progress::silent().stage("download", "", ""),

@@ -11,38 +11,10 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 #[test]
-fn each_scheme_goes_by_its_own_proxy() {
-    // It answers no request as a proxy would: what counts is whom it was asked for.
-    let proxy = serve(|_, _, stream| respond(stream, "403 Forbidden", "", b""));
-    let direct = serve(|_, _, stream| respond(stream, "200 OK", "", b"direct"));
-    let by = Proxy::Url(proxy.url.trim_end_matches("/pool/thing.deb").to_owned());
-    let (_dir, store) = store();
-    let asks = |store: &Store, url: &str| {
-        drop(store.get(url).unwrap());
-        std::mem::take(&mut *proxy.heads.lock().unwrap()).concat()
-    };
-    let plain_alone = store
-        .clone()
-        .proxy(Scheme::Http, &by)
-        .proxy(Scheme::Https, &Proxy::Direct);
-    let asked = asks(&plain_alone, "http://archive.invalid/x");
-    assert!(asked.contains("archive.invalid"), "{asked}");
-    assert_eq!(asks(&plain_alone, "https://archive.invalid/x"), "");
-
-    let secure_alone = store
-        .proxy(Scheme::Http, &Proxy::Direct)
-        .proxy(Scheme::Https, &by);
-    let asked = asks(&secure_alone, "https://archive.invalid/x");
-    assert!(asked.starts_with("CONNECT archive.invalid:443 "), "{asked}");
-    assert_eq!(asks(&secure_alone, &direct.url), "");
-    assert_eq!(direct.heads.lock().unwrap().len(), 1);
-}
-
-#[test]
 fn we_say_who_we_are() {
     let server = serve(|_, _, stream| respond(stream, "404 Not Found", "", b""));
     let (_dir, store) = store();
-    let store = store.proxy(Scheme::Http, &Proxy::Direct);
+    let store = store.direct();
     let answer = store.get(&server.url).unwrap().unwrap();
     assert_eq!(answer.status(), 404, "an answer, not an error");
     let head = server.heads.lock().unwrap()[0].to_lowercase();
@@ -83,7 +55,7 @@ fn a_stage_counts_what_is_there_and_takes_back_what_is_discarded() {
         respond(stream, "200 OK", "", &bytes);
     });
     let (dir, store) = store();
-    let store = store.proxy(Scheme::Http, &Proxy::Direct).backoff(Duration::ZERO);
+    let store = store.direct().backoff(Duration::ZERO);
     let download = |url: &str, content: &[u8]| Download {
         url: url.to_owned(),
         sha256: clic_host::Sha256::of(content),

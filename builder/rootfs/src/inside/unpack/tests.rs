@@ -259,7 +259,7 @@ fn only_files_directories_and_links_are_unpacked() {
 #[test]
 fn absurd_sizes_are_refused_and_cost_nothing() {
     let world = World::new();
-    let beyond = "the package grows beyond twice the 1.0 kB that it states";
+    let beyond = ", too much for one that is to take 1.0 kB (Installed-Size)";
     for kind in [b'0', b'1', b'2', b'5', b'6'] {
         let lie = Entry {
             kind,
@@ -280,7 +280,7 @@ fn absurd_sizes_are_refused_and_cost_nothing() {
     };
     world.refuses(&[early], "/usr/x: its data.tar ends early");
     // A few kB that are a large file when they are unpacked.
-    let zeros = deb("evil", &[], &[file("./usr/x", &vec![0; 80 << 20], 0o644)]);
+    let zeros = deb("evil", &[], &[file("./usr/x", &vec![0; 150 << 20], 0o644)]);
     assert!(zeros.len() < 1 << 20);
     world.refuses_deb(zeros, beyond);
     // A name of 200 MB, which would be read into memory.
@@ -307,7 +307,31 @@ fn absurd_sizes_are_refused_and_cost_nothing() {
         "it unpacks to more than is allowed",
     );
     // Entries without end.
-    world.refuses(&vec![file("./usr/x", b"", 0o644); 140_000], beyond);
+    let mut many = vec![file("./usr/x", b"", 0o644); 100_000];
+    many.push(file("./usr/y", &vec![0; 120 << 20], 0o644));
+    world.refuses(&many, beyond);
+}
+
+/// No policy asks for Installed-Size, and some say far too little.
+#[test]
+fn a_package_that_states_little_is_believed_by_its_own_size() {
+    let world = World::new();
+    // Xorshift (Marsaglia 2003): nothing makes it smaller.
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut bytes = Vec::with_capacity(140 << 20);
+    while bytes.len() < 140 << 20 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    let model = deb("model", &[], &[file("./usr/model", &bytes, 0o644)]);
+    world.install(&[("model", model)]).unwrap();
+    let there = std::fs::metadata(world.at("tree/usr/model")).unwrap();
+    assert_eq!(there.len(), 140 << 20);
+    // And one that is nearly empty, however well it is packed.
+    let zeros = deb("zeros", &[], &[file("./usr/zeros", &vec![0; 100 << 20], 0o644)]);
+    world.install(&[("zeros", zeros)]).unwrap();
 }
 
 #[test]
