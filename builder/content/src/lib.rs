@@ -412,6 +412,14 @@ impl Maker<'_> {
 
 /// An archive that is not what it should be is for whoever wrote the bundle to fix.
 fn blame(error: anyhow::Error) -> anyhow::Error {
+    blame_and(
+        error,
+        "fix the bundle, or use another source; nothing was put into an image",
+    )
+}
+
+/// The same, with what to do about it.
+fn blame_and(error: anyhow::Error, help: &str) -> anyhow::Error {
     // Decompressors say what is wrong with a file in errors of input, too; those have no number of the system's.
     let disk = |cause: &(dyn std::error::Error + 'static)| {
         let io = cause.downcast_ref::<std::io::Error>();
@@ -420,9 +428,7 @@ fn blame(error: anyhow::Error) -> anyhow::Error {
     if error.is::<clic_host::Cancelled>() || error.chain().any(disk) {
         return error;
     }
-    UserError::new(format!("{error:#}"))
-        .help("fix the bundle, or use another source; nothing was put into an image")
-        .into()
+    UserError::new(format!("{error:#}")).help(help).into()
 }
 
 /// One file that is wanted out of a package.

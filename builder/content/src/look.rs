@@ -9,7 +9,7 @@ use clic_store::Store;
 use clic_tree::FileTree;
 
 use crate::unpack::{Files, archive};
-use crate::{blame, whose};
+use crate::{blame_and, whose};
 
 /// Reads a whole archive, of which nothing is kept: returns the bytes of its files. `start`: a file that must be in it.
 ///
@@ -22,7 +22,7 @@ pub fn look(path: &Path, kind: Unpack, most: u64, start: Option<&str>) -> Result
         has_start(&tree, start)?;
         Ok(most - left)
     });
-    looked.map_err(blame)
+    looked.map_err(|error| blame_and(error, "make the archive anew, or use another one"))
 }
 
 /// Whether the page that opens first is there.

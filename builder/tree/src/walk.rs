@@ -228,7 +228,7 @@ impl<S: Source> Walk<S> {
         );
         let size = match extensions.size {
             Some(size) if !extends => size,
-            _ => header.entry_size()?,
+            _ => stated_size(&header)?,
         };
         let padding = size.checked_next_multiple_of(BLOCK).map(|full| full - size);
         let padding = padding.filter(|_| self.source.left().is_none_or(|left| size <= left));
@@ -322,6 +322,12 @@ fn early(error: io::Error, words: String) -> anyhow::Error {
     } else {
         error.into()
     }
+}
+
+/// Bytes that an entry has by its header. Some write nothing where there is none (`tar --label`).
+fn stated_size(header: &Header) -> Result<u64> {
+    let blank = header.as_old().size.iter().all(|byte| matches!(byte, 0 | b' '));
+    Ok(if blank { 0 } else { header.entry_size()? })
 }
 
 /// A header's bytes add up to what it says; its own checksum field counts as eight spaces.

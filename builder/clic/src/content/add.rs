@@ -242,8 +242,8 @@ impl Written<'_> {
                 .help("give the new one another name with --path")
                 .into());
         }
-        std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir))?;
-        let written = self.copied(from).and_then(|()| {
+        let made = std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir));
+        let written = made.and_then(|()| self.copied(from)).and_then(|()| {
             tree.check_bundle(bundle, &self.text)?;
             write_whole(self.file, self.text.as_bytes())
         });

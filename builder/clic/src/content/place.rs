@@ -94,13 +94,19 @@ impl Place {
                 (Self::Remote(_), Some(agreed)) => Ok(agreed),
                 (Self::Remote(_), None) => limits.agree(&url, length),
             };
-            let learned = store.learn(&url, name, &agree, &stage)?;
-            stage.finish();
-            Ok(learned)
+            let learned = store.learn(&url, name, &agree, &stage);
+            // A question is no failure.
+            if learned
+                .as_ref()
+                .map_or_else(|error| error.is::<Question>(), |_| true)
+            {
+                stage.finish();
+            }
+            learned
         };
         match learn(None) {
             Err(error) if error.is::<Question>() => {
-                // Nothing of it has come, and no stage is drawn while somebody thinks.
+                // Nothing of it has come. No stage is drawn while somebody thinks.
                 let Some(Question(bytes)) = error.downcast_ref() else {
                     return Err(error);
                 };

@@ -27,5 +27,5 @@ fn an_archive_is_known_before_it_is_unpacked() {
         "{said}"
     );
     let said = looked(&site[..site.len() / 2], 100, None).unwrap_err();
-    assert!(said.starts_with("the archive is damaged, or not a tar"), "{said}");
+    assert!(said.starts_with("it cannot be read as a tar"), "{said}");
 }

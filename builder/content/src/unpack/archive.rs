@@ -45,7 +45,7 @@ pub fn archive(path: &Path, kind: Unpack, files: &mut Files) -> Result<()> {
 fn tar(stream: Box<dyn Read>, files: &mut Files) -> Result<()> {
     let mut walk = Walk::foreign(Stream(stream));
     let mut entries = 0;
-    while let Some(member) = walk.advance().context("the archive is damaged, or not a tar")? {
+    while let Some(member) = walk.advance().context("it cannot be read as a tar")? {
         entries += 1;
         ensure!(
             entries <= MOST_ENTRIES,
@@ -69,7 +69,7 @@ fn tar(stream: Box<dyn Read>, files: &mut Files) -> Result<()> {
                 member.size <= files.left,
                 "its files together are larger than allowed"
             );
-            let mode = member.header.mode()?;
+            let mode = member.header.mode().unwrap_or(0o644);
             files.take_with(&member.path, mode, &mut walk.content())?;
         } else {
             return Err(neither(&member.path));
