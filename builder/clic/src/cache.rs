@@ -56,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
 }
 
 /// `20G`, `500M`, `0`: bytes in powers of 1000, as sizes are shown.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "write a whole number of bytes, or one with K, M, G or T, like 20G".to_owned();
     let text = text.trim().trim_end_matches(['B', 'b']);
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

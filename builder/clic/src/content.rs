@@ -2,14 +2,12 @@
 
 mod add;
 mod edit;
-
-use std::path::{Path, PathBuf};
+mod place;
 
 use anyhow::Result;
 use clap::Subcommand;
 use clic_content::downloads;
 use clic_host::{Outcome, UserError};
-use clic_recipe::Tree;
 use clic_recipe::plan::{Bundle, ItemSource};
 use serde_json::json;
 
@@ -38,7 +36,7 @@ pub struct Args {
 enum Action {
     /// List the bundles of the tree, with their licences and sizes (the default)
     Ls,
-    /// Check bundles without downloading anything, and show what the store has of them
+    /// Check bundles and their archives without downloading anything, and show what the store has of them
     Check(Names),
     /// Download the files of bundles into the store, so that a build needs no network for them
     Fetch(Fetch),
@@ -72,15 +70,17 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     }
 }
 
-/// The bundles of these names, in their order; all of them without one.
+/// The bundles of these names, in their order; all of them without one. What is wrong with others does not matter then.
 fn named(names: &Names, context: &Context) -> Result<Vec<Bundle>> {
-    let all = context.tree()?.bundles()?;
+    let tree = context.tree()?;
     if names.bundles.is_empty() {
+        let (all, problems) = tree.bundles();
+        problems?;
         return Ok(all);
     }
     let one = |name: &String| -> Result<Bundle> {
-        let found = all.iter().find(|bundle| bundle.name == *name);
-        found.cloned().ok_or_else(|| unknown(name, &all))
+        let found = tree.bundle(name)?;
+        found.ok_or_else(|| unknown(name, &tree.bundles().0))
     };
     names.bundles.iter().map(one).collect()
 }
@@ -112,9 +112,11 @@ fn word(value: impl serde::Serialize) -> String {
 }
 
 fn list(context: &Context) -> Result<Outcome> {
-    let bundles = context.tree()?.bundles()?;
+    // Those that can be read are listed whatever lies beside them.
+    let (bundles, problems) = context.tree()?.bundles();
     if context.json {
         output::json(&json!({ "bundles": bundles }))?;
+        problems?;
         return Ok(Outcome::Done);
     }
     let mut rows = Vec::new();
@@ -129,6 +131,7 @@ fn list(context: &Context) -> Result<Outcome> {
         ]);
     }
     output::text(&output::table(&rows))?;
+    problems?;
     Ok(Outcome::Done)
 }
 
@@ -138,6 +141,7 @@ fn check(names: &Names, context: &Context) -> Result<Outcome> {
     let mut rows = Vec::new();
     let mut reports = Vec::new();
     for bundle in &bundles {
+        clic_content::look_into(bundle, &store, &context.progress())?;
         let downloads = downloads(std::slice::from_ref(bundle));
         let missing = store.missing(&downloads);
         let bytes: u64 = missing.iter().map(|download| download.size).sum();
@@ -198,7 +202,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
     let progress = context.progress();
     let mut newer = Vec::new();
     for bundle in &bundles {
-        let file = file_of(&tree, &bundle.name)?;
+        let file = tree.bundle_file(&bundle.name)?;
         let stage = progress.stage("update", "Look at the sources", &bundle.name);
         for item in &bundle.items {
             let ItemSource::File {
@@ -213,17 +217,18 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
                 continue;
             };
             let Some(url) = urls.first() else { continue };
-            let now = store.learn(url, &item.path, &stage)?;
+            let agree = |_: Option<u64>| Ok(size.saturating_mul(2).max(place::LARGE));
+            let now = store.learn(url, &item.path, &agree, &stage)?.download;
             if now.sha256 == *sha256 {
                 continue;
             }
-            if unpack.is_some() {
-                stage.note(format!(
-                    "{}: {} is an archive: check `unpacked`, too",
-                    bundle.name, item.path
-                ));
-            }
-            edit::newer(&file, *sha256, &now)?;
+            let kept = store.path_of(now.sha256);
+            place::is_what_it_says(&kept, &item.path, url)?;
+            let unpacked = match unpack {
+                None => None,
+                Some((kind, _)) => Some(clic_content::look(&kept, *kind, u64::MAX, item.start.as_deref())?),
+            };
+            edit::newer(&file, *sha256, &now, unpacked)?;
             newer.push(Newer {
                 bundle: bundle.name.clone(),
                 path: item.path.clone(),
@@ -256,10 +261,4 @@ fn said(newer: &[Newer], context: &Context) -> Result<Outcome> {
         output::text(&output::table(&rows))?;
     }
     Ok(Outcome::Done)
-}
-
-/// The place of a bundle's description.
-fn file_of(tree: &Tree, name: &str) -> Result<PathBuf> {
-    let path = Path::new("content-bundles").join(name).join("bundle.toml");
-    Ok(tree.inside(path)?)
 }

@@ -18,6 +18,7 @@ const LICENCES: &[&str] = &[
     "MIT",
     "Unicode-3.0",
     "Zlib",
+    // Of libbz2-rs-sys, as of the bzip2 that it stands for: the BSDs' conditions in other words.
     "bzip2-1.0.6",
 ];
 

@@ -4,6 +4,8 @@
 //! out of the store's downloads; what comes out of archives and packages is a layer of its own.
 
 pub mod app;
+mod kind;
+mod look;
 mod unpack;
 mod zim;
 
@@ -18,6 +20,9 @@ use clic_store::space::io_error;
 use clic_store::{Download, FetchError, Scratch, Session, Store, file_url, space};
 use clic_tree::{Entry, FileTree, Kind, NEW};
 use serde::Serialize;
+
+pub use kind::mistaken;
+pub use look::{look, look_into};
 
 /// Where bundles are on the device, each in a directory of its name.
 pub const DIRECTORY: &str = "srv/clic/content";
@@ -81,16 +86,21 @@ pub fn lay(
         for item in &bundle.items {
             stage.message(format!("{}: {}", bundle.name, item.path));
             let place = format!("{DIRECTORY}/{}/{}", bundle.name, item.path);
-            maker.item(tree, bundle, item, &place).with_context(|| {
-                format!(
-                    "{}: content `{}` of bundle `{}`",
-                    item.origin, item.path, bundle.name
-                )
-            })?;
+            maker
+                .item(tree, bundle, item, &place)
+                .with_context(|| whose(bundle, item))?;
         }
     }
     stage.finish();
     Ok(())
+}
+
+/// Which content an error is about.
+fn whose(bundle: &Bundle, item: &BundleItem) -> String {
+    format!(
+        "{}: content `{}` of bundle `{}`",
+        item.origin, item.path, bundle.name
+    )
 }
 
 /// The downloads that these bundles take from addresses of their own: what `plan` and `content fetch` count.
@@ -132,9 +142,10 @@ pub fn fetch(bundles: &[Bundle], store: &Store, progress: &Progress) -> Result<u
                 stage: &stage,
                 item,
             };
-            places
+            let file = places
                 .file()?
                 .with_context(|| format!("bundle {}: no place has {}", bundle.name, item.path))?;
+            look::item(bundle, item, &file)?;
             count += 1;
         }
     }
@@ -178,10 +189,11 @@ impl Maker<'_> {
         }
         let made = self.made(item)?;
         if item.zim {
-            tree.lay_file(place, self.zim(bundle, item, &made)?, ZIM)
-        } else {
-            tree.lay_below(place, self.files(item, &made)?)
+            return tree.lay_file(place, self.zim(bundle, item, &made)?, ZIM);
         }
+        let files = self.files(item, &made)?;
+        look::has_start(&files, item.start.as_deref()).map_err(blame)?;
+        tree.lay_below(place, files)
     }
 
     /// What the layer of an item with files is made of.
@@ -400,13 +412,23 @@ impl Maker<'_> {
 
 /// An archive that is not what it should be is for whoever wrote the bundle to fix.
 fn blame(error: anyhow::Error) -> anyhow::Error {
-    let disk = |cause: &(dyn std::error::Error + 'static)| cause.is::<std::io::Error>();
+    blame_and(
+        error,
+        "fix the bundle, or use another source; nothing was put into an image",
+    )
+}
+
+/// The same, with what to do about it.
+fn blame_and(error: anyhow::Error, help: &str) -> anyhow::Error {
+    // Decompressors say what is wrong with a file in errors of input, too; those have no number of the system's.
+    let disk = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|error| error.raw_os_error().is_some())
+    };
     if error.is::<clic_host::Cancelled>() || error.chain().any(disk) {
         return error;
     }
-    UserError::new(format!("{error:#}"))
-        .help("fix the bundle, or use another source; nothing was put into an image")
-        .into()
+    UserError::new(format!("{error:#}")).help(help).into()
 }
 
 /// One file that is wanted out of a package.

@@ -9,7 +9,8 @@ use clic_host::Sha256;
 use crate::bundle_files;
 use crate::checker::Checker;
 use crate::debian;
-use crate::plan::{Bundle, BundleItem, InPackage, ItemSource, Texts};
+use crate::nearest::nearest;
+use crate::plan::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts};
 use crate::raw::{At, RawBundle, RawItem};
 use crate::report::Problems;
 use crate::tree::{Tree, image_path};
@@ -42,7 +43,7 @@ pub(crate) fn check(
             .wrong(&raw.credit, "nobody is credited")
             .help("name the authors as their licence wants them to be named");
     }
-    licence(&raw.licence, checker);
+    let licence = licence(&raw.licence, checker);
     if raw.item.is_empty() {
         checker
             .wrong(&checker.beginning(), format!("bundle `{name}` has nothing in it"))
@@ -54,6 +55,9 @@ pub(crate) fn check(
         .filter_map(|raw| item(tree, name, raw, checker))
         .collect();
     collisions(&items, checker.problems);
+    if raw.kind.value == BundleKind::Zim {
+        zim_names(&items, checker.problems);
+    }
     (checker.count() == before).then(|| {
         Rc::new(Bundle {
             name: name.to_owned(),
@@ -62,22 +66,42 @@ pub(crate) fn check(
             language: raw.language.value,
             title,
             description,
-            licence: raw.licence.value,
+            licence,
             credit: raw.credit.value,
             items,
         })
     })
 }
 
-/// An SPDX expression of licences that the list has: what is not on it, nobody can look up.
-fn licence(raw: &At<String>, checker: &mut Checker<'_>) {
-    if let Err(error) = spdx::Expression::parse(&raw.value) {
+/// An SPDX expression of licences that the list has: what is not on it, nobody can look up. It is returned as the list spells
+/// it; people may use other cases (SPDX 2.3, annex D).
+fn licence(raw: &At<String>, checker: &mut Checker<'_>) -> String {
+    let spelled = as_listed(&raw.value);
+    if let Err(error) = spdx::Expression::parse(&spelled) {
         let what = format!("unknown licence `{}`: {}", raw.value, error.reason);
         checker.wrong(raw, what).help(
             "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` \
              (spdx.org/licenses)",
         );
     }
+    spelled
+}
+
+/// An expression with every identifier as the list of SPDX spells it, and operators in capitals.
+fn as_listed(expression: &str) -> String {
+    let licences = spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
+    let exceptions = spdx::identifiers::EXCEPTIONS
+        .iter()
+        .map(|exception| exception.name);
+    let known: Vec<&str> = licences.chain(exceptions).chain(["AND", "OR", "WITH"]).collect();
+    let mut text = String::new();
+    for word in expression.split_inclusive(|c: char| c.is_whitespace() || "()+".contains(c)) {
+        let bare = word.trim_end_matches(|c: char| c.is_whitespace() || "()+".contains(c));
+        let listed = known.iter().find(|name| name.eq_ignore_ascii_case(bare));
+        text.push_str(listed.copied().unwrap_or(bare));
+        text.push_str(&word[bare.len()..]);
+    }
+    text
 }
 
 /// Texts for readers: in each language that the portal speaks, and none empty.
@@ -126,7 +150,7 @@ fn item(tree: &Tree, bundle: &str, raw: &RawItem, checker: &mut Checker<'_>) -> 
     let before = checker.count();
     let origin = raw.path.origin(checker.file);
     let path = raw.path.value.clone();
-    if let Err(why) = plain(&path) {
+    if let Err(why) = served(&path) {
         checker.wrong(&origin, why);
     }
     let title = raw
@@ -162,12 +186,23 @@ fn item(tree: &Tree, bundle: &str, raw: &RawItem, checker: &mut Checker<'_>) -> 
     };
     zim(&item, raw, checker);
     if let Some(start) = &raw.start {
-        if let Err(why) = plain(&start.value) {
+        if let Err(why) = served(&start.value) {
             checker.wrong(start, why);
         } else if !item.has_files() {
             checker
                 .wrong(start, "only directories and archives have a first page")
                 .help("remove `start`");
+        } else if let ItemSource::Directory(files) = &item.from
+            && !files.iter().any(|(path, _)| *path == start.value)
+        {
+            let near = nearest(&start.value, files.iter().map(|(path, _)| path.as_str()), 1);
+            let help = near.first().map_or_else(
+                || "it is relative to the directory".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            checker
+                .wrong(start, format!("there is no file `{}` in it", start.value))
+                .help(help);
         }
     }
     (checker.count() == before).then_some(item)
@@ -204,22 +239,43 @@ fn zim(item: &BundleItem, raw: &RawItem, checker: &mut Checker<'_>) {
     }
 }
 
-/// A relative path without anything special, which every device and browser can hold.
-fn plain(path: &str) -> Result<(), String> {
+/// Whether a name is one that people have and that can be taken as it is: relative, inside, and written in only one way.
+///
+/// Blanks, accents, quotes and the like stay: ext4 holds them, addresses encode them, and so do TOML and JSON. The characters
+/// that FAT lacks stay, too: whoever takes a file home has it from a browser, which puts others in their place.
+pub(crate) fn is_plain(path: &str) -> bool {
+    // `NAME_MAX` of Linux, and what the portal has room for in an address.
+    const MOST_NAME: usize = 255;
+    const MOST_PATH: usize = 1000;
     let parts = Path::new(path).components();
     let normal = parts.clone().all(|part| matches!(part, Component::Normal(_)));
-    // Only one way to write it.
-    if path.is_empty() || !normal || parts.collect::<PathBuf>().to_str() != Some(path) {
+    !path.is_empty()
+        && normal
+        && parts.collect::<PathBuf>().to_str() == Some(path)
+        && path.len() <= MOST_PATH
+        && path.split('/').all(|part| part.len() <= MOST_NAME)
+        // Browsers and Windows read a backslash as a slash.
+        && !path.chars().any(|c| c.is_control() || c == '\\')
+}
+
+/// Whether a path can be one in a bundle, as the device serves it.
+///
+/// Errors: why not, in words.
+pub fn served(path: &str) -> Result<(), String> {
+    let shown = path.escape_debug();
+    if path.chars().any(|c| c.is_control() || c == '\\') {
         return Err(format!(
-            "`{}` leaves the bundle, or can be written more plainly; write a path like `books/candide.epub`",
-            path.escape_debug()
+            "`{shown}` has a backslash or control characters, which no address can have"
         ));
     }
-    // exFAT and FAT, which sticks have, know none of these; a browser would have to be asked nicely for some.
-    let odd = |c: char| c.is_control() || r#"\:*?"<>|"#.contains(c);
-    if path.chars().any(odd) {
+    if !is_plain(path) {
         return Err(format!(
-            "`{path}` has characters that not every device can hold in a name"
+            "`{shown}` leaves the bundle, is too long, or can be written more plainly; write a path like `books/candide.epub`"
+        ));
+    }
+    if path.split('/').any(|part| part.starts_with('.')) {
+        return Err(format!(
+            "`{shown}` begins with a dot, and hidden files are not served; write it without"
         ));
     }
     Ok(())
@@ -349,23 +405,32 @@ fn one_file(
 fn addresses(raw: &[At<String>], checker: &mut Checker<'_>) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for url in raw {
-        if !is_address(&url.value) {
+        let plain = with_plain_scheme(&url.value);
+        if !is_address(&plain) {
             checker
                 .wrong(url, format!("`{}` is not the address of a file", url.value))
                 .help("write it like `https://example.org/books/candide.epub`, without a login");
         }
-        if urls.contains(&url.value) {
+        if urls.contains(&plain) {
             checker
                 .wrong(url, "this address is listed twice")
                 .help("remove one");
         }
-        urls.push(url.value.clone());
+        urls.push(plain);
     }
     urls
 }
 
+/// `HTTP://...` as `http://...`: schemes have no case (RFC 3986, section 3.1).
+fn with_plain_scheme(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url.to_owned(),
+    }
+}
+
 /// An address that can be fetched by anybody.
-pub(crate) fn is_address(url: &str) -> bool {
+pub fn is_address(url: &str) -> bool {
     let rest = ["https://", "http://"]
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme));
@@ -400,6 +465,26 @@ fn same(path: &Path, sha256: Sha256, size: u64, place: &At<String>, checker: &mu
         Err(error) => {
             checker.wrong(place, format!("the file can't be read: {error}"));
         }
+    }
+}
+
+/// The names of ZIM files become a part of addresses that kiwix-serve makes up, and what it makes of other letters depends on
+/// its version.
+fn zim_names(items: &[BundleItem], problems: &mut Problems) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " +-._/".contains(c);
+    for item in items
+        .iter()
+        .filter(|item| item.listed && !item.path.chars().all(plain))
+    {
+        problems
+            .wrong(
+                &item.origin,
+                format!(
+                    "`{}`: the name of a ZIM file has only A-Z, a-z, 0-9, blank and + - . _",
+                    item.path
+                ),
+            )
+            .help("give it another `path`; what `local` names can stay as it is");
     }
 }
 

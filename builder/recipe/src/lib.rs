@@ -43,6 +43,8 @@ mod tree;
 
 pub use app::{MOST as MOST_OF_APP, manifest_of};
 pub use board::Power;
+pub use bundle::{is_address, served};
+pub use bundle_files::is_litter;
 pub use keys::AuthorizedKeys;
 pub use listing::{BoardInfo, Checked, OverlayInfo, RecipeInfo, check};
 pub use nearest::nearest;

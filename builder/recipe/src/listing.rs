@@ -9,6 +9,7 @@ use crate::loader::Loader;
 use crate::plan::{Arch, Bundle, Plan};
 use crate::report::{ProblemEntry, Report};
 use crate::resolve::{ResolveOptions, plan};
+use crate::source::SourceFile;
 use crate::sources::AbsentKey;
 use crate::tree::{Kind, Tree};
 
@@ -94,14 +95,35 @@ impl Tree {
         loader.problems.into_result().map(|()| list)
     }
 
-    /// All bundles, sorted by name. A report if one of them can't be read.
-    pub fn bundles(&self) -> Result<Vec<Bundle>, Report> {
+    /// All bundles that can be read, sorted by name, and a report if others can't.
+    pub fn bundles(&self) -> (Vec<Bundle>, Result<(), Report>) {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
         for name in loader.names(Kind::Bundle).iter().cloned() {
             list.extend(loader.bundle(&name).map(|bundle| (*bundle).clone()));
         }
-        loader.problems.into_result().map(|()| list)
+        (list, loader.problems.into_result())
+    }
+
+    /// One bundle, whatever else lies beside it. Nothing, if there is none of this name.
+    pub fn bundle(&self, name: &str) -> Result<Option<Bundle>, Report> {
+        let mut loader = Loader::new(self);
+        if !self.has(Kind::Bundle, name) {
+            return Ok(None);
+        }
+        let bundle = loader.bundle(name).map(|bundle| (*bundle).clone());
+        loader.problems.into_result().map(|()| bundle)
+    }
+
+    /// Whether `text` describes a bundle, before it is written: what it names beside it is there already.
+    pub fn check_bundle(&self, name: &str, text: &str) -> Result<(), Report> {
+        let mut loader = Loader::new(self);
+        let shown = format!(
+            "{} (as it would be; nothing was written)",
+            Kind::Bundle.file(name).display()
+        );
+        loader.bundle_of(name, &SourceFile::new(shown, text));
+        loader.problems.into_result()
     }
 
     /// All overlays, sorted by name. A report if one of them can't be read.

@@ -242,10 +242,9 @@ impl<'t> Loader<'t> {
         if let Some(bundle) = self.bundles.get(name) {
             return bundle.clone();
         }
-        let bundle = self.read(Kind::Bundle, name).and_then(|file| {
-            let raw = self.parse::<RawBundle>(&file)?;
-            bundle::check(self.tree, name, raw, &mut Checker::new(&file, &mut self.problems))
-        });
+        let bundle = self
+            .read(Kind::Bundle, name)
+            .and_then(|file| self.bundle_of(name, &file));
         self.bundles.insert(name.to_owned(), bundle.clone());
         bundle
     }
@@ -262,6 +261,12 @@ impl<'t> Loader<'t> {
     /// Whether to look at no further file and plan.
     pub(crate) fn stop(&mut self) -> bool {
         self.cancelled() || self.problems.enough()
+    }
+
+    /// The bundle that a text describes.
+    pub(crate) fn bundle_of(&mut self, name: &str, file: &Arc<SourceFile>) -> Option<Rc<Bundle>> {
+        let raw = self.parse::<RawBundle>(file)?;
+        bundle::check(self.tree, name, raw, &mut Checker::new(file, &mut self.problems))
     }
 
     /// Whether the tree has what a file names; if not, says so at that place.

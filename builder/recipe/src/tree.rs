@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bundle_files::is_litter;
 use crate::report::{Problem, Report};
 use crate::source::SourceFile;
 
@@ -199,13 +200,28 @@ impl Tree {
             // Hidden files are editors' and version control's.
             if let Some(name) = name
                 .and_then(|name| name.to_str())
-                .filter(|name| !name.starts_with('.'))
+                .filter(|name| !name.starts_with('.') && !is_litter(name.as_bytes()))
             {
                 names.push(name.to_owned());
             }
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Where the description of a bundle is or will be.
+    ///
+    /// Errors: what is not a name, which would become a part of paths; [`Tree::inside`]'s.
+    pub fn bundle_file(&self, name: &str) -> Result<PathBuf, Report> {
+        crate::debian::our_name(name)
+            .map_err(|why| Problem::request(why).help("for example `candide` or `school-books`"))?;
+        self.inside(Kind::Bundle.file(name))
+    }
+
+    /// Where a recipe is. Errors: those of [`Tree::bundle_file`].
+    pub fn recipe_file(&self, name: &str) -> Result<PathBuf, Report> {
+        crate::debian::our_name(name).map_err(Problem::request)?;
+        self.inside(Kind::Recipe.file(name))
     }
 
     /// Whether there is a file for this name.

@@ -114,7 +114,7 @@ fn what_is_right_is_in_the_plan() {
     assert_eq!(with_bundle().plan().fingerprint(), print);
     tree.write("content-bundles/book/files/course/1.html", "ONE");
     assert_ne!(tree.plan().fingerprint(), print);
-    assert_eq!(tree.tree().bundles().unwrap().len(), 1);
+    assert_eq!(tree.tree().bundles().0.len(), 1);
 }
 
 #[test]
@@ -173,14 +173,26 @@ fn slips_are_told_with_their_place() {
         (
             "path = \"book.epub\"",
             "path = \"a//b\"",
-            ":11:8: `a//b` leaves the bundle, or can be written more plainly",
+            ":11:8: `a//b` leaves the bundle, is too long, or can be written more plainly",
             "",
         ),
         (
             "path = \"book.epub\"",
-            "path = \"a:b\"",
-            ":11:8: `a:b` has characters that not every device",
+            "path = 'a\\b'",
+            ":11:8: `a\\\\b` has a backslash or control characters",
             "",
+        ),
+        (
+            "path = \"book.epub\"",
+            "path = \"books/.book.epub\"",
+            ":11:8: `books/.book.epub` begins with a dot, and hidden files are not served",
+            "",
+        ),
+        (
+            "local = \"files/course\"\nstart = \"1.html\"",
+            "local = \"files/course\"\nstart = \"l.html\"",
+            ":48:9: there is no file `l.html` in it",
+            "did you mean `1.html`?",
         ),
         (
             "path = \"book.epub\"",
@@ -276,7 +288,7 @@ fn slips_are_told_with_their_place() {
             "local = \"files/own.txt\"",
             "local = \"../../recipes/minimal.toml\"",
             ":41:9: `../../recipes/minimal.toml` can't be a path here",
-            "",
+            "beside bundle.toml",
         ),
         (
             "size = 3000\n",
@@ -374,4 +386,111 @@ fn hashes_links_and_names_are_looked_at() {
         "{said}"
     );
     assert!(said.contains("did you mean `book`?"), "{said}");
+}
+
+#[test]
+fn names_are_taken_as_people_have_them() {
+    // Blanks, quotes, composed and decomposed letters, what FAT lacks, blanks and dots at the end, and the longest.
+    let long = "é".repeat(127);
+    for name in [
+        "L'été à Nîmes (1), [a] & 100 % #2.txt",
+        "Où est-ce ? \"ici\": <là> | *.txt",
+        "e\u{301}te\u{301} \u{1f41d}.txt",
+        "-n .txt. ",
+        &long,
+    ] {
+        let tree = with_bundle();
+        let files = tree.path("content-bundles/book/files");
+        std::fs::rename(files.join("own.txt"), files.join(name)).unwrap();
+        std::fs::rename(files.join("course/1.html"), files.join("course").join(name)).unwrap();
+        let toml = name.replace('"', "\\\"");
+        tree.edit(FILE, "path = \"own.txt\"", &format!("path = \"{toml}\""));
+        tree.edit(FILE, "files/own.txt", &format!("files/{toml}"));
+        tree.edit(FILE, "start = \"1.html\"", &format!("start = \"{toml}\""));
+        let bundle = &tree.plan().bundles[0];
+        assert_eq!(bundle.items[4].path, name);
+        assert_eq!(bundle.items[5].start.as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn directories_have_names_that_people_give_them() {
+    let tree = with_bundle();
+    let files = tree.path("content-bundles/book/files");
+    std::fs::rename(files.join("course"), files.join("Mon site d'été")).unwrap();
+    tree.edit(FILE, "files/course", "files/Mon site d'été");
+    std::fs::create_dir(files.join("Mon site d'été/__MACOSX")).unwrap();
+    for litter in ["__MACOSX/x", ".DS_Store", "._1.html", "img/Thumbs.db"] {
+        std::fs::write(files.join("Mon site d'été").join(litter), "x").unwrap();
+    }
+    let ItemSource::Directory(found) = &tree.plan().bundles[0].items[5].from else {
+        panic!("it is a directory")
+    };
+    let names: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(names, ["1.html", "img/2.png"]);
+    tree.write("content-bundles/book/files/Mon site d'été/a\\b.html", "x");
+    let said = tree.complaints();
+    assert!(
+        said.contains("Mon site d'été/a\\b.html: has a backslash or control characters in its name"),
+        "{said}"
+    );
+}
+
+#[test]
+fn licences_and_schemes_have_no_case() {
+    let tree = with_bundle();
+    tree.edit(
+        FILE,
+        "CC-BY-SA-4.0 OR GPL-2.0-or-later",
+        "(cc-by-sa-4.0 or gpl-2.0-OR-LATER with classpath-exception-2.0)",
+    );
+    tree.edit(
+        FILE,
+        "https://example.org/a%20book.epub",
+        "HTTPS://example.org/a%20book.epub",
+    );
+    let bundle = &tree.plan().bundles[0];
+    assert_eq!(
+        bundle.licence,
+        "(CC-BY-SA-4.0 OR GPL-2.0-or-later WITH Classpath-exception-2.0)"
+    );
+    let ItemSource::File { urls, .. } = &bundle.items[0].from else {
+        panic!("it is a file")
+    };
+    assert_eq!(urls[0], "https://example.org/a%20book.epub");
+}
+
+#[test]
+fn names_of_zim_files_are_those_that_kiwix_serves() {
+    let tree = with_bundle();
+    tree.edit(FILE, "kind = \"books\"", "kind = \"zim\"");
+    tree.edit(FILE, "path = \"book.epub\"", "path = \"Wikipédia.zim\"");
+    let said = tree.complaints();
+    assert!(
+        said.contains(":11:8: `Wikipédia.zim`: the name of a ZIM file has only A-Z"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_bundle_is_read_whatever_lies_beside_it() {
+    let tree = with_bundle();
+    std::fs::create_dir_all(tree.path("content-bundles/Mes livres")).unwrap();
+    std::fs::create_dir_all(tree.path("content-bundles/__MACOSX")).unwrap();
+    let (bundles, problems) = tree.tree().bundles();
+    assert_eq!(bundles.len(), 1);
+    let said: Vec<String> = problems
+        .unwrap_err()
+        .entries()
+        .into_iter()
+        .map(|problem| problem.message)
+        .collect();
+    assert_eq!(
+        said,
+        ["`Mes livres` can't be a name: names have lower case letters, digits and `-`"]
+    );
+    assert_eq!(tree.tree().bundle("book").unwrap().unwrap().name, "book");
+    assert!(tree.tree().bundle("Mes livres").unwrap().is_none());
+    let said = tree.tree().bundle_file("../book").unwrap_err();
+    assert!(said.to_string().contains("`../book` can't be a name"), "{said}");
 }

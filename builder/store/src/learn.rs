@@ -9,11 +9,12 @@ use anyhow::Result;
 use clic_host::{Stage, Unit, UserError, cancel, sha256};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use crate::Store;
+use crate::answer::{self, Paced};
 use crate::carrier::Refusal;
 use crate::request::{Download, FetchError, without_login};
 use crate::space::io_error;
 use crate::transfer::{local_path, why};
+use crate::{Store, space};
 
 /// What stays as it is in a `file:` address: the unreserved characters (RFC 3986 section 2.3) and slashes.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
@@ -30,13 +31,31 @@ pub fn file_url(path: &Path) -> String {
 
 impl Store {
     /// Fetches what is at `url` now, whatever it is, and keeps it under its hash, which is in what is returned. `name`: what
-    /// people call it. To be used where a person looks at what came: nothing vouches for it.
+    /// people call it. `agree` is asked before anything of it comes, with the bytes that the server says it has; it returns
+    /// how many may come. To be used where a person looks at what came: nothing vouches for it.
     ///
-    /// Errors: [`FetchError`], an address that is none.
-    pub fn learn(&self, url: &str, name: &str, stage: &Stage) -> Result<Download> {
+    /// Errors: [`FetchError`], an address that is none, whatever `agree` says.
+    pub fn learn(
+        &self,
+        url: &str,
+        name: &str,
+        agree: &dyn Fn(Option<u64>) -> Result<u64>,
+        stage: &Stage,
+    ) -> Result<Learned> {
         let scratch = self.scratch("learn")?;
         let to = scratch.path().join("file");
-        let mut source = self.source(url, name, u64::MAX, stage)?;
+        // A carrier brings all of it before it says how large it is.
+        let carried = self.net.carrier_of(url).map(|_| agree(None)).transpose()?;
+        let Found {
+            mut source,
+            length,
+            offered,
+        } = self.source(url, name, carried.unwrap_or(u64::MAX), stage)?;
+        let most = match carried {
+            Some(most) => most,
+            None => agree(length)?,
+        };
+        space::ensure(self.dir(), length.unwrap_or(0), &format!("downloading {name}"))?;
         let mut file = File::create(&to).map_err(|error| io_error(error, &to))?;
         let mut hash = sha256::Hasher::default();
         let mut size = 0;
@@ -49,10 +68,18 @@ impl Store {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(unreachable(url, name, error.to_string())),
             };
+            size += n as u64;
+            if size > most {
+                return Err(FetchError::TooLarge {
+                    name: name.to_owned(),
+                    url: url.to_owned(),
+                    most,
+                }
+                .into());
+            }
             hash.update(&buffer[..n]);
             file.write_all(&buffer[..n])
                 .map_err(|error| io_error(error, &to))?;
-            size += n as u64;
             stage.set(size);
         }
         let found = Download {
@@ -66,7 +93,10 @@ impl Store {
             ..found.clone()
         };
         self.fetch(&here, stage)?;
-        Ok(found)
+        Ok(Learned {
+            download: found,
+            offered,
+        })
     }
 
     /// What is at `url` now, in memory: at most `most` bytes. For a small thing that a person looks at; nothing vouches for it.
@@ -75,6 +105,7 @@ impl Store {
     pub fn read(&self, url: &str, name: &str, most: u64, stage: &Stage) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.source(url, name, most, stage)?
+            .source
             .take(most + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| unreachable(url, name, error.to_string()))?;
@@ -93,18 +124,27 @@ impl Store {
     }
 
     /// What is at `url`, to be read; of more than `most` bytes only so many need to come that it is seen.
-    fn source(&self, url: &str, name: &str, most: u64, stage: &Stage) -> Result<Box<dyn Read>> {
+    fn source(&self, url: &str, name: &str, most: u64, stage: &Stage) -> Result<Found> {
         if let Some(path) = local_path(url) {
             let file = File::open(&path).map_err(|error| io_error(error, &path))?;
-            if let Ok(meta) = file.metadata() {
-                stage.total(Unit::Bytes, meta.len());
+            let length = file.metadata().ok().map(|meta| meta.len());
+            if let Some(length) = length {
+                stage.total(Unit::Bytes, length);
             }
-            return Ok(Box::new(file));
+            return Ok(Found {
+                source: Box::new(file),
+                length,
+                offered: None,
+            });
         }
         if let Some(carrier) = self.net.carrier_of(url) {
             self.online(url)?;
             return match self.brought(carrier, url, most, |bytes| stage.set(bytes))? {
-                Ok(file) => Ok(Box::new(file)),
+                Ok(file) => Ok(Found {
+                    length: file.metadata().ok().map(|meta| meta.len()),
+                    source: Box::new(file),
+                    offered: None,
+                }),
                 Err(Refusal::Status(status)) => Err(refused(url, name, status)),
                 Err(Refusal::Words(why)) => Err(unreachable(url, name, why)),
             };
@@ -120,11 +160,33 @@ impl Store {
         if status != 200 {
             return Err(refused(url, name, status));
         }
+        if let Some(open) = answer::downgraded(&response) {
+            let url = without_login(url);
+            return Err(UserError::new(format!(
+                "{url} leads to {open}, without encryption: anybody on the way could send another file"
+            ))
+            .help("use an address that stays https:; or download the file yourself, look at it, and use it from there")
+            .into());
+        }
+        if let Some(coding) = answer::coding(&response) {
+            let url = without_login(url);
+            return Err(UserError::new(format!(
+                "{url}: the server sends {name} with Content-Encoding: {coding}, though it was asked for the file as it is"
+            ))
+            .help("its bytes would not be those of the file: download it with a browser, and use it from there")
+            .into());
+        }
+        let offered = answer::offered_name(&response, url);
         let body = response.into_body();
-        if let Some(length) = body.content_length() {
+        let length = body.content_length();
+        if let Some(length) = length {
             stage.total(Unit::Bytes, length);
         }
-        Ok(Box::new(body.into_reader()))
+        Ok(Found {
+            source: Box::new(Paced::new(body.into_reader())),
+            length,
+            offered,
+        })
     }
 }
 
@@ -136,6 +198,23 @@ fn refused(url: &str, name: &str, status: u16) -> anyhow::Error {
         tries: 1,
     }
     .into()
+}
+
+/// A file that nobody had hashed.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// What it is now.
+    pub download: Download,
+    /// What its server calls it, if that can be a name.
+    pub offered: Option<String>,
+}
+
+/// What is at an address.
+struct Found {
+    source: Box<dyn Read>,
+    /// Bytes, as the server says.
+    length: Option<u64>,
+    offered: Option<String>,
 }
 
 fn unreachable(url: &str, name: &str, why: String) -> anyhow::Error {
@@ -175,7 +254,10 @@ mod tests {
             5 | 6 => respond(stream, "204 No Content", "", b""),
             _ => drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nbon")),
         });
-        let found = store.learn(&server.url, "greeting", &stage).unwrap();
+        let found = store
+            .learn(&server.url, "greeting", &|_| Ok(1000), &stage)
+            .unwrap()
+            .download;
         assert_eq!((found.size, found.url.as_str()), (7, server.url.as_str()));
         assert_eq!(std::fs::read(store.path_of(found.sha256)).unwrap(), b"bonjour");
         assert_eq!(
@@ -183,7 +265,9 @@ mod tests {
             b"bonjour"
         );
         let learn = || {
-            let error = store.learn(&server.url, "greeting", &stage).unwrap_err();
+            let error = store
+                .learn(&server.url, "greeting", &|_| Ok(1000), &stage)
+                .unwrap_err();
             error.to_string()
         };
         let read = || {
@@ -227,7 +311,9 @@ mod tests {
         std::fs::write(&path, vec![1; 300_000]).unwrap();
         let seen = std::sync::Arc::new(Seen::default());
         let stage = clic_host::Progress::new(seen.clone()).stage("add", "Add", "");
-        store.learn(&file_url(&path), "a", &stage).unwrap();
+        store
+            .learn(&file_url(&path), "a", &|_| Ok(300_000), &stage)
+            .unwrap();
         let seen = seen.0.lock().unwrap();
         assert_eq!(seen[0], (true, 300_000));
         assert_eq!(seen[1..4], [(false, 131_072), (false, 262_144), (false, 300_000)]);
@@ -241,7 +327,10 @@ mod tests {
         std::fs::write(&path, b"bonjour").unwrap();
         let progress = clic_host::Progress::silent();
         let stage = progress.stage("add", "Add", "");
-        let found = store.learn(&file_url(&path), "greeting", &stage).unwrap();
+        let found = store
+            .learn(&file_url(&path), "greeting", &|_| Ok(7), &stage)
+            .unwrap()
+            .download;
         assert_eq!((found.size, found.sha256), (7, clic_host::Sha256::of("bonjour")));
         assert_eq!(std::fs::read(store.path_of(found.sha256)).unwrap(), b"bonjour");
         assert_eq!(
@@ -255,13 +344,17 @@ mod tests {
             ),
             "{said}"
         );
-        let said = store.learn("ftp://example.org/a", "a", &stage).unwrap_err();
+        let said = store
+            .learn("ftp://example.org/a", "a", &|_| Ok(7), &stage)
+            .unwrap_err();
         assert!(
             said.to_string()
                 .contains("is not an http:, https: or file: address"),
             "{said}"
         );
-        let offline = store.offline(true).learn("https://example.org/a", "a", &stage);
+        let offline = store
+            .offline(true)
+            .learn("https://example.org/a", "a", &|_| Ok(7), &stage);
         let said = offline.unwrap_err().to_string();
         assert!(said.contains("offline"), "{said}");
     }

@@ -11,6 +11,7 @@
 //! <store>/<room>/...                        what a room keeps for itself (see [`Store::room`])
 //! ```
 
+mod answer;
 mod carrier;
 mod contents;
 mod download;
@@ -36,11 +37,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clic_host::{UserError, cancel};
 
+pub use answer::encoded;
 pub use carrier::{Carrier, Refusal};
 pub use contents::{Entry, Kind, contents};
 pub use gc::{Collected, Removed, Verified};
 pub use layers::{LayerFile, Layers};
-pub use learn::file_url;
+pub use learn::{Learned, file_url};
 pub use publish::{Publishing, publish, write_whole};
 pub use request::{Download, FetchError, without_login};
 pub use scratch::Scratch;

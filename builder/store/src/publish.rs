@@ -1,13 +1,18 @@
 //! A final name is a finished file: written beside it under another name, synced, renamed.
 
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::space::io_error;
+
+/// Bytes of the final name that the temporary one has.
+const MOST_OF_NAME: usize = 200;
 
 /// A file on its way to its final name. Dropped without [`Publishing::commit`], it leaves nothing.
 #[derive(Debug)]
@@ -27,7 +32,9 @@ pub fn publish(dest: &Path) -> Result<Publishing> {
         _ => Path::new("."),
     };
     let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(name);
+    // A name may have 255 bytes, and this one is longer than the other.
+    let bytes = name.as_bytes();
+    prefix.push(OsStr::from_bytes(&bytes[..bytes.len().min(MOST_OF_NAME)]));
     prefix.push(".tmp-");
     remove_leftovers(dir, &prefix);
     let temp = tempfile::Builder::new()
@@ -93,8 +100,7 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
         .map_err(|error| io_error(error, dir))
 }
 
-fn remove_leftovers(dir: &Path, prefix: &std::ffi::OsStr) {
-    use std::os::unix::ffi::OsStrExt;
+fn remove_leftovers(dir: &Path, prefix: &OsStr) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let named_so = entry.file_name().as_bytes().starts_with(prefix.as_bytes());
         if !named_so || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
@@ -149,6 +155,14 @@ mod tests {
         assert!(running.path().exists() && second.path().exists());
         drop((running, second));
         assert_eq!(names(dir.path()), [".y.img.tmp-dead"]);
+    }
+
+    #[test]
+    fn the_longest_names_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = "é".repeat(127);
+        write_whole(&dir.path().join(&name), b"whole").unwrap();
+        assert_eq!(names(dir.path()), [name]);
     }
 
     #[test]

@@ -49,6 +49,16 @@ pub enum FetchError {
         /// How often it was tried.
         tries: u32,
     },
+    /// It is larger than it may be.
+    #[error("{name} is larger than {}: the download was stopped\n  from {url}", clic_host::figures::size(*.most))]
+    TooLarge {
+        /// What people call the file.
+        name: String,
+        /// Where from.
+        url: String,
+        /// Bytes that might have come.
+        most: u64,
+    },
     /// The server sent something else.
     #[error(
         "{} has the wrong content: expected {expected}, got {got}\n  from {}, tried {}; what was received is discarded",

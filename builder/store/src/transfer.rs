@@ -12,6 +12,7 @@ use clic_host::sha256::Hasher;
 use clic_host::{Stage, cancel};
 
 use crate::Store;
+use crate::answer::{Paced, coding};
 use crate::carrier::{self, Brought, Carrier, Refusal};
 use crate::request::{Download, FetchError};
 use crate::space::io_error;
@@ -108,6 +109,9 @@ fn agent(more: impl FnOnce(Config) -> Config) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("clic/", env!("CARGO_PKG_VERSION")))
+        // The file itself: what is known of it are its own hash and size.
+        .accept_encoding("identity")
+        .save_redirect_history(true)
         .timeout_connect(Some(SILENCE))
         .timeout_recv_response(Some(SILENCE))
         .timeout_per_read(Some(SILENCE))
@@ -176,20 +180,27 @@ impl Try<'_> {
             file.set_len(0).map_err(disk)?;
             have = 0;
         }
-        let (mut source, have) = match self.net.carrier_of(&self.job.url) {
-            Some(carrier) if have < self.job.size => (self.carried(carrier, counted)?, 0),
+        let Opened {
+            mut source,
+            have,
+            coding,
+        } = match self.net.carrier_of(&self.job.url) {
+            Some(carrier) if have < self.job.size => Opened::plain(self.carried(carrier, counted)?, 0),
             _ => self.open(file, have)?,
         };
+        let coded =
+            coding.map(|coding| format!("; the server sent it with Content-Encoding: {coding}, unasked"));
+        let coded = coded.unwrap_or_default();
         file.set_len(have).map_err(disk)?;
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         counted.set(0);
         let mut hash = Hasher::default();
         self.hash_begun(file, have, &mut hash)?;
         counted.set(have);
-        let done = self.receive(&mut *source, file, have, &mut hash, counted)?;
+        let done = self.receive(&mut *source, file, have, &mut hash, counted, &coded)?;
         if done < self.job.size && local_path(&self.job.url).is_none() {
             return Err(self.unreachable(format!(
-                "the connection ended after {done} of {} bytes",
+                "the connection ended after {done} of {} bytes{coded}",
                 self.job.size
             )));
         }
@@ -199,7 +210,7 @@ impl Try<'_> {
             return Ok(());
         }
         file.set_len(0).map_err(disk)?;
-        Err(self.wrong(format!("sha256 {}", self.job.sha256), got.to_string()))
+        Err(self.wrong(format!("sha256 {}", self.job.sha256), format!("{got}{coded}")))
     }
 
     /// What somebody else has brought. It comes to a file of its own, which may be replaced by another one meanwhile: ours is locked.
@@ -239,19 +250,19 @@ impl Try<'_> {
         let _ = std::fs::remove_file(self.brought());
     }
 
-    /// What comes after the first `have` bytes, and how many bytes these really are: a source that cannot resume begins at 0.
-    fn open(&self, file: &File, have: u64) -> Result<(Box<dyn Read>, u64), Failure> {
+    /// What comes after the first `have` bytes.
+    fn open(&self, file: &File, have: u64) -> Result<Opened, Failure> {
         let url = &self.job.url;
         if let Some(local) = local_path(url) {
             return match File::open(&local) {
-                Ok(file) => Ok((Box::new(file), 0)),
+                Ok(file) => Ok(Opened::plain(Box::new(file), 0)),
                 Err(error) => Err(Failure::Failed(
                     anyhow::Error::new(error).context(format!("cannot read {url}")),
                 )),
             };
         }
         if have == self.job.size {
-            return Ok((Box::new(io::empty()), have));
+            return Ok(Opened::plain(Box::new(io::empty()), have));
         }
         let mut request = self.net.agent.get(url);
         if have > 0 {
@@ -273,7 +284,12 @@ impl Try<'_> {
             }
             _ => return Err(self.refused(status)),
         };
-        Ok((Box::new(response.into_body().into_reader()), have))
+        let coding = coding(&response);
+        Ok(Opened {
+            source: Box::new(Paced::new(response.into_body().into_reader())),
+            have,
+            coding,
+        })
     }
 
     /// Hashes what an earlier try or run has brought.
@@ -300,6 +316,7 @@ impl Try<'_> {
         mut done: u64,
         hash: &mut Hasher,
         counted: &mut Share<'_>,
+        coded: &str,
     ) -> Result<u64, Failure> {
         let disk = |error| self.disk(error);
         let mut buffer = vec![0; BUFFER];
@@ -314,7 +331,7 @@ impl Try<'_> {
             done += n as u64;
             if done > self.job.size {
                 file.set_len(0).map_err(disk)?;
-                return Err(self.wrong(format!("{} bytes", self.job.size), "more".into()));
+                return Err(self.wrong(format!("{} bytes", self.job.size), format!("more{coded}")));
             }
             hash.update(&buffer[..n]);
             file.write_all(&buffer[..n]).map_err(disk)?;
@@ -358,6 +375,25 @@ impl Try<'_> {
             Failure::Again(error)
         } else {
             Failure::Failed(error.into())
+        }
+    }
+}
+
+/// Where a file comes from.
+struct Opened {
+    source: Box<dyn Read>,
+    /// How many bytes that are here already count: a source that cannot resume begins at 0.
+    have: u64,
+    /// What the server did to the file.
+    coding: Option<String>,
+}
+
+impl Opened {
+    fn plain(source: Box<dyn Read>, have: u64) -> Self {
+        Self {
+            source,
+            have,
+            coding: None,
         }
     }
 }

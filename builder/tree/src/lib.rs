@@ -7,6 +7,7 @@ mod content;
 mod read;
 mod resolve;
 mod transient;
+mod walk;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use clic_host::UserError;
 pub use content::{Content, Opened};
 pub use resolve::Follow;
 pub use transient::{TRANSIENT, Transient};
+pub use walk::{Member, Source, Stream, Walk};
 pub use write::Written;
 
 /// Longest path that a tree takes, in bytes: Linux's `PATH_MAX` less its final NUL.

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clic_host::{Outcome, UserError};
-use clic_recipe::plan::{BundleKind, Theme};
-use clic_store::{Download, file_url, space, write_whole};
+use clic_recipe::plan::{BundleKind, Theme, Unpack};
+use clic_recipe::served;
+use clic_store::{Download, Learned, space, write_whole};
 use serde_json::json;
 
 use super::edit::{named, quoted, read};
-use super::file_of;
+use super::place::{Limits, Place, is_what_it_says};
+use crate::cache::parse_size;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
 use crate::output;
@@ -31,11 +33,17 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
     /// It is an archive: unpack it
-    #[arg(long, value_name = "KIND", value_parser = ["tar", "zip"], requires = "unpacked")]
+    #[arg(long, value_name = "KIND", value_parser = ["tar", "zip"])]
     unpack: Option<String>,
-    /// With --unpack: maximum size of all files in the archive, in bytes
-    #[arg(long, value_name = "BYTES")]
+    /// With --unpack: maximum size of all files in the archive, in bytes [default: what they have]
+    #[arg(long, value_name = "BYTES", requires = "unpack")]
     unpacked: Option<u64>,
+    /// Download without asking, however large the file is
+    #[arg(long, short)]
+    yes: bool,
+    /// Download no more than this, and don't ask: 500M, 20G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max: Option<u64>,
     /// One line for people: --title fr="Candide" --title en="Candide"
     #[arg(long, value_name = "LANGUAGE=TEXT")]
     title: Vec<String>,
@@ -71,9 +79,13 @@ fn one_of<T: serde::de::DeserializeOwned>(text: &str) -> Result<String, String> 
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let tree = context.tree()?;
-    let file = file_of(&tree, &args.bundle)?;
+    // What becomes a path is looked at first, and all questions come before any work.
+    let file = tree.bundle_file(&args.bundle)?;
+    if let Some(path) = &args.path {
+        served(path).map_err(UserError::new)?;
+    }
+    let place = Place::of(&args.place)?;
     let before = if file.exists() { Some(read(&file)?) } else { None };
-    // All questions come before any work.
     let head = match &before {
         Some(text) => text.clone(),
         None => head(args)?,
@@ -82,73 +94,104 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         Some(name) => Some(recipe_with(&tree, name, &args.bundle)?),
         None => None,
     };
-    let remote = args.place.starts_with("https://") || args.place.starts_with("http://");
-    let name = match &args.path {
-        Some(path) => path.clone(),
-        None => own_name(&args.place)?,
-    };
     let store = args.from.store()?;
-    let stage = context.progress().stage("add", "Look at the file", &args.place);
-    let url = if remote {
-        args.place.clone()
-    } else {
-        url_of(&args.place)?
+    let limits = Limits {
+        yes: args.yes,
+        max: args.max,
     };
-    let found = store.learn(&url, &name, &stage)?;
-    stage.finish();
+    let Learned { download, offered } = place.learn(&limits, &store, context)?;
+    let found = Found {
+        name: name(args, &place, offered)?,
+        unpacked: None,
+        download,
+    };
+    let kept = store.path_of(found.download.sha256);
+    is_what_it_says(&kept, &found.name, &args.place)?;
+    let found = Found {
+        unpacked: unpacked(args, &kept)?,
+        ..found
+    };
 
-    let local = (!remote).then(|| Path::new("files").join(Path::new(&name).file_name().unwrap_or_default()));
-    let text = format!(
-        "{}\n\n{}",
-        head.trim_end(),
-        item(args, &name, &found, local.as_deref())
-    );
-    let dir = file.parent().unwrap_or(&file).to_owned();
-    let new = !dir.exists();
-    let copy = match &local {
-        Some(local) => Some(tree.inside(Path::new("content-bundles").join(&args.bundle).join(local))?),
-        None => None,
+    let new = Written {
+        file: &file,
+        text: format!("{}\n\n{}", head.trim_end(), item(args, &found, &place)),
+        copy: match &place {
+            Place::Remote(_) => None,
+            Place::Local(_) => {
+                let copy = Path::new("content-bundles")
+                    .join(&args.bundle)
+                    .join(copy_of(&found.name));
+                Some(tree.inside(copy)?)
+            }
+        },
     };
-    let result = place(&file, &text, copy.as_deref(), &store.path_of(found.sha256)).and_then(|()| {
-        Ok(clic_recipe::Tree::open(tree.root())
-            .map_err(clic_recipe::Report::from)?
-            .bundles()?)
-    });
-    if let Err(error) = result {
-        // Nothing that is not valid stays in the tree.
-        undo(
-            &file,
-            before.as_deref(),
-            copy.as_deref(),
-            new.then_some(dir.as_path()),
-        );
-        return Err(error);
-    }
+    new.write(&tree, &args.bundle, &kept)?;
     if let Some((path, text)) = &recipe {
         write_whole(path, text.as_bytes())?;
     }
-    report(args, context, &name, &file, &found, before.is_none())?;
+    report(args, context, &found, &file, before.is_none())?;
     Ok(Outcome::Done)
 }
 
+/// What was found.
+struct Found {
+    /// Its path in the bundle.
+    name: String,
+    download: Download,
+    /// Most bytes of its files, if it is an archive.
+    unpacked: Option<u64>,
+}
+
+/// The path in the bundle: as it was asked for, or the file's name as it is.
+fn name(args: &Args, place: &Place, offered: Option<String>) -> Result<String> {
+    let own = match place {
+        Place::Local(path) => path.file_name().map(|name| {
+            name.to_str().map(str::to_owned).ok_or_else(|| {
+                UserError::new(format!("{} has a name that is not UTF-8", path.display()))
+                    .help("rename it, or give the name that it should have with --path")
+            })
+        }),
+        Place::Remote(_) => offered.map(Ok),
+    };
+    let name = match (&args.path, own) {
+        (Some(path), _) => return Ok(path.clone()),
+        (None, Some(own)) => own?,
+        (None, None) => {
+            bail!(UserError::new(format!("{} has no file name", args.place)).help("give one with --path"))
+        }
+    };
+    served(&name).map_err(|why| UserError::new(why).help("give it another name with --path"))?;
+    Ok(name)
+}
+
+/// Looks into an archive: it can be unpacked, and has so many bytes.
+fn unpacked(args: &Args, kept: &Path) -> Result<Option<u64>> {
+    let kind = match args.unpack.as_deref() {
+        Some("tar") => Unpack::Tar,
+        Some(_) => Unpack::Zip,
+        None => return Ok(None),
+    };
+    let found = clic_content::look(kept, kind, args.unpacked.unwrap_or(u64::MAX), None)?;
+    Ok(Some(args.unpacked.unwrap_or(found)))
+}
+
+/// Where the copy of a file of this machine goes, beside bundle.toml.
+fn copy_of(name: &str) -> PathBuf {
+    Path::new("files").join(Path::new(name).file_name().unwrap_or_default())
+}
+
 /// `new`: the bundle was not there before.
-fn report(
-    args: &Args,
-    context: &Context,
-    name: &str,
-    file: &Path,
-    found: &Download,
-    new: bool,
-) -> Result<()> {
+fn report(args: &Args, context: &Context, found: &Found, file: &Path, new: bool) -> Result<()> {
+    let Found { name, download, .. } = found;
     if context.json {
         return output::json_line(&json!({
             "event": "result", "bundle": args.bundle, "file": file, "path": name,
-            "sha256": found.sha256, "size": found.size,
+            "sha256": download.sha256, "size": download.size,
         }));
     }
     output::text(&format!(
         "{name} ({}) is in bundle {}: {}\n",
-        output::size(found.size),
+        output::size(download.size),
         args.bundle,
         file.display()
     ))?;
@@ -162,99 +205,90 @@ fn report(
     Ok(())
 }
 
-/// The address of a file of this machine.
-fn url_of(place: &str) -> Result<String> {
-    let path = std::path::absolute(place)?;
-    if path.is_file() {
-        return Ok(file_url(&path));
-    }
-    let (what, help) = if path.is_dir() {
-        let help = "folders can't be added this way yet: copy it into content-bundles/NAME/ and name it there with `local`";
-        (format!("{} is a folder", path.display()), help)
-    } else {
-        let help = "give the path of a file, or an address that begins with https://";
-        (format!("there is no file {}", path.display()), help)
-    };
-    Err(UserError::new(what).help(help).into())
-}
-
 /// The recipe's file, and its text with the bundle in it.
 fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(PathBuf, String)> {
-    let recipes = tree.recipes()?;
-    if !recipes.iter().any(|recipe| recipe.name == name) {
+    let path = tree.recipe_file(name)?;
+    if !path.is_file() {
+        // Whatever else may be wrong with them: this is only advice.
+        let recipes = tree.recipes().unwrap_or_default();
         let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
         return Err(UserError::new(format!("there is no recipe `{name}`"))
             .help(format!("recipes: {}", names.join(", ")))
             .into());
     }
-    let path = tree.inside(Path::new("recipes").join(format!("{name}.toml")))?;
-    let text = read(&path)?;
-    let text = named(&text, bundle).unwrap_or(text);
-    Ok((path, text))
-}
-
-/// The last part of a path or address.
-fn own_name(place: &str) -> Result<String> {
-    let plain = place.split(['?', '#']).next().unwrap_or_default();
-    let name = plain.rsplit('/').next().unwrap_or_default();
-    if name.is_empty() {
-        bail!(UserError::new(format!("{place} has no file name")).help("give one with --path"));
+    match named(&read(&path)?, bundle) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(UserError::new(format!("{}: {error}", path.display())).into()),
     }
-    Ok(name.to_owned())
 }
 
-fn place(file: &Path, text: &str, copy: Option<&Path>, from: &Path) -> Result<()> {
-    let dir = copy
-        .and_then(Path::parent)
-        .or_else(|| file.parent())
-        .unwrap_or(file);
-    std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir))?;
-    if let Some(copy) = copy {
-        if copy.exists() {
+/// What a bundle becomes.
+struct Written<'a> {
+    file: &'a Path,
+    text: String,
+    copy: Option<PathBuf>,
+}
+
+impl Written<'_> {
+    /// Writes the copy of the file `from`, and then the description, if it is valid with it. Otherwise nothing stays.
+    fn write(&self, tree: &clic_recipe::Tree, bundle: &str, from: &Path) -> Result<()> {
+        let home = self.file.parent().unwrap_or(self.file);
+        let new = !home.exists();
+        let dir = self.copy.as_deref().and_then(Path::parent).unwrap_or(home);
+        if let Some(copy) = &self.copy
+            && copy.exists()
+        {
             return Err(UserError::new(format!("{} exists already", copy.display()))
                 .help("give the new one another name with --path")
                 .into());
         }
+        let made = std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir));
+        let written = made.and_then(|()| self.copied(from)).and_then(|()| {
+            tree.check_bundle(bundle, &self.text)?;
+            write_whole(self.file, self.text.as_bytes())
+        });
+        if written.is_err() {
+            if new {
+                let _ = std::fs::remove_dir_all(home);
+            } else if let Some(copy) = &self.copy {
+                let _ = std::fs::remove_file(copy);
+                // If it was made for this file alone.
+                let _ = std::fs::remove_dir(dir);
+            }
+        }
+        written
+    }
+
+    fn copied(&self, from: &Path) -> Result<()> {
+        let Some(copy) = &self.copy else { return Ok(()) };
         let mut to = clic_store::publish(copy)?;
         let mut from = std::fs::File::open(from).map_err(|error| space::io_error(error, from))?;
         std::io::copy(&mut from, to.file()).map_err(|error| space::io_error(error, copy))?;
-        to.commit()?;
-    }
-    write_whole(file, text.as_bytes())
-}
-
-fn undo(file: &Path, before: Option<&str>, copy: Option<&Path>, new: Option<&Path>) {
-    if let Some(new) = new {
-        let _ = std::fs::remove_dir_all(new);
-        return;
-    }
-    // A copy that was there before is not ours, and then the file was not written.
-    let written = before.is_none_or(|before| read(file).is_ok_and(|now| now != before));
-    if let (Some(before), true) = (before, written) {
-        let _ = write_whole(file, before.as_bytes());
-        if let Some(copy) = copy {
-            let _ = std::fs::remove_file(copy);
-        }
+        to.commit()
     }
 }
 
-fn item(args: &Args, name: &str, found: &Download, local: Option<&Path>) -> String {
+fn item(args: &Args, found: &Found, place: &Place) -> String {
+    let Found { name, download, .. } = found;
     let mut text = format!("[[item]]\npath = {}\n", quoted(name));
     // Writing to a String cannot fail.
     if let Some(titles) = table(&args.title) {
         let _ = writeln!(text, "title = {titles}");
     }
-    let _ = match local {
-        Some(local) => writeln!(text, "local = {}", quoted(&local.display().to_string())),
-        None => writeln!(text, "url = [{}]", quoted(&found.url)),
+    let _ = match place {
+        Place::Local(_) => {
+            let copy = copy_of(name).display().to_string();
+            writeln!(text, "local = {}", quoted(&copy))
+        }
+        Place::Remote(_) => writeln!(text, "url = [{}]", quoted(&download.url)),
     };
     let _ = writeln!(
         text,
         "sha256 = {}\nsize = {}",
-        quoted(&found.sha256.to_string()),
-        found.size
+        quoted(&download.sha256.to_string()),
+        download.size
     );
-    if let (Some(kind), Some(unpacked)) = (&args.unpack, args.unpacked) {
+    if let (Some(kind), Some(unpacked)) = (&args.unpack, found.unpacked) {
         let _ = writeln!(text, "unpack = {}\nunpacked = {unpacked}", quoted(kind));
     }
     text

@@ -1,7 +1,9 @@
 use std::io::Write as _;
+use std::path::Path;
 
 use super::*;
 use clic_debian::testdeb::{Entry, compressed, deb, directory, file, hard_link, other, symlink};
+use clic_recipe::plan::Unpack;
 
 /// What `taking` makes of these bytes, at most `most` bytes of files: paths and contents.
 fn taken(
@@ -85,6 +87,52 @@ fn zip_of(files: &[(&[u8], &[u8], u32)]) -> Vec<u8> {
     bytes
 }
 
+fn as_tar(path: &Path, files: &mut Files) -> Result<()> {
+    archive(path, Unpack::Tar, files)
+}
+
+fn as_zip(path: &Path, files: &mut Files) -> Result<()> {
+    archive(path, Unpack::Zip, files)
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut to = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    to.write_all(bytes).unwrap();
+    to.finish().unwrap()
+}
+
+/// LZMA alone, as before xz, with a dictionary of so many bytes.
+fn lzma(bytes: &[u8], dictionary: u32) -> Vec<u8> {
+    let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    options.dict_size(dictionary);
+    let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+    let mut to = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    to.write_all(bytes).unwrap();
+    to.finish().unwrap()
+}
+
+/// An entry of this type with this content, whatever it is.
+fn special(kind: u8, name: &str, data: &[u8]) -> Entry {
+    Entry {
+        kind,
+        ..file(name, data, 0o644)
+    }
+}
+
+/// A PAX record: its length, which counts itself, key and value.
+fn record(key: &str, value: &str) -> String {
+    let body = key.len() + value.len() + 3;
+    let mut length = body + 1;
+    while length != body + length.to_string().len() {
+        length += 1;
+    }
+    format!("{length} {key}={value}\n")
+}
+
+fn pax(key: &str, value: &str) -> Entry {
+    special(b'x', "pax", record(key, value).as_bytes())
+}
+
 fn from_zip(files: &[(&[u8], &[u8], u32)]) -> Result<Vec<(String, Vec<u8>)>> {
     taken(&zip_of(files), 1000, |path, files| {
         archive(path, Unpack::Zip, files)
@@ -111,6 +159,17 @@ fn archives_are_taken_however_they_are_compressed() {
     for form in ["", ".gz", ".xz", ".zst"] {
         assert_eq!(from_tar(&entries, form, 10).unwrap(), wanted, "{form}");
     }
+    let plain = clic_debian::testdeb::tar(&entries);
+    for (name, bytes) in [
+        ("bzip2", bzip2(&plain)),
+        ("lzma", lzma(&plain, 1 << 16)),
+        ("two members of gzip", {
+            let (one, two) = plain.split_at(700);
+            [compressed(".gz", one), compressed(".gz", two)].concat()
+        }),
+    ] {
+        assert_eq!(taken(&bytes, 11, as_tar).unwrap(), wanted, "{name}");
+    }
     let zip: [(&[u8], &[u8], u32); 3] = [
         (b"pages/", b"", 0o040_755),
         (b"pages/index.html", b"<p>Bonjour", 0o100_644),
@@ -121,15 +180,25 @@ fn archives_are_taken_however_they_are_compressed() {
 
 #[test]
 fn nothing_leaves_the_bundle() {
-    for name in ["../hit", "/etc/hit", "a/../../hit", "a//b", "./", "a/./b"] {
+    for name in ["../hit", "/etc/hit", "a/../../hit", "a//b", "a/./b"] {
         refused(from_tar(&[file(name, b"x", 0o644)], "", 9), "leads out of it");
-        if !name.ends_with('/') {
-            refused(from_zip(&[(name.as_bytes(), b"x", 0)]), "leads out of it");
-        }
+        refused(from_zip(&[(name.as_bytes(), b"x", 0)]), "leads out of it");
     }
+    refused(
+        from_tar(&[file("./", b"x", 0o644)], "", 9),
+        "\"./\": contents in an entry that is not a regular file",
+    );
+    refused(
+        from_tar(&[hard_link("a", "/etc/passwd")], "", 9),
+        "\"/etc/passwd\" leads out of it",
+    );
+    refused(
+        from_tar(&[hard_link("a", "b"), file("b", b"x", 0o644)], "", 9),
+        "\"a\" is a link to \"b\", which is not a file before it",
+    );
     for entry in [
         symlink("a", "/etc"),
-        hard_link("a", "/etc/passwd"),
+        symlink("a", "b"),
         other(b'3', "a"),
         other(b'6', "a"),
     ] {
@@ -154,12 +223,22 @@ fn names_that_are_no_text_or_collide_are_refused() {
         from_tar(&[file("a\nb", b"x", 0o644)], "", 9),
         "characters that no file here may have",
     );
-    let twice = [file("Page", b"x", 0o644), file("./page", b"y", 0o644)];
+    let twice = [file("page", b"x", 0o644), file("./page", b"y", 0o644)];
     refused(from_tar(&twice, "", 9), "two files in it have the path \"page\"");
+    refused(
+        from_zip(&[(b"page", b"x", 0), (b"page", b"y", 0)]),
+        "two files in it have the same path",
+    );
+    // The device tells them apart, and so does a site that has both.
+    let cases = [file("Page", b"x", 0o644), file("page", b"y", 0o644)];
+    assert_eq!(from_tar(&cases, "", 9).unwrap().len(), 2);
     let both = [file("a", b"x", 0o644), file("a/b", b"y", 0o644)];
     refused(from_tar(&both, "", 9), "\"a\" is both a file and a directory");
     let other_way = [file("a/b", b"x", 0o644), file("a", b"y", 0o644)];
-    refused(from_tar(&other_way, "", 9), "two files in it have the path \"a\"");
+    refused(
+        from_tar(&other_way, "", 9),
+        "\"a\" is both a file and a directory",
+    );
 }
 
 #[test]
@@ -190,18 +269,24 @@ fn more_than_the_bundle_says_is_refused() {
 #[test]
 fn damage_is_told() {
     let whole = compressed(".xz", &clic_debian::testdeb::tar(&[file("a", &[7; 5000], 0o644)]));
-    let take = |path: &Path, files: &mut Files| archive(path, Unpack::Tar, files);
-    refused(taken(&whole[..whole.len() / 2], 9000, take), "");
-    refused(taken(b"nothing like it", 9, take), "");
-    let zip = |path: &Path, files: &mut Files| archive(path, Unpack::Zip, files);
     refused(
-        taken(b"PK\x03\x04 and no more", 9, zip),
+        taken(&whole[..whole.len() / 2], 9000, as_tar),
+        "it cannot be read as a tar",
+    );
+    refused(
+        taken(b"nothing like it", 9, as_tar),
+        "the tar ends early, at byte 0",
+    );
+    refused(taken(b"", 9, as_tar), "it is an empty file");
+    refused(taken(&[b'x'; 2048], 9, as_tar), "no tar header here");
+    refused(
+        taken(b"PK\x03\x04 and no more", 9, as_zip),
         "this is not a complete zip file",
     );
     let mut wrong = zip_of(&[(b"a", b"content", 0)]);
     let at = wrong.windows(7).position(|part| part == b"content").unwrap();
     wrong[at] ^= 1;
-    refused(taken(&wrong, 9, zip), "\"a\" cannot be unpacked");
+    refused(taken(&wrong, 9, as_zip), "\"a\" cannot be unpacked");
 }
 
 #[test]
@@ -281,5 +366,206 @@ fn a_file_of_a_package_is_taken() {
     refused(
         take("/usr/share/nothing"),
         "the package has no /usr/share/nothing",
+    );
+}
+
+#[test]
+fn archives_of_other_kinds_are_named() {
+    for (magic, what) in [
+        (&b"7z\xbc\xaf\x27\x1c\0\x04"[..], "it is a 7z archive"),
+        (b"Rar!\x1a\x07\x01\0", "it is a rar archive"),
+        (b"\x1f\x9d\x90", "it is compressed with `compress` (.Z)"),
+        (b"%PDF-1.4", "it is a PDF"),
+        (b"\n<!DOCTYPE html><title>404", "it is a web page"),
+    ] {
+        refused(taken(magic, 9, as_tar), what);
+        refused(taken(magic, 9, as_zip), what);
+    }
+    let whole = clic_debian::testdeb::tar(&[file("a", b"x", 0o644)]);
+    refused(
+        taken(&zip_of(&[(b"a", b"x", 0)]), 9, as_tar),
+        "it is a zip file: write `unpack = \"zip\"`",
+    );
+    refused(
+        taken(&compressed(".gz", &whole), 9, as_zip),
+        "not a zip file: write `unpack = \"tar\"`",
+    );
+    refused(taken(&whole, 9, as_zip), "this is not a complete zip file");
+    refused(taken(&zip_of(&[]), 9, as_zip), "there is no file in it");
+}
+
+#[test]
+fn lengths_in_an_archive_take_no_memory() {
+    for kind in [b'L', b'K', b'x', b'g'] {
+        let long = Entry {
+            size: 1 << 30,
+            ..special(kind, "long", b"")
+        };
+        refused(
+            from_tar(&[long, file("a", b"x", 0o644)], "", 9),
+            "a name or PAX header of 1073741824 bytes, longer than any can be",
+        );
+    }
+    // Each alone is short enough.
+    let name = special(b'L', "long", &[b'n'; 1 << 20]);
+    let many: Vec<Entry> = std::iter::repeat_n(name, 65).collect();
+    refused(from_tar(&many, ".zst", 9), "bytes for 0 entries");
+    // A dictionary of 512 MiB, of which nothing is used.
+    let small = clic_debian::testdeb::tar(&[file("a", b"x", 0o644)]);
+    let mut large = lzma(&small, 1 << 16);
+    large[1..5].copy_from_slice(&(1_u32 << 29).to_le_bytes());
+    refused(taken(&large, 9, as_tar), "emory");
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.window_log(28).unwrap();
+    zstd.include_contentsize(false).unwrap();
+    zstd.write_all(&small).unwrap();
+    refused(taken(&zstd.finish().unwrap(), 9, as_tar), "memory");
+}
+
+#[test]
+fn what_stands_for_other_bytes_is_refused() {
+    for (key, value) in [
+        ("GNU.sparse.major", "1"),
+        ("GNU.sparse.map", "0,1"),
+        ("SCHILY.realsize", "9"),
+    ] {
+        refused(
+            from_tar(&[pax(key, value), file("a", b"x", 0o644)], "", 9),
+            "sparse entries are not supported; make the tar without --sparse",
+        );
+    }
+    refused(
+        from_tar(&[special(b'S', "a", b"")], "", 9),
+        "\"a\": sparse entries are not supported",
+    );
+    let global = special(b'g', "g", record("path", "b").as_bytes());
+    refused(
+        from_tar(&[global, file("a", b"x", 0o644)], "", 9),
+        "a global PAX header with `path` is not supported",
+    );
+    refused(
+        from_tar(&[special(b'5', "a/", b"data")], "", 9),
+        "\"a/\": contents in an entry that is not a regular file",
+    );
+}
+
+#[test]
+fn nothing_that_comes_after_the_end_is_lost() {
+    let one = clic_debian::testdeb::tar(&[file("a", b"x", 0o644)]);
+    let two = clic_debian::testdeb::tar(&[file("b", b"y", 0o644)]);
+    refused(
+        taken(&[&one[..], &two].concat(), 9, as_tar),
+        "something comes after the end of the tar, at byte 1536",
+    );
+    refused(
+        taken(&[&one[..], b"garbage"].concat(), 9, as_tar),
+        "something comes after the end",
+    );
+    let filled = [&one[..], &vec![0; 10 << 10]].concat();
+    assert_eq!(taken(&filled, 9, as_tar).unwrap().len(), 1);
+    refused(
+        taken(&one[..one.len() - 1024], 9, as_tar),
+        "the tar ends early, at byte 1024",
+    );
+}
+
+#[test]
+fn what_people_have_is_taken() {
+    // Composed and decomposed letters, a bee, and what shells and addresses have their own ideas about.
+    let name = "site/l'été\u{301} \u{1f41d} \"a\" & #1, 100 % [b]?.html";
+    let blanks = "site/ .\u{2019}. ";
+    let entries = [
+        special(b'V', "Backup of 2026", b""),
+        special(b'g', "pax_global_header", record("comment", "0123abc").as_bytes()),
+        special(b'g', "g", record("mtime", "1").as_bytes()),
+        pax("path", name),
+        pax("LIBARCHIVE.xattr.com.apple.quarantine", "AAAA"),
+        file("cut", b"1", 0o4755),
+        file(blanks, b"2", 0o644),
+        hard_link("site/again.html", &format!("./{blanks}")),
+        // What macOS and Windows leave everywhere.
+        file("site/._index.html", b"3", 0o644),
+        file("site/.DS_Store", b"4", 0o644),
+        file("__MACOSX/site/._x", b"5", 0o644),
+        file("site/Thumbs.db", b"6", 0o644),
+    ];
+    let found = from_tar(&entries, ".gz", 9).unwrap();
+    let found: Vec<(&str, &[u8])> = found
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), &bytes[..]))
+        .collect();
+    assert_eq!(
+        found,
+        [(blanks, &b"2"[..]), ("site/again.html", b"2"), (name, b"1")]
+    );
+}
+
+/// [`zip_of`], by a program that does not say that names are UTF-8.
+fn zip_of_windows(files: &[(&[u8], &[u8], u32)]) -> Vec<u8> {
+    let mut bytes = zip_of(files);
+    for (signature, flags) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
+        let places: Vec<usize> = (0..bytes.len() - 4)
+            .filter(|at| bytes[*at..].starts_with(signature))
+            .collect();
+        for at in places {
+            bytes[at + flags + 1] = 0;
+            if signature == b"PK\x01\x02" {
+                // Made by DOS.
+                bytes[at + 5] = 0;
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn zip_files_of_other_systems_are_read() {
+    let names: [&[u8]; 5] = [
+        // Code page 850: été, À.
+        b"Livres\\\x82t\x82.txt",
+        b"Livres\\\xb7 lire.txt",
+        // macOS: UTF-8, decomposed.
+        "Livres/e\u{301}te\u{301}.txt".as_bytes(),
+        b"__MACOSX/Livres/._x",
+        b"Livres/.DS_Store",
+    ];
+    let mut files = names.map(|name| (name, &b"x"[..], 0)).to_vec();
+    files.push((b"Livres\\", b"", 0));
+    let found = taken(&zip_of_windows(&files), 9, as_zip).unwrap();
+    let found: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        found,
+        [
+            "Livres/e\u{301}te\u{301}.txt",
+            "Livres/\u{c0} lire.txt",
+            "Livres/\u{e9}t\u{e9}.txt",
+        ]
+    );
+    for name in [&b"..\\..\\hit"[..], b"C:\\..\\hit", b"\\\\server\\hit"] {
+        refused(
+            taken(&zip_of_windows(&[(name, b"x", 0)]), 9, as_zip),
+            "leads out of it",
+        );
+    }
+}
+
+#[test]
+fn zip_files_that_nobody_can_read_say_why() {
+    // Bytes 6 and 8 of a local header are its flags and its method; in the central one they come 2 later.
+    let with = |at: usize, byte: u8| {
+        let mut bytes = zip_of(&[(b"a", b"x", 0)]);
+        let central = bytes.windows(4).position(|part| part == b"PK\x01\x02").unwrap();
+        bytes[at] = byte;
+        bytes[central + at + 2] = byte;
+        bytes
+    };
+    refused(
+        taken(&with(6, 1), 9, as_zip),
+        "\"a\" is encrypted: make the zip file without a password",
+    );
+    // PPMd.
+    refused(
+        taken(&with(8, 98), 9, as_zip),
+        "\"a\" is compressed in a way that is not read here (P",
     );
 }

@@ -111,7 +111,7 @@ pub enum Theme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unpack {
-    /// A tar file, compressed with gzip, xz, zstd, or not.
+    /// A tar file, compressed with gzip, bzip2, xz, lzma, lzip, zstd, or not.
     Tar,
     /// A zip file.
     Zip,

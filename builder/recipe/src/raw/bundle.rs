@@ -44,7 +44,8 @@ pub(crate) struct RawBundle {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Item")]
 pub(crate) struct RawItem {
-    /// Where it is in the bundle on the device: `candide.epub`, `pages`.
+    /// Where it is in the bundle on the device: `candide.epub`, `L'été à Nîmes.pdf`, `pages`. Any name without a backslash,
+    /// control characters or a dot at its beginning.
     pub(crate) path: At<String>,
     /// Whether the portal shows it by itself: not so for a style sheet or a picture that others use. `true` if left out.
     #[serde(default = "yes")]
@@ -65,7 +66,7 @@ pub(crate) struct RawItem {
     /// others and can be read without.
     #[serde(default)]
     pub(crate) leave_out_links: bool,
-    /// A file or directory in the bundle's own directory, beside `bundle.toml`.
+    /// A file or directory in the bundle's own directory, beside `bundle.toml`, by the name that it has.
     pub(crate) local: Option<At<String>>,
     /// SHA-256 of the file, 64 hexadecimal digits. `clic content add` works it out.
     pub(crate) sha256: Option<At<String>>,

@@ -238,6 +238,49 @@ fn a_hostile_tar_is_an_error() {
 }
 
 #[test]
+fn a_blank_size_is_none_and_a_long_name_is_not_believed() {
+    let mut tar = Tar::default().entry(b"a", b'5', b"", b"").0;
+    tar[124..136].fill(0);
+    let sum: u32 = tar[..148]
+        .iter()
+        .chain(&tar[156..512])
+        .map(|byte| u32::from(*byte))
+        .sum();
+    tar[148..155].copy_from_slice(format!("{:06o}\0", sum + 256).as_bytes());
+    assert!(Tar(tar).tree().unwrap().get("a").unwrap().is_directory());
+
+    let mut long = Tar::default().entry(b"long", b'L', b"", b"").0;
+    long[124..136].copy_from_slice(b"10000000000\0");
+    let sum: u32 = long[..148]
+        .iter()
+        .chain(&long[156..512])
+        .map(|byte| u32::from(*byte))
+        .sum();
+    long[148..155].copy_from_slice(format!("{:06o}\0", sum + 256).as_bytes());
+    // A file with a hole says that there is so much after it.
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&long).unwrap();
+    file.as_file().set_len(2 << 30).unwrap();
+    let said = format!("{:#}", FileTree::read(file.path()).unwrap_err());
+    assert!(
+        said.contains("a name or PAX header of 1073741824 bytes, longer than any can be"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_tar_with_more_after_its_end_is_an_error() {
+    let mut tar = Tar::default().file("a").0;
+    tar.resize(tar.len() + 1024, 0);
+    let again = Tar::default().file("b").0;
+    let said = format!("{:#}", read(&[&tar[..], &again].concat()).unwrap_err());
+    assert!(
+        said.contains("something comes after the end of the tar, at byte 1536"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_tar_cut_anywhere_is_an_error() {
     let tar = Tar::default()
         .pax(&[("mtime", b"1")])
