@@ -70,7 +70,7 @@ def starve(count: str) -> int:
 
 def starve_in_pieces(mine: str, box: str, count: str) -> int:
     """The same, where nobody sees who asks before the pieces are together."""
-    identities = [(frames.made_up(), {}) for _ in range(int(count))]
+    identities: list[tuple[bytes, dict[int, bytes]]] = [(frames.made_up(), {}) for _ in range(int(count))]
     return len(ask(Link(interface()), identities, cut=lambda packet: frames.pieces(packet, mine, box)))
 
 
