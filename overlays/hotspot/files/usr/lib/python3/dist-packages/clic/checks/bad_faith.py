@@ -70,7 +70,7 @@ def starve(count: str) -> int:
 
 def starve_in_pieces(mine: str, box: str, count: str) -> int:
     """The same, where nobody sees who asks before the pieces are together."""
-    identities = [(frames.made_up(), {}) for _ in range(int(count))]
+    identities: list[tuple[bytes, dict[int, bytes]]] = [(frames.made_up(), {}) for _ in range(int(count))]
     return len(ask(Link(interface()), identities, cut=lambda packet: frames.pieces(packet, mine, box)))
 
 
@@ -99,12 +99,17 @@ def relay(router: str) -> int:
     return len(ask(link, [(link.hardware, {})], router))
 
 
+def each_address(what: str, addresses: list[str], rest: str) -> None:
+    """In one go: an emulated processor takes long to start a program."""
+    lines = "".join(f"address {what} {one}/{rest}\n" for one in addresses)
+    subprocess.run(["ip", "-batch", "-"], input=lines, text=True, check=True)
+
+
 def hold_from(box: str, network: str, addresses: str, each: str) -> int:
     """Half a request on each of many connections, from addresses that it gives itself: how many connections it gets."""
     name, inside = interface(), ipaddress.ip_network(network, strict=False)
     mine = [str(inside.broadcast_address - 1000 - number) for number in range(int(addresses))]
-    for one in mine:
-        subprocess.run(["ip", "address", "add", f"{one}/{inside.prefixlen}", "dev", name], check=True)
+    each_address("add", mine, f"{inside.prefixlen} dev {name}")
     poll, tried = select.poll(), {}
     try:
         for one in mine * int(each):
@@ -126,8 +131,7 @@ def hold_from(box: str, network: str, addresses: str, each: str) -> int:
     finally:
         for connection in tried.values():
             connection.close()
-        for one in mine:
-            subprocess.run(["ip", "address", "delete", f"{one}/{inside.prefixlen}", "dev", name], check=True)
+        each_address("delete", mine, f"{inside.prefixlen} dev {name}")
 
 
 def claim(victim: str, box: str, times: str) -> int:
