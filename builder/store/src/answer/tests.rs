@@ -1,11 +1,11 @@
 use super::*;
 use crate::testserver::{respond, serve};
-use crate::{Download, FetchError, Proxy, Scheme, Store};
+use crate::{Download, FetchError, Store};
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    (dir, store.proxy(Scheme::Http, &Proxy::Direct))
+    (dir, store.direct())
 }
 
 fn learn(store: &Store, url: &str) -> anyhow::Result<crate::Learned> {

@@ -61,7 +61,13 @@ fn what_a_carrier_takes_it_brings_and_nothing_else() {
     let at = with("printf 'carried far' > \"$2\"");
     let path = at.store.fetch(&wanted(), &at.stage).unwrap();
     assert_eq!(std::fs::read(path).unwrap(), BODY);
-    let learned = at.store.learn("far:/thing", "thing", &at.stage).unwrap();
+    // How large it is, is not known before.
+    let agree = |length: Option<u64>| {
+        assert_eq!(length, None);
+        Ok(11)
+    };
+    let learned = at.store.learn("far:/thing", "thing", &agree, &at.stage).unwrap();
+    let learned = learned.download;
     assert_eq!((learned.sha256, learned.size), (Sha256::of(BODY), 11));
     assert_eq!(at.store.read("far:/thing", "thing", 11, &at.stage).unwrap(), BODY);
 
@@ -170,7 +176,7 @@ fn why_a_carrier_brought_nothing_is_said() {
     );
     let said = at
         .store
-        .learn("far:/thing", "thing", &at.stage)
+        .learn("far:/thing", "thing", &|_| Ok(11), &at.stage)
         .unwrap_err()
         .to_string();
     assert_eq!(
