@@ -125,7 +125,9 @@ mod tests {
     #[test]
     fn a_tail_has_the_last_lines() {
         let mut tail = Tail::new(2);
-        ["a", "b", "c"].map(|line| tail.push(line));
+        for line in ["a", "b", "c"] {
+            tail.push(line);
+        }
         assert_eq!(tail.text(), "b\nc");
     }
 

@@ -91,7 +91,9 @@ mod tests {
         let log = Log::claim(&dir.path().join("log")).unwrap().unwrap();
         let mut part = log.part();
         part.left = 10;
-        ["four", "three", "no"].map(|line| part.line(line));
+        for line in ["four", "three", "no"] {
+            part.line(line);
+        }
         let mut next = log.part();
         next.line("next");
         let text = std::fs::read_to_string(log.path()).unwrap();
