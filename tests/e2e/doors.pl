@@ -118,8 +118,9 @@ door "user-name", $outside{user} eq getpwuid($<) ? "it runs as the user" : "",
     grep { $tells{$_} =~ m{(?<![\w/])\Q$outside{user}\E(?![\w/])} } sort keys %tells;
 door "control-groups", grep { !m{:/$} } split /\n/, content("/proc/self/cgroup");
 door "host-sys", </sys/*>;
-door "host-disks-and-command-line",
-    grep { length content($_) } map { "/proc/$_" } qw(cmdline swaps partitions diskstats mdstat);
+door "host-hardware", grep { -d $_ ? glob "$_/*" : length content($_) } map { "/proc/$_" } qw(
+    acpi asound bus cmdline consoles diskstats driver fb fs interrupts iomem ioports irq locks mdstat modules partitions
+    scsi swaps tty);
 door "host-name", (POSIX::uname())[1] eq $outside{host} ? $outside{host} : "";
 door "domain-name", content("/proc/sys/kernel/domainname") eq "(none)\n" ? "" : "domainname";
 

@@ -33,7 +33,7 @@ const DOORS: [&str; 85] = [
     "user-name",
     "control-groups",
     "host-sys",
-    "host-disks-and-command-line",
+    "host-hardware",
     "host-name",
     "domain-name",
     "other-processes",
@@ -106,13 +106,14 @@ const DOORS: [&str; 85] = [
 ];
 
 /// Those that are open outside of the sandbox for every user, which shows that the script would find them.
-const OPEN_OUTSIDE: [&str; 17] = [
+const OPEN_OUTSIDE: [&str; 18] = [
     "terminal",
     "descriptors",
     "environment",
     "path-dir",
     "user-name",
     "host-sys",
+    "host-hardware",
     "host-name",
     "other-processes",
     "keyrings",

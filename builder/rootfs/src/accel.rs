@@ -266,7 +266,7 @@ impl Entered<'_> {
         }
         let [(mount, _), (libraries, _)] = points;
         let nothing_special = MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount("clic", &mount, "tmpfs", nothing_special, c"mode=755,size=64m")
+        rustix::mount::mount("clic", &mount, "tmpfs", nothing_special, c"mode=755,size=256m")
             .with_context(|| format!("a tmpfs on {}", mount.display()))?;
         for dir in [
             "tools",
@@ -281,14 +281,14 @@ impl Entered<'_> {
         for dir in MODULE_DIRS {
             make_dir(&mount.join(MODULES).join(dir))?;
         }
-        place(&mount.join("qemu"), b"", 0o755)?;
+        // A mount of it would tell which disk of the host it is on.
+        place(&mount.join("qemu"), &fs::read(&self.accel.emulator)?, 0o755)?;
         // Users of the tree start programs too.
         place(&mount.join("starts"), b"", 0o666)?;
         let native = names(*host);
         let loader = format!("tools/usr/lib/{}/{}", native.triplet, native.loader);
         symlink(loader, self.tree.join(LOADER.trim_start_matches('/')))?;
         show(tools, &mount.join("tools"))?;
-        bind(&self.accel.emulator, &mount.join("qemu"), Access::ReadOnly)?;
         // Over itself, so that it stays writable when the rest is not.
         bind(&mount.join("starts"), &mount.join("starts"), Access::ReadWrite)?;
         bind(

@@ -144,8 +144,7 @@ fn ask(url: &str, bytes: u64, context: &Context) -> Result<()> {
                 .into(),
         );
     }
-    eprint!("{url} has {size}. Download it? [y/N] ");
-    stderr().flush()?;
+    output::ask(&format!("{url} has {size}. Download it? [y/N] "))?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     cancel::check()?;

@@ -40,28 +40,38 @@ const TREE: &str = "CLIC_TREE";
 /// What shells say of a program that cannot be started.
 const NOT_STARTED: u8 = 127;
 
-/// What tells of the host in /proc, or of its users: nothing is in them here. Some are missing in some kernels.
-const HIDDEN: [&str; 17] = [
+/// What tells of the host's devices, disks, keys and start in /proc, or has a hand on them: nothing is in them here. Some are
+/// missing in some kernels.
+const HIDDEN: [&str; 28] = [
     "acpi",
     "asound",
+    "bus",
     "cmdline",
+    "consoles",
     "diskstats",
+    "driver",
+    "fb",
+    "fs",
     "interrupts",
+    "iomem",
+    "ioports",
+    "irq",
     "kcore",
     "key-users",
     "keys",
     "latency_stats",
+    "locks",
     "mdstat",
+    "modules",
     "partitions",
     "sched_debug",
     "scsi",
     "swaps",
     "sysrq-trigger",
     "timer_list",
+    "tty",
     "vmallocinfo",
 ];
-/// What sets something of the host's. Root of a build in a container might.
-const READ_ONLY: [&str; 4] = ["bus", "fs", "irq", "sys"];
 
 const QUIET: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NOEXEC)
@@ -219,16 +229,12 @@ fn hide(top: &Path, proc: &Path) -> Result<()> {
         let nothing = if what.is_dir() { "nothing" } else { "empty" };
         mount_bind(top.join(nothing), &place).with_context(|| format!("hiding /proc/{name}"))?;
     }
-    for name in READ_ONLY {
-        let place = proc.join(name);
-        if place.exists() {
-            let flags = QUIET | MountFlags::BIND | MountFlags::RDONLY;
-            mount_bind(&place, &place)
-                .and_then(|()| mount_remount(&place, flags, c""))
-                .with_context(|| format!("protecting /proc/{name}"))?;
-        }
-    }
-    Ok(())
+    // Root of a build in a container might set what is the host's.
+    let settings = proc.join("sys");
+    let flags = QUIET | MountFlags::BIND | MountFlags::RDONLY;
+    mount_bind(&settings, &settings)
+        .and_then(|()| mount_remount(&settings, flags, c""))
+        .context("protecting /proc/sys")
 }
 
 /// As a shell would say it.
