@@ -1,4 +1,4 @@
-//! What the build host's apt is told: where Debian is, and how to get there. apt.conf(5), apt_auth.conf(5),
+//! What the build host's apt is told: where Debian is, and how to get there. apt.conf(5), `apt_auth.conf(5)`,
 //! apt-transport-http(1), apt-transport-https(1).
 //!
 //! Both our private apt and our own downloads take the host's ways. There are many (proxies by host, programs that find one, logins,
@@ -326,7 +326,7 @@ impl Carrier for AptCarrier {
     }
 }
 
-/// The login of an address, as apt_auth.conf(5) has it.
+/// The login of an address, as `apt_auth.conf(5)` has it.
 fn login(url: &str) -> Result<Option<String>> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Ok(None);
@@ -418,7 +418,9 @@ fn environment(variable: impl Fn(&str) -> Option<String>) -> BTreeMap<&'static s
 
 /// What apt-helper's last words mean: `E: Failed to fetch ADDRESS  REASON`.
 fn refusal(said: &str) -> Refusal {
-    let errors = || said.lines().filter_map(|line| line.strip_prefix("E: "));
+    // Newer programs of apt write the whole word.
+    let error = |line| str::strip_prefix(line, "E: ").or_else(|| str::strip_prefix(line, "Error: "));
+    let errors = || said.lines().filter_map(error);
     let failed = errors().find_map(|line| line.strip_prefix("Failed to fetch "));
     let reason = failed
         .and_then(|rest| rest.split_once(' '))

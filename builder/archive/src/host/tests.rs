@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 fn no_variable(_: &str) -> Option<String> {
@@ -200,7 +202,6 @@ fn logins_of_addresses_become_lines_of_auth_conf() {
         text,
         "machine http://h.example login me password pw\nmachine p login x password y\n"
     );
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(
         std::fs::metadata(&own).unwrap().permissions().mode() & 0o777,
         0o600
@@ -212,6 +213,7 @@ fn apts_last_words_are_understood() {
     let words = |text: &str| Refusal::Words(text.to_owned());
     let said = "E: Failed to fetch http://h/a  404  Not Found [IP: 127.0.0.1 80]\nE: Download Failed\n";
     assert_eq!(refusal(said), Refusal::Status(404));
+    assert_eq!(refusal(&said.replace("E: ", "Error: ")), Refusal::Status(404));
     let said = "E: Failed to fetch http://h/a  Could not connect to h:80 (1.2.3.4). - connect (111: Connection refused)\nE: Download Failed\n";
     assert_eq!(
         refusal(said),

@@ -1,5 +1,6 @@
 //! Resolving, locking and downloading from archives of our own: what is chosen, and what is refused.
 
+mod debs;
 mod ways;
 mod world;
 
@@ -455,38 +456,6 @@ fn what_one_key_vouched_for_is_not_taken_up_with_another_offline() {
         said.starts_with("offline, ") && said.contains("the package indexes of bookworm amd64"),
         "{said}"
     );
-}
-
-/// Most fields are left out, and names of files have epochs in both ways.
-#[test]
-fn packages_of_a_directory_may_say_little_of_themselves() {
-    let world = World::new();
-    let debs = world.path("tree/debs");
-    for (name, version, file) in [
-        ("quoted", "1:2.0-1", "quoted_1%3a2.0-1_all.deb"),
-        ("plain", "3:1~rc", "plain_3:1~rc_all.deb"),
-        ("other", "1", "download.deb"),
-    ] {
-        let made = deb(&debs, name, version, "Multi-Arch: foreign\nPackage-Type: deb\n");
-        std::fs::rename(made, debs.join(file)).unwrap();
-    }
-    world.recipe(
-        "\"quoted\", \"plain\", \"other\"",
-        "[[source]]\nname = \"local\"\ndirectory = \"debs\"\n",
-    );
-    let resolution = world.resolve().unwrap();
-    assert_eq!(version(&resolution.packages, "quoted"), "1:2.0-1");
-    assert_eq!(version(&resolution.packages, "plain"), "3:1~rc");
-    assert_eq!(resolution.get("other").unwrap().filename, "download.deb");
-    let other = resolution.get("other").unwrap();
-    assert_eq!(
-        other.installed_size,
-        other.size * 3,
-        "nobody says how much it takes"
-    );
-    world.have(&resolution, &world.store).unwrap();
-    let lock = world.lock(Keep::default());
-    world.have(&world.locked(&lock), &world.store).unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -125,7 +126,6 @@ fn packages_come_by_the_proxy_that_the_indexes_come_by() {
         format!("#!/bin/sh\ncase $1 in http://mirror.invalid*) echo http://{place} ;; esac\n"),
     )
     .unwrap();
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&detect, std::fs::Permissions::from_mode(0o755)).unwrap();
     let absolute = "GET http://mirror.invalid";
     for config in [
@@ -224,9 +224,12 @@ fn a_mirror_that_asks_who_we_are_is_told_and_nobody_else() {
     let dir = world.debian.dir.clone();
     // base64 for me:hush-hush
     let known = "Authorization: Basic bWU6aHVzaC1odXNo\r\n";
-    let (place, heads) = server(move |head| match head.contains(known) {
-        true => file(&dir, target(head)),
-        false => ("401 Unauthorized", Vec::new()),
+    let (place, heads) = server(move |head| {
+        if head.contains(known) {
+            file(&dir, target(head))
+        } else {
+            ("401 Unauthorized", Vec::new())
+        }
     });
     world.mirrors.main = format!("http://{place}/debian");
     let shown = format!("http://{place}/debian");
