@@ -65,7 +65,7 @@ def udp(source: tuple[str, int], to: tuple[str, int], data: bytes) -> bytes:
 
 
 def tagged(kind: int) -> bytes:
-    """What stands before a payload of this kind in a frame of kind 8021Q: of no VLAN, which is taken as if there were no tag."""
+    """What stands before a payload of this kind in a frame of kind 8021Q: no VLAN, which is taken as if there were no tag."""
     return struct.pack(">HH", 0, kind)
 
 
