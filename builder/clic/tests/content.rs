@@ -381,6 +381,11 @@ fn a_file_is_added_by_the_name_that_it_has() {
     assert_eq!(place.read(&format!("content-bundles/songs/files/{name}")), "la");
     place.clic(&["plan", "shelf", "--board", "x86-pc"], 0);
 
+    for path in ["old/1.ogg", "new/1.ogg"] {
+        place.clic(&["content", "add", name, "--to", "songs", "--path", path], 0);
+        assert_eq!(place.read(&format!("content-bundles/songs/files/{path}")), "la");
+    }
+
     std::fs::write(place.path(".hidden.ogg"), "la").unwrap();
     let add = ["content", "add", ".hidden.ogg", "--to", "songs"];
     let (_, said) = place.clic(&add, 2);

@@ -10,38 +10,40 @@ use clic_store::space::io_error;
 /// How many bytes are looked at: a PDF may begin as late as this.
 const BEGINNING: u64 = 1024;
 
-/// Kinds of files: the endings of their names, and how they begin (at which byte, with what).
-const KINDS: [(&str, &[&str], &[(usize, &[u8])]); 16] = [
-    ("a PDF", &["pdf"], &[(0, b"%PDF")]),
-    ("a ZIM file", &["zim"], &[(0, b"ZIM\x04")]),
+/// A kind of files: what it is, the endings of their names, and how they begin (at which byte, with what).
+type Kind = (&'static str, &'static [&'static str], (usize, &'static [u8]));
+
+const KINDS: [Kind; 16] = [
+    ("a PDF", &["pdf"], (0, b"%PDF")),
+    ("a ZIM file", &["zim"], (0, b"ZIM\x04")),
     (
         "a zip file, or what is one inside (EPUB, OpenDocument, Office)",
         &[
             "zip", "epub", "odt", "ods", "odp", "docx", "xlsx", "pptx", "cbz", "apk",
         ],
-        &[(0, b"PK")],
+        (0, b"PK"),
     ),
-    ("a PNG picture", &["png"], &[(0, b"\x89PNG")]),
-    ("a JPEG picture", &["jpg", "jpeg"], &[(0, b"\xff\xd8\xff")]),
-    ("a GIF picture", &["gif"], &[(0, b"GIF8")]),
-    ("a WebP picture", &["webp"], &[(8, b"WEBP")]),
+    ("a PNG picture", &["png"], (0, b"\x89PNG")),
+    ("a JPEG picture", &["jpg", "jpeg"], (0, b"\xff\xd8\xff")),
+    ("a GIF picture", &["gif"], (0, b"GIF8")),
+    ("a WebP picture", &["webp"], (8, b"WEBP")),
     (
         "an MP4 film or sound",
         &["mp4", "m4v", "m4a", "m4b"],
-        &[(4, b"ftyp")],
+        (4, b"ftyp"),
     ),
     (
         "a WebM or Matroska film",
         &["webm", "mkv", "mka"],
-        &[(0, b"\x1a\x45\xdf\xa3")],
+        (0, b"\x1a\x45\xdf\xa3"),
     ),
-    ("Ogg", &["ogg", "oga", "ogv", "opus"], &[(0, b"OggS")]),
-    ("FLAC", &["flac"], &[(0, b"fLaC")]),
-    ("compressed with gzip", &["gz", "tgz"], &[(0, b"\x1f\x8b")]),
-    ("compressed with xz", &["xz", "txz"], &[(0, b"\xfd7zXZ\0")]),
-    ("compressed with bzip2", &["bz2", "tbz"], &[(0, b"BZh")]),
-    ("compressed with zstd", &["zst"], &[(0, b"\x28\xb5\x2f\xfd")]),
-    ("MP3", &["mp3"], &[(0, b"ID3")]),
+    ("Ogg", &["ogg", "oga", "ogv", "opus"], (0, b"OggS")),
+    ("FLAC", &["flac"], (0, b"fLaC")),
+    ("compressed with gzip", &["gz", "tgz"], (0, b"\x1f\x8b")),
+    ("compressed with xz", &["xz", "txz"], (0, b"\xfd7zXZ\0")),
+    ("compressed with bzip2", &["bz2", "tbz"], (0, b"BZh")),
+    ("compressed with zstd", &["zst"], (0, b"\x28\xb5\x2f\xfd")),
+    ("MP3", &["mp3"], (0, b"ID3")),
 ];
 
 /// What a file is, if that is something else than the ending of `name` says. Only what is certain is said: contents that are
@@ -59,12 +61,8 @@ fn other(bytes: &[u8], name: &str) -> Option<&'static str> {
     let (_, _, wanted) = KINDS
         .iter()
         .find(|(_, endings, _)| endings.contains(&ending.as_str()))?;
-    let begins = |marks: &[(usize, &[u8])]| {
-        marks
-            .iter()
-            .any(|(at, mark)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(mark)))
-    };
-    if begins(wanted) || (ending == "pdf" && bytes.windows(4).any(|part| part == b"%PDF")) {
+    let begins = |(at, mark): (usize, &[u8])| bytes.get(at..).is_some_and(|rest| rest.starts_with(mark));
+    if begins(*wanted) || (ending == "pdf" && bytes.windows(4).any(|part| part == b"%PDF")) {
         return None;
     }
     if bytes.is_empty() {
@@ -78,10 +76,10 @@ fn other(bytes: &[u8], name: &str) -> Option<&'static str> {
     {
         return Some("a web page");
     }
-    KINDS
-        .iter()
-        .find(|(_, _, marks)| begins(marks))
-        .map(|(what, _, _)| *what)
+    // A tag of MP3 stands before other sounds, too.
+    let certain = |(_, _, begin): &&Kind| begin.1 != b"ID3" && begins(*begin);
+    let found = KINDS.iter().find(certain);
+    found.map(|(what, _, _)| *what)
 }
 
 #[cfg(test)]
@@ -115,6 +113,7 @@ mod tests {
             (b"PK\x03\x04", "a.epub"),
             (b"\0\0\0\x20ftypisom", "a.MP4"),
             (b"\xff\xfb\x90\x64", "a.mp3"),
+            (b"ID3\x04\0", "a.flac"),
             (b"la la la", "song.ogg"),
             (b"PK\x03\x04", "a.odg"),
         ] {

@@ -242,7 +242,8 @@ fn zim(item: &BundleItem, raw: &RawItem, checker: &mut Checker<'_>) {
 /// Whether a name is one that people have and that can be taken as it is: relative, inside, and written in only one way.
 ///
 /// Blanks, accents, quotes and the like stay: ext4 holds them, addresses encode them, and so do TOML and JSON. The characters
-/// that FAT lacks stay, too: whoever takes a file home has it from a browser, which puts others in their place.
+/// that FAT lacks stay, too: whoever takes a file home has it from a browser, which puts others in their place. Composed and
+/// decomposed letters (macOS) stay what they are: the links in a page are written like the names of its files.
 pub(crate) fn is_plain(path: &str) -> bool {
     // `NAME_MAX` of Linux, and what the portal has room for in an address.
     const MOST_NAME: usize = 255;

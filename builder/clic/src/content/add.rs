@@ -175,9 +175,9 @@ fn unpacked(args: &Args, kept: &Path) -> Result<Option<u64>> {
     Ok(Some(args.unpacked.unwrap_or(found)))
 }
 
-/// Where the copy of a file of this machine goes, beside bundle.toml.
+/// Where the copy of a file of this machine goes, beside bundle.toml: two with different paths are two.
 fn copy_of(name: &str) -> PathBuf {
-    Path::new("files").join(Path::new(name).file_name().unwrap_or_default())
+    Path::new("files").join(name)
 }
 
 /// `new`: the bundle was not there before.
@@ -252,8 +252,10 @@ impl Written<'_> {
                 let _ = std::fs::remove_dir_all(home);
             } else if let Some(copy) = &self.copy {
                 let _ = std::fs::remove_file(copy);
-                // If it was made for this file alone.
-                let _ = std::fs::remove_dir(dir);
+                // Directories that were made for this file alone are empty.
+                for dir in copy.ancestors().skip(1).take_while(|dir| *dir != home) {
+                    let _ = std::fs::remove_dir(dir);
+                }
             }
         }
         written

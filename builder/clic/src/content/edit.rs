@@ -60,7 +60,7 @@ fn replaced(text: &str, before: Sha256, now: &Download, unpacked: Option<u64>) -
     Ok(as_before(text, document.to_string()))
 }
 
-/// What toml_edit wrote, with the ends of lines and the byte order mark that the file had.
+/// What `toml_edit` wrote, with the ends of lines and the byte order mark that the file had.
 fn as_before(before: &str, mut after: String) -> String {
     const MARK: char = '\u{feff}';
     if before.contains("\r\n") {

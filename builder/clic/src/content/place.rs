@@ -86,9 +86,13 @@ impl Place {
     /// Has the file in the store, after asking if it is large.
     pub fn learn(&self, limits: &Limits, store: &Store, context: &Context) -> Result<Learned> {
         let url = self.url();
-        let name = url.rsplit('/').next().unwrap_or(&url);
+        let shown = match self {
+            Self::Local(path) => path.display().to_string(),
+            Self::Remote(url) => url.clone(),
+        };
+        let name = shown.rsplit('/').next().unwrap_or(&shown);
         let learn = |agreed: Option<u64>| -> Result<Learned> {
-            let stage = context.progress().stage("add", "Look at the file", &url);
+            let stage = context.progress().stage("add", "Look at the file", &shown);
             let agree = |length| match (self, agreed) {
                 (Self::Local(_), _) => Ok(u64::MAX),
                 (Self::Remote(_), Some(agreed)) => Ok(agreed),
@@ -96,10 +100,7 @@ impl Place {
             };
             let learned = store.learn(&url, name, &agree, &stage);
             // A question is no failure.
-            if learned
-                .as_ref()
-                .map_or_else(|error| error.is::<Question>(), |_| true)
-            {
+            if learned.is_ok() || learned.as_ref().is_err_and(anyhow::Error::is::<Question>) {
                 stage.finish();
             }
             learned

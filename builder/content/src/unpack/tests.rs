@@ -407,7 +407,7 @@ fn lengths_in_an_archive_take_no_memory() {
         );
     }
     // Each alone is short enough.
-    let name = special(b'L', "long", &[b'n'; 1 << 20]);
+    let name = special(b'L', "long", &vec![b'n'; 1 << 20]);
     let many: Vec<Entry> = std::iter::repeat_n(name, 65).collect();
     refused(from_tar(&many, ".zst", 9), "bytes for 0 entries");
     // A dictionary of 512 MiB, of which nothing is used.
