@@ -1,6 +1,6 @@
 //! Where a file comes from that somebody adds: this machine, or an address.
 
-use std::io::{IsTerminal, Write as _, stderr, stdin};
+use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -145,7 +145,7 @@ fn ask(url: &str, bytes: u64, context: &Context) -> Result<()> {
                 .into(),
         );
     }
-    output::ask(&format!("{url} has {size}. Download it? [y/N] "))?;
+    output::ask(&format!("{url} has {size}. Download it? [y/N]"))?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     cancel::check()?;

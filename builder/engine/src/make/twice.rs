@@ -169,7 +169,12 @@ mod tests {
         found.extend((0..9).map(|n| format!("/var/lib/ldap/{n}")));
         let error = refuse(&found, &[("munge", "0.5")]).unwrap_err();
         let said = error.to_string();
-        let told = ["/etc/00/key\n", "/etc/39/key\n", "and 11 more", "made them: munge"];
+        let told = [
+            "/etc/00/key\n",
+            "/etc/39/key\n",
+            "and 11 more",
+            "made them: munge",
+        ];
         for part in told {
             assert!(said.contains(part), "{part:?} in {said}");
         }

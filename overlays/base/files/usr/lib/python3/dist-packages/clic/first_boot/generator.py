@@ -31,8 +31,8 @@ def plan(root: Root) -> tuple[dict[str, str], dict[str, str]]:
             waited_for.setdefault(unit, []).append(step.unit)
     for unit, needed in waited_for.items():
         # A service stays down without its secrets; a target is a moment of the start, which must come.
-        need = {"Wants" if unit.endswith(".target") else "Requires": needed}
-        files[f"{unit}.d/50-clic-first-boot.conf"] = _section(**need, After=needed)
+        need = _section(Wants=needed, After=needed) if unit.endswith(".target") else _section(Requires=needed, After=needed)
+        files[f"{unit}.d/50-clic-first-boot.conf"] = need
     files[f"{END}.d/50-steps.conf"] = _section(After=[step.unit for step in waiting])
     return files, links
 
