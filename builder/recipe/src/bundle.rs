@@ -409,7 +409,7 @@ fn collisions(items: &[BundleItem], problems: &mut Problems) {
     let mut places: BTreeMap<String, &BundleItem> = BTreeMap::new();
     for item in items {
         let path = item.path.to_lowercase();
-        let above = path
+        let mut above = path
             .match_indices('/')
             .filter_map(|(end, _)| places.get(&path[..end]));
         let inside = format!("{path}/");
@@ -417,7 +417,7 @@ fn collisions(items: &[BundleItem], problems: &mut Problems) {
             .range(inside.clone()..)
             .next()
             .filter(|(other, _)| other.starts_with(&inside));
-        let earlier = places.get(&path).or_else(|| above.last());
+        let earlier = places.get(&path).or_else(|| above.next_back());
         let earlier = earlier.or(below.map(|(_, item)| item)).copied();
         if let Some(earlier) = earlier {
             problems

@@ -1,5 +1,7 @@
 //! What overlays provide: declared, and looked for.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use crate::checker::Checker;
@@ -68,20 +70,29 @@ pub(crate) fn absent(tree: &Tree, overlays: &[PlannedOverlay]) -> Vec<Absent> {
 impl Absent {
     /// A capability that a recipe does without, and the overlays of the tree that provide it, as far as they can be read.
     pub(crate) fn of(tree: &Tree, capability: Capability) -> Self {
-        #[derive(Deserialize)]
-        struct Overlay {
-            #[serde(default)]
-            provides: toml::Table,
-        }
-        let mut providers = tree.names(Kind::Overlay).unwrap_or_default();
-        providers.retain(|name| {
-            let text = tree.read(&Kind::Overlay.file(name)).ok();
-            let overlay = text.and_then(|text| toml::from_str::<Overlay>(&text.text).ok());
-            overlay.is_some_and(|overlay| overlay.provides.contains_key(capability.key()))
-        });
+        let provides = |(_, keys): &&(String, BTreeSet<String>)| keys.contains(capability.key());
+        let providers = tree.provided(|| all(tree)).iter().filter(provides);
+        let providers = providers.map(|(name, _)| name.clone()).collect();
         Self {
             capability,
             providers,
         }
     }
+}
+
+/// What each overlay of a tree says that it provides, as far as it can be read.
+fn all(tree: &Tree) -> Vec<(String, BTreeSet<String>)> {
+    #[derive(Deserialize)]
+    struct Overlay {
+        #[serde(default)]
+        provides: toml::Table,
+    }
+    let names = tree.names(Kind::Overlay).unwrap_or_default().into_iter();
+    names
+        .filter_map(|name| {
+            let text = tree.read(&Kind::Overlay.file(&name)).ok()?;
+            let overlay: Overlay = toml::from_str(&text.text).ok()?;
+            Some((name, overlay.provides.into_iter().map(|(key, _)| key).collect()))
+        })
+        .collect()
 }

@@ -1,8 +1,9 @@
 //! The tree that people edit: `recipes/`, `boards/`, `overlays/`.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::report::{Problem, Report};
 use crate::source::SourceFile;
@@ -14,6 +15,8 @@ const MOST_TEXT: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
+    /// What each overlay says that it provides, once somebody asked: all of them have to be read for that.
+    provided: Arc<OnceLock<Vec<(String, BTreeSet<String>)>>>,
 }
 
 /// The kinds of things in a tree.
@@ -102,6 +105,7 @@ impl Tree {
         }
         Ok(Self {
             root: root.to_owned(),
+            provided: Arc::default(),
         })
     }
 
@@ -117,6 +121,14 @@ impl Tree {
                 ))
                 .help("change to the tree's directory, or name it with `--root DIR`")
             })
+    }
+
+    /// What `read` finds out, which it does once for a tree and its clones.
+    pub(crate) fn provided(
+        &self,
+        read: impl FnOnce() -> Vec<(String, BTreeSet<String>)>,
+    ) -> &[(String, BTreeSet<String>)] {
+        self.provided.get_or_init(read)
     }
 
     /// The directory.
