@@ -202,10 +202,7 @@ fn errors_are_linear_in_their_number() {
             &format!("{name} = [{}]", names(4000).replace("no-", "NO_")),
         );
         let said = told(&tree);
-        assert!(
-            said.contains(" not listed\n  help: mend these"),
-            "{said}"
-        );
+        assert!(said.contains(" not listed\n  help: mend these"), "{said}");
     }
     // A tree with many names to choose from.
     let tree = TestTree::new();
