@@ -1,7 +1,5 @@
 //! What overlays provide: declared, and looked for.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 
 use crate::checker::Checker;
@@ -9,7 +7,7 @@ use crate::debian;
 use crate::plan::{Absent, Capability, PlannedOverlay, Provides, YunoHost};
 use crate::raw::{At, RawPlace, RawProvides};
 use crate::service;
-use crate::tree::{Kind, Tree, image_path};
+use crate::tree::{Kind, Provided, Tree, image_path};
 
 /// Checks what an overlay says that it provides.
 pub(crate) fn check(raw: RawProvides, checker: &mut Checker<'_>) -> Provides {
@@ -70,18 +68,17 @@ pub(crate) fn absent(tree: &Tree, overlays: &[PlannedOverlay]) -> Vec<Absent> {
 impl Absent {
     /// A capability that a recipe does without, and the overlays of the tree that provide it, as far as they can be read.
     pub(crate) fn of(tree: &Tree, capability: Capability) -> Self {
-        let provides = |(_, keys): &&(String, BTreeSet<String>)| keys.contains(capability.key());
-        let providers = tree.provided(|| all(tree)).iter().filter(provides);
-        let providers = providers.map(|(name, _)| name.clone()).collect();
+        let by = |(_, keys): &&Provided| keys.contains(capability.key());
+        let found = tree.provided(|| all(tree)).iter().filter(by);
         Self {
             capability,
-            providers,
+            providers: found.map(|(name, _)| name.clone()).collect(),
         }
     }
 }
 
 /// What each overlay of a tree says that it provides, as far as it can be read.
-fn all(tree: &Tree) -> Vec<(String, BTreeSet<String>)> {
+fn all(tree: &Tree) -> Vec<Provided> {
     #[derive(Deserialize)]
     struct Overlay {
         #[serde(default)]

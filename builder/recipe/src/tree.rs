@@ -11,12 +11,15 @@ use crate::source::SourceFile;
 /// Largest text (TOML or template) that we read, in bytes: far more than anybody writes by hand.
 const MOST_TEXT: u64 = 1 << 20;
 
+/// An overlay, and the names of what it says that it provides.
+pub(crate) type Provided = (String, BTreeSet<String>);
+
 /// A directory with `recipes/` and `boards/`.
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
     /// What each overlay says that it provides, once somebody asked: all of them have to be read for that.
-    provided: Arc<OnceLock<Vec<(String, BTreeSet<String>)>>>,
+    provided: Arc<OnceLock<Vec<Provided>>>,
 }
 
 /// The kinds of things in a tree.
@@ -124,10 +127,7 @@ impl Tree {
     }
 
     /// What `read` finds out, which it does once for a tree and its clones.
-    pub(crate) fn provided(
-        &self,
-        read: impl FnOnce() -> Vec<(String, BTreeSet<String>)>,
-    ) -> &[(String, BTreeSet<String>)] {
+    pub(crate) fn provided(&self, read: impl FnOnce() -> Vec<Provided>) -> &[Provided] {
         self.provided.get_or_init(read)
     }
 
