@@ -4,6 +4,8 @@ pub mod arch;
 pub mod control;
 pub mod date;
 pub mod deb;
+#[cfg(test)]
+mod spoiled;
 pub mod status;
 #[cfg(any(test, feature = "testdeb"))]
 pub mod testdeb;

@@ -13,6 +13,7 @@ pub mod plain;
 pub mod process;
 pub mod progress;
 pub mod sha256;
+pub mod spoil;
 
 pub use cancel::Cancelled;
 pub use detach::detach;

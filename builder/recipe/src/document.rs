@@ -94,7 +94,7 @@ fn too_long_inside(value: &Spanned<DeValue<'_>>) -> Option<Range<usize>> {
     match value.get_ref() {
         DeValue::Table(table) => too_long(table),
         DeValue::Array(array) => {
-            let beyond = array.iter().nth(MOST_ELEMENTS).map(Spanned::span);
+            let beyond = array.get(MOST_ELEMENTS).map(Spanned::span);
             beyond.or_else(|| array.iter().find_map(too_long_inside))
         }
         _ => None,

@@ -99,8 +99,8 @@ impl Tree {
     pub fn bundles(&self) -> (Vec<Bundle>, Result<(), Report>) {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
-        for name in loader.names(Kind::Bundle).iter().cloned() {
-            list.extend(loader.bundle(&name).map(|bundle| (*bundle).clone()));
+        for name in loader.names(Kind::Bundle).iter() {
+            list.extend(loader.bundle(name).map(|bundle| (*bundle).clone()));
         }
         (list, loader.problems.into_result())
     }
@@ -195,16 +195,16 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
         }
     } else {
         for kind in [Kind::Recipe, Kind::Board, Kind::Overlay, Kind::Bundle] {
-            for name in loader.names(kind).iter().cloned() {
+            for name in loader.names(kind).iter() {
                 if loader.stop() {
                     break;
                 }
-                files.push(kind.file(&name));
+                files.push(kind.file(name));
                 match kind {
-                    Kind::Recipe => recipes.extend(loader.recipe(&name, &mut Vec::new())),
-                    Kind::Board => drop(loader.board(&name)),
-                    Kind::Overlay => drop(loader.overlay(&name)),
-                    Kind::Bundle => drop(loader.bundle(&name)),
+                    Kind::Recipe => recipes.extend(loader.recipe(name, &mut Vec::new())),
+                    Kind::Board => drop(loader.board(name)),
+                    Kind::Overlay => drop(loader.overlay(name)),
+                    Kind::Bundle => drop(loader.bundle(name)),
                 }
             }
         }

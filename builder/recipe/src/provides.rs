@@ -7,7 +7,7 @@ use crate::debian;
 use crate::plan::{Absent, Capability, PlannedOverlay, Provides, YunoHost};
 use crate::raw::{At, RawPlace, RawProvides};
 use crate::service;
-use crate::tree::{Kind, Tree, image_path};
+use crate::tree::{Kind, Provided, Tree, image_path};
 
 /// Checks what an overlay says that it provides.
 pub(crate) fn check(raw: RawProvides, checker: &mut Checker<'_>) -> Provides {
@@ -68,20 +68,28 @@ pub(crate) fn absent(tree: &Tree, overlays: &[PlannedOverlay]) -> Vec<Absent> {
 impl Absent {
     /// A capability that a recipe does without, and the overlays of the tree that provide it, as far as they can be read.
     pub(crate) fn of(tree: &Tree, capability: Capability) -> Self {
-        #[derive(Deserialize)]
-        struct Overlay {
-            #[serde(default)]
-            provides: toml::Table,
-        }
-        let mut providers = tree.names(Kind::Overlay).unwrap_or_default();
-        providers.retain(|name| {
-            let text = tree.read(&Kind::Overlay.file(name)).ok();
-            let overlay = text.and_then(|text| toml::from_str::<Overlay>(&text.text).ok());
-            overlay.is_some_and(|overlay| overlay.provides.contains_key(capability.key()))
-        });
+        let by = |(_, keys): &&Provided| keys.contains(capability.key());
+        let found = tree.provided(|| all(tree)).iter().filter(by);
         Self {
             capability,
-            providers,
+            providers: found.map(|(name, _)| name.clone()).collect(),
         }
     }
+}
+
+/// What each overlay of a tree says that it provides, as far as it can be read.
+fn all(tree: &Tree) -> Vec<Provided> {
+    #[derive(Deserialize)]
+    struct Overlay {
+        #[serde(default)]
+        provides: toml::Table,
+    }
+    let names = tree.names(Kind::Overlay).unwrap_or_default().into_iter();
+    names
+        .filter_map(|name| {
+            let text = tree.read(&Kind::Overlay.file(&name)).ok()?;
+            let overlay: Overlay = toml::from_str(&text.text).ok()?;
+            Some((name, overlay.provides.into_iter().map(|(key, _)| key).collect()))
+        })
+        .collect()
 }

@@ -273,9 +273,9 @@ fn overlays(
         list.push(overlay);
     }
     let names = || recipe.overlays.iter().map(|overlay| overlay.value.as_str());
-    let named: BTreeSet<&str> = names().collect();
+    let chosen: BTreeSet<&str> = names().collect();
     for (name, settings) in &recipe.parameters {
-        if !named.contains(name.as_str()) {
+        if !chosen.contains(name.as_str()) {
             loader
                 .problems
                 .wrong(

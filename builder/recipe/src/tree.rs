@@ -1,8 +1,9 @@
 //! The tree that people edit: `recipes/`, `boards/`, `overlays/`.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::bundle_files::is_litter;
 use crate::report::{Problem, Report};
@@ -11,10 +12,15 @@ use crate::source::SourceFile;
 /// Largest text (TOML or template) that we read, in bytes: far more than anybody writes by hand.
 const MOST_TEXT: u64 = 1 << 20;
 
+/// An overlay, and the names of what it says that it provides.
+pub(crate) type Provided = (String, BTreeSet<String>);
+
 /// A directory with `recipes/` and `boards/`.
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
+    /// What each overlay says that it provides, once somebody asked: all of them have to be read for that.
+    provided: Arc<OnceLock<Vec<Provided>>>,
 }
 
 /// The kinds of things in a tree.
@@ -103,6 +109,7 @@ impl Tree {
         }
         Ok(Self {
             root: root.to_owned(),
+            provided: Arc::default(),
         })
     }
 
@@ -118,6 +125,11 @@ impl Tree {
                 ))
                 .help("change to the tree's directory, or name it with `--root DIR`")
             })
+    }
+
+    /// What `read` finds out, which it does once for a tree and its clones.
+    pub(crate) fn provided(&self, read: impl FnOnce() -> Vec<Provided>) -> &[Provided] {
+        self.provided.get_or_init(read)
     }
 
     /// The directory.

@@ -6,7 +6,7 @@ use super::*;
 fn spoil(path: &Path, places: &[(u64, u64)], rounds: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut random = Random(0x5eed);
-    for round in 0..rounds {
+    for round in 0..clic_host::spoil::rounds(rounds) {
         let (start, len) = places[random.below(places.len() as u64) as usize];
         let mut saved = Vec::new();
         for _ in 0..=random.below(4) {

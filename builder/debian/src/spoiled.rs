@@ -1,0 +1,95 @@
+//! Spoiled copies of good packages and texts: errors, and no panic. `CLIC_SPOIL=1000` for a night of it.
+
+use std::cell::Cell;
+use std::io::Read as _;
+
+use clic_host::spoil::{Random, rounds, spoiled};
+
+use crate::deb::{Deb, most};
+use crate::testdeb::{compressed, deb, directory, file, hard_link, parts, stanza, symlink, tar};
+use crate::{control, date, status, uri, version};
+
+/// Reads all that a package has; how many bytes its files take.
+fn read(bytes: &[u8]) -> anyhow::Result<u64> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("a.deb");
+    std::fs::write(&path, bytes)?;
+    let deb = Deb::open(&path)?;
+    for name in ["Package", "Version", "Depends", "Installed-Size"] {
+        deb.control.field(name);
+        deb.control.list(name);
+    }
+    let left = Cell::new(most(1 << 20));
+    let mut files = deb.data(&left)?;
+    Ok(std::io::copy(
+        &mut files.by_ref().take(1 << 30),
+        &mut std::io::sink(),
+    )?)
+}
+
+#[test]
+fn spoiled_packages_do_not_panic() {
+    let entries = [
+        directory("./usr"),
+        file("./usr/a", b"some text", 0o644),
+        symlink("./usr/b", "a"),
+        hard_link("./usr/c", "./usr/a"),
+    ];
+    let control = tar(&[file("./control", stanza("x").as_bytes(), 0o644)]);
+    let mut good = vec![deb("x", &[("postinst", "#!/bin/sh\n")], &entries)];
+    for form in ["", ".gz", ".xz", ".zst"] {
+        let (control, data) = (compressed(form, &control), compressed(form, &tar(&entries)));
+        good.push(parts(&control, form, &data, form));
+    }
+    for bytes in &good {
+        assert!(read(bytes).unwrap() > 1000);
+    }
+    let mut random = Random::new(0xdeb);
+    for round in 0..rounds(1000) {
+        let bytes = spoiled(
+            &good[random.below(good.len())],
+            &["!<arch>\n", "`\n", "control.tar"],
+            &mut random,
+        );
+        if let Ok(read) = read(&bytes) {
+            assert!(read <= most(1 << 20), "round {round}");
+        }
+    }
+}
+
+#[test]
+fn spoiled_texts_do_not_panic() {
+    let record = "Package: a\nStatus: install ok installed\nVersion: 1:2~3-4+b1\nArchitecture: amd64\nInstalled-Size: 12\n\
+                  Depends: b (>= 1) | c,\n d [amd64]\nDescription: x\n .\n y\n\n";
+    let good = [
+        record.repeat(3),
+        "Sat, 13 Sep 2025 09:00:00 UTC".to_owned(),
+        "https://user:password@host:80/debian/dists?x#y".to_owned(),
+    ];
+    let mut random = Random::new(0x7e87);
+    for _ in 0..rounds(5000) {
+        let bytes = spoiled(
+            good[random.below(3)].as_bytes(),
+            &[":", "\n\n", " ", "é", "99999999999999999999"],
+            &mut random,
+        );
+        let text = String::from_utf8_lossy(&bytes);
+        for stanza in control::stanzas(&text) {
+            control::stanza(stanza);
+            control::field(stanza, "Depends");
+            control::value(stanza, "Version");
+        }
+        status::parse(&text);
+        date::parse(&text);
+        uri::without_login(&text);
+        let half = text
+            .char_indices()
+            .nth(text.chars().count() / 2)
+            .map_or(0, |(at, _)| at);
+        let (one, other) = text.split_at(half);
+        assert_eq!(
+            version::compare(one, other),
+            version::compare(other, one).reverse()
+        );
+    }
+}
