@@ -119,7 +119,7 @@ mod tests {
             "x".repeat(LONGEST),
             100_000_000 - LONGEST
         );
-        assert!(said == [cut.as_str(), "last"], "{:.100?}", said);
+        assert!(said == [cut.as_str(), "last"], "{said:.100?}");
     }
 
     #[test]

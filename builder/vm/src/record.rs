@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_kept_up_to_a_limit() {
-        let text = [b'x'; 30_000];
+        let text = vec![b'x'; 30_000];
         assert_eq!(record(b"text"), (b"text".to_vec(), false));
         assert_eq!(record(&text[..10_000]), (text[..10_000].to_vec(), false));
         assert_eq!(record(&text), (text[..10_000].to_vec(), true));

@@ -97,16 +97,17 @@ impl Workshop {
         std::fs::write(&path, serde_json::to_vec(job)?).map_err(|error| io_error(error, &path))?;
         let program = std::env::current_exe().context("cannot tell which program this is")?;
         let program = program.to_str().context("this program's path is not UTF-8")?;
-        let total = match &job.work {
-            Work::Packages(packages) => packages.new.len() as u64,
-            Work::Customize(_) => 0,
+        let new: BTreeSet<&str> = match &job.work {
+            Work::Packages(packages) => packages.new.iter().map(|package| package.name.as_str()).collect(),
+            Work::Customize(_) => BTreeSet::new(),
         };
+        let total = new.len() as u64;
         if total > 0 {
             stage.total(Unit::Packages, total);
         }
         let failed = RefCell::new(None);
         let step = RefCell::new(None);
-        let (mut unpacked, mut configured) = (BTreeSet::new(), BTreeSet::new());
+        let (mut unpacked, mut configured) = (BTreeSet::<&str>::new(), BTreeSet::<&str>::new());
         let result = self
             .sandbox
             .cmd(program)
@@ -116,13 +117,15 @@ impl Workshop {
                 match say::heard(line) {
                     Some(Said::Unpacked { package }) => {
                         stage.message(format!("unpack {package}"));
-                        unpacked.insert(package);
+                        unpacked.extend(new.get(package.as_str()));
                     }
                     Some(Said::Configuring { package }) => {
                         stage.message(format!("configure {package}"));
-                        configured.insert(package);
+                        // Those of earlier layers, too; and a script can print what dpkg does, with any name.
+                        configured.extend(new.get(package.as_str()));
                     }
                     Some(Said::Step { what }) => {
+                        log.line(&format!("== {what}"));
                         stage.message(&what);
                         *step.borrow_mut() = Some(what);
                     }

@@ -185,7 +185,7 @@ pub(super) mod tests {
                     loaded = match step.k {
                         NUMBER => number,
                         MACHINE => machine,
-                        low if (low - WORDS) % 8 == 0 => word(low - WORDS) as u32,
+                        low if (low - WORDS).is_multiple_of(8) => word(low - WORDS) as u32,
                         high => (word(high - WORDS - 4) >> 32) as u32,
                     };
                 }

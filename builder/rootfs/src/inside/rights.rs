@@ -238,7 +238,7 @@ mod tests {
         }
         let user = u64::from(NEW_USER);
         assert_eq!(ask(libc::SYS_unshare, &[user | 0x20000]), fails(EPERM));
-        assert_eq!(ask(libc::SYS_clone, &[user | 17]), fails(EPERM));
+        assert_eq!(ask(libc::SYS_clone, &[user | 0x11]), fails(EPERM));
         // The kernel looks at 32 bits of an ioctl's number.
         for number in [0x5412, 0x541c, 0x5412 | 1 << 32] {
             assert_eq!(ask(libc::SYS_ioctl, &[0, number, 0]), fails(EPERM));
