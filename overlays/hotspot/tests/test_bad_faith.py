@@ -107,6 +107,16 @@ class Connections(Box):
         self.assertLessEqual(held, 64)
         self.assertGreater(held, 0)
 
+    def test_all_at_once(self) -> None:
+        self.guest("good")
+        (address,) = self.act("good", "join")
+        self.act("good", "resolve", "clic.internal", BOX, module="guest")
+        got = self.act("bad", "all_at_once", BOX, NETWORK, address)
+        self.assertEqual(got["addresses"], 0)
+        self.assertGreater(got["connections"], 0)
+        self.assertLessEqual(got["connections"], 64)
+        self.assertEqual(self.neighbours()[address], self.hardware("good"))
+
     def test_nobody_answers_for_the_boxs_name(self) -> None:
         listening = (
             "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.42.0.1', 5353));"

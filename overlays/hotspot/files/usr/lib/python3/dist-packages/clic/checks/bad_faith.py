@@ -18,6 +18,7 @@ from typing import Any
 
 from clic.checks import frames
 from clic.checks.frames import Link
+from clic.checks.guest import address as own_address
 from clic.checks.guest import interface
 
 # Seconds in which the box answers what it answers at all, on an emulated processor.
@@ -106,13 +107,14 @@ def each_address(what: str, addresses: list[str], rest: str) -> None:
 
 
 def hold_from(box: str, network: str, addresses: str, each: str) -> int:
-    """Half a request on each of many connections, from addresses that it gives itself: how many connections it gets."""
+    """Half a request on each of many connections, from its own address and from more that it gives itself: how many it gets."""
     name, inside = interface(), ipaddress.ip_network(network, strict=False)
     mine = [str(inside.broadcast_address - 1000 - number) for number in range(int(addresses))]
+    given = own_address()
     each_address("add", mine, f"{inside.prefixlen} dev {name}")
     poll, tried = select.poll(), {}
     try:
-        for one in mine * int(each):
+        for one in [given, *mine] * int(each):
             connection = socket.socket()
             connection.setblocking(False)
             connection.bind((one, 0))

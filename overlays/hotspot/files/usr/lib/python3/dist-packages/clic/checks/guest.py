@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import http.client
 import ipaddress
 import json
@@ -55,6 +56,7 @@ def address() -> str:
     return str(json.loads(done.stdout)[0]["addr_info"][0]["local"])
 
 
+@functools.cache
 def server() -> str:
     """The name server: the router, as the lease said."""
     done = subprocess.run(["ip", "-4", "-json", "route", "show", "default"], capture_output=True, text=True)
