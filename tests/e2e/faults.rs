@@ -166,7 +166,7 @@ fn a_disk_that_is_too_small_for_the_tree_is_said_before_anything_is_unpacked() {
     // The packages are there; next to them is room for apt's lists, not for a tree.
     let (store, downloads) = (cache.display(), cache_dir().join("downloads"));
     let setup = format!(
-        "mount -t tmpfs -o size=160m none {store}; mkdir {store}/downloads; mount --bind {} {store}/downloads",
+        "mount -t tmpfs -o size=160m,mode=700 none {store}; mkdir {store}/downloads; mount --bind {} {store}/downloads",
         downloads.display()
     );
     let out = dir.path().join("out");

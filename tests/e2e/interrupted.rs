@@ -259,7 +259,7 @@ fn a_full_disk_is_said_with_how_much_was_needed() {
     fs::create_dir_all(&cache).unwrap();
     let out = dir.path().join("out").display().to_string();
     // Room for apt's lists, not for the packages.
-    let small = format!("mount -t tmpfs -o size=160m none {}", cache.display());
+    let small = format!("mount -t tmpfs -o size=160m,mode=700 none {}", cache.display());
     let mut command = within(
         &small,
         As::Root,
