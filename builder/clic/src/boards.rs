@@ -8,9 +8,11 @@ use crate::context::Context;
 use crate::output;
 
 pub fn run(context: &Context) -> Result<Outcome> {
-    let boards = context.tree()?.boards()?;
+    // Those that can be read are listed whatever lies beside them.
+    let (boards, problems) = context.tree()?.boards();
     if context.json {
         output::json(&json!({ "boards": boards }))?;
+        problems?;
         return Ok(Outcome::Done);
     }
     let rows: Vec<Vec<String>> = boards
@@ -26,5 +28,6 @@ pub fn run(context: &Context) -> Result<Outcome> {
         })
         .collect();
     output::text(&output::table(&rows))?;
+    problems?;
     Ok(Outcome::Done)
 }

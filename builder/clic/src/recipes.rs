@@ -8,9 +8,11 @@ use crate::context::Context;
 use crate::output;
 
 pub fn run(context: &Context) -> Result<Outcome> {
-    let recipes = context.tree()?.recipes()?;
+    // Those that can be read are listed whatever lies beside them.
+    let (recipes, problems) = context.tree()?.recipes();
     if context.json {
         output::json(&json!({ "recipes": recipes }))?;
+        problems?;
         return Ok(Outcome::Done);
     }
     let rows: Vec<Vec<String>> = recipes
@@ -25,5 +27,6 @@ pub fn run(context: &Context) -> Result<Outcome> {
         })
         .collect();
     output::text(&output::table(&rows))?;
+    problems?;
     Ok(Outcome::Done)
 }

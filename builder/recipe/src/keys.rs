@@ -40,7 +40,9 @@ pub(crate) fn plan(
     given: &AuthorizedKeys,
     problems: &mut Problems,
 ) -> (Vec<String>, Vec<(TreeFile, Origin)>) {
-    let file = SourceFile::new(&given.name, given.text.as_str());
+    // Windows' editors begin a file with one.
+    let text = given.text.strip_prefix('\u{feff}').unwrap_or(&given.text);
+    let file = SourceFile::new(&given.name, text);
     let before = problems.count();
     // Told about the file as a whole: an error that shows lines would show the secret.
     if given.text.contains("PRIVATE KEY") || given.text.contains("PuTTY-User-Key-File") {
@@ -55,7 +57,7 @@ pub(crate) fn plan(
     }
     let mut listed = Vec::new();
     let mut lines = String::new();
-    for number in 1..=given.text.lines().count() {
+    for number in 1..=text.lines().count() {
         let span = file.line_span(number);
         let line = &file.text[span.clone()];
         if line.is_empty() || line.starts_with('#') {

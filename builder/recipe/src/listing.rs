@@ -57,8 +57,8 @@ pub struct OverlayInfo {
 }
 
 impl Tree {
-    /// All recipes, sorted by name. A report if one of them can't be read.
-    pub fn recipes(&self) -> Result<Vec<RecipeInfo>, Report> {
+    /// All recipes that can be read, sorted by name, and a report if others can't.
+    pub fn recipes(&self) -> (Vec<RecipeInfo>, Result<(), Report>) {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
         for name in loader.names(Kind::Recipe).iter().cloned() {
@@ -76,11 +76,11 @@ impl Tree {
                 }
             }));
         }
-        loader.problems.into_result().map(|()| list)
+        (list, loader.problems.into_result())
     }
 
-    /// All boards, sorted by name. A report if one of them can't be read.
-    pub fn boards(&self) -> Result<Vec<BoardInfo>, Report> {
+    /// All boards that can be read, sorted by name, and a report if others can't.
+    pub fn boards(&self) -> (Vec<BoardInfo>, Result<(), Report>) {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
         for name in loader.names(Kind::Board).iter().cloned() {
@@ -92,7 +92,7 @@ impl Tree {
                 power: board.power.clone(),
             }));
         }
-        loader.problems.into_result().map(|()| list)
+        (list, loader.problems.into_result())
     }
 
     /// All bundles that can be read, sorted by name, and a report if others can't.

@@ -18,7 +18,12 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>, most:
     if length > LONGEST {
         return Vec::new();
     }
-    let limit = (length / 3).max(2);
+    // Of a code of two letters each is near each other: only its case can be a slip.
+    let limit = match length {
+        0..=2 => 0,
+        3 => 1,
+        _ => (length / 3).max(2),
+    };
     let mut found: Vec<(usize, &str)> = names
         .into_iter()
         .take(MOST_NAMES)
@@ -74,6 +79,8 @@ mod tests {
         assert_eq!(nearest("rasberry-pi", names, 1), ["raspberry-pi"]);
         assert_eq!(nearest("x68-pc", names, 1), ["x86-pc"]);
         assert!(nearest("toaster", names, 1).is_empty());
+        assert!(nearest("UK", ["DK", "UA"], 1).is_empty());
+        assert_eq!(nearest("fr", ["FI", "FR"], 1), ["FR"]);
         assert_eq!(
             advice("X86-PC", "boards", names),
             "did you mean `x86-pc`? boards: `x86-pc`, `raspberry-pi`, `odroid-c4`"

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clic_host::sha256::Hasher;
 use clic_host::{Sha256, cancel};
 
+use crate::bundle_files::is_litter;
 use crate::checker::Checker;
 use crate::debian;
 use crate::nearest::nearest;
@@ -101,6 +102,7 @@ pub(crate) fn collect(tree: &Tree, name: &str, raw: &RawOverlay, checker: &mut C
         &mut found,
         checker.problems,
     );
+    found.retain(|path, _| !is_left_behind(path));
 
     let mut entries: Vec<Entry> = Vec::new();
     let mut refined = BTreeSet::new();
@@ -184,6 +186,17 @@ pub(crate) fn collect(tree: &Tree, name: &str, raw: &RawOverlay, checker: &mut C
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     entries
+}
+
+/// Whether a path is of what file managers, editors and git users leave in directories, and no image wants: `.gitkeep` holds an empty
+/// one for git.
+fn is_left_behind(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let of_an_editor = name.ends_with('~')
+        || name.starts_with('#') && name.ends_with('#')
+        || name.starts_with(".#")
+        || name.starts_with('.') && (name.ends_with(".swp") || name.ends_with(".swo"));
+    of_an_editor || name == ".gitkeep" || is_litter(path.as_bytes())
 }
 
 /// Finds every regular file below a directory: `inside` and its path there, and its path relative to the tree. `link`: what

@@ -1,9 +1,11 @@
 //! Parameters of overlays: what they accept, and whether a value is that.
 
+use std::collections::BTreeMap;
+
 use crate::checker::Checker;
 use crate::nearest::advice;
 use crate::plan::Value;
-use crate::raw::{ParameterType, RawParameter, RawValue};
+use crate::raw::{At, ParameterType, RawParameter, RawValue};
 use crate::report::{Problem, Problems};
 use crate::source::Origin;
 
@@ -25,6 +27,8 @@ pub(crate) struct Parameter {
 struct Rules {
     kind: ParameterType,
     choices: Option<Vec<String>>,
+    /// The choice that is meant by a text that is none.
+    meant: BTreeMap<String, String>,
     /// The pattern as written, and anchored at both ends.
     pattern: Option<(String, regex::Regex)>,
     min: Option<i64>,
@@ -72,6 +76,12 @@ pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) 
     {
         checker.wrong(max, format!("`max` is less than `min`, {}", min.value));
     }
+    for meant in raw.meant.values() {
+        let is_choice = |choice: &At<String>| choice.value == meant.value;
+        if !raw.choices.as_ref().is_some_and(|choices| choices.value.iter().any(is_choice)) {
+            checker.wrong(meant, format!("`{}` is none of the choices", meant.value));
+        }
+    }
     if raw.description.value.trim().is_empty() {
         checker
             .wrong(&raw.description, format!("parameter `{name}` has no description"))
@@ -92,6 +102,7 @@ pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) 
         choices: raw
             .choices
             .map(|choices| choices.value.into_iter().map(|choice| choice.value).collect()),
+        meant: raw.meant.into_iter().map(|(text, meant)| (text, meant.value)).collect(),
         pattern,
         min: raw.min.map(|bound| bound.value),
         max: raw.max.map(|bound| bound.value),
@@ -215,6 +226,12 @@ impl Rules {
         if let Some(choices) = &self.choices
             && !choices.iter().any(|choice| choice == text)
         {
+            if let Some(meant) = self.meant.get(text) {
+                return Err((
+                    format!("`{name}` can't be {text:?}"),
+                    Some(format!("did you mean `{meant}`?")),
+                ));
+            }
             let known = choices.iter().map(String::as_str);
             return Err((
                 format!("`{name}` can't be {text:?}"),

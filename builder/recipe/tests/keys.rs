@@ -30,7 +30,8 @@ fn with(tree: &TestTree, text: &str) -> Result<Plan, Report> {
 #[test]
 fn keys_are_shipped_and_listed_like_ssh_keygen_does() {
     let tree = TestTree::new();
-    let text = format!("# mine\n{ED25519}\n\n{RSA}\r\n  from=\"10.0.0.0/8,a b\",no-pty {ECDSA}");
+    // A byte order mark, as Windows' editors write it.
+    let text = format!("\u{feff}# mine\n{ED25519}\n\n{RSA}\r\n  from=\"10.0.0.0/8,a b\",no-pty {ECDSA}");
     let plan = with(&tree, &text).unwrap();
     assert_eq!(
         plan.authorized_keys,

@@ -253,18 +253,48 @@ fn files_of_elsewhere_can_be_built_too() {
     );
 }
 
+/// What file managers and editors leave behind does not stand in the way, and gets into no image.
+#[test]
+fn what_others_leave_in_a_tree_is_left_out() {
+    let tree = TestTree::new();
+    let left = ["hostname~", ".DS_Store", "cron.d/.x.swp", "empty/.gitkeep", "__MACOSX/x", "#hostname#"];
+    for name in left {
+        tree.write(&format!("overlays/base/files/etc/{name}"), "x");
+    }
+    tree.write("overlays/base/files/etc/x~y", "x");
+    tree.write("recipes/minimal (copie).toml", "schema = 1\n");
+    tree.write("boards/pc~.toml", "schema = 1\n");
+    let plan = tree.plan();
+    let paths: Vec<&str> = plan.files.iter().map(|file| file.path.as_str()).collect();
+    assert!(paths.contains(&"/etc/x~y"), "{paths:?}");
+    for name in left {
+        assert!(!paths.iter().any(|path| *path == format!("/etc/{name}")), "{name}: {paths:?}");
+    }
+    let there = tree.tree();
+    let (recipes, problems) = there.recipes();
+    assert_eq!(recipes[0].name, "minimal");
+    let said = problems.unwrap_err().to_string();
+    assert!(said.contains("minimal (copie)"), "{said}");
+    let (boards, problems) = there.boards();
+    assert_eq!(boards.len(), 2);
+    let said = problems.unwrap_err().to_string();
+    assert!(said.contains("pc~"), "{said}");
+}
+
 #[test]
 fn lists_and_check() {
     let tree = TestTree::new();
     tree.write("recipes/common.toml", "schema = 1\ntitle = \"For others\"\n");
     let there = tree.tree();
-    let recipes = there.recipes().unwrap();
+    let (recipes, problems) = there.recipes();
+    problems.unwrap();
     assert_eq!((recipes[0].name.as_str(), recipes[0].boards.len()), ("common", 0));
     assert_eq!(
         (recipes[1].name.as_str(), recipes[1].title.as_str()),
         ("minimal", "Test")
     );
-    let boards = there.boards().unwrap();
+    let (boards, problems) = there.boards();
+    problems.unwrap();
     assert_eq!(
         boards.iter().map(|board| board.name.as_str()).collect::<Vec<_>>(),
         ["pc", "pi"]

@@ -36,7 +36,7 @@ fn the_whole_tree_is_valid() {
 #[test]
 fn each_capability_is_provided_once() {
     let tree = Tree::open(&root()).unwrap();
-    let recipe = tree.recipes().unwrap().remove(0);
+    let recipe = tree.recipes().0.remove(0);
     let options = ResolveOptions::default();
     let (plan, _) = resolve_without_keys(&tree, &recipe.name, &recipe.boards[0], &options).unwrap();
     for capability in Capability::ALL {
@@ -155,6 +155,9 @@ fn a_hotspot_that_can_not_be() {
             Err(report) => report.to_string(),
         }
     };
+    // A letter away from Denmark, whose radio rules are others.
+    let britain = said("country = \"UK\"");
+    assert!(britain.contains("did you mean `GB`?") && !britain.contains("`DK`"), "{britain}");
     for right in [
         "country = \"FR\"",
         "country = \"FR\"\nssid = \"\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"",

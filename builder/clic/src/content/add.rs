@@ -210,7 +210,7 @@ fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(Pa
     let path = tree.recipe_file(name)?;
     if !path.is_file() {
         // Whatever else may be wrong with them: this is only advice.
-        let recipes = tree.recipes().unwrap_or_default();
+        let (recipes, _) = tree.recipes();
         let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
         return Err(UserError::new(format!("there is no recipe `{name}`"))
             .help(format!("recipes: {}", names.join(", ")))

@@ -142,6 +142,9 @@ pub(crate) struct RawParameter {
     pub(crate) default: Option<At<RawValue>>,
     /// The only values that are allowed (of each element, for a list).
     pub(crate) choices: Option<At<Vec<At<String>>>>,
+    /// What people write who mean one of the choices: `meant = { UK = "GB" }`. An error then says so.
+    #[serde(default)]
+    pub(crate) meant: BTreeMap<String, At<String>>,
     /// A regular expression that the whole text must match (of each element, for a list).
     pub(crate) pattern: Option<At<String>>,
     /// Smallest number.
