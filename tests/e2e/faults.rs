@@ -264,6 +264,7 @@ fn what_a_package_makes_anew_each_time_is_refused_by_its_path() {
     said.fails(
         2,
         &[
+            "Packages of the recipe (not built before; installed twice: not compared yet are sealed)",
             "made twice, these files are different",
             "/etc/sealed.key",
             "/var/lib/sealed/db/noise",

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clic_archive::{Part, Resolution};
 use clic_store::space::io_error;
 use clic_store::{Store, publish};
 
@@ -38,6 +39,20 @@ impl<'a> Compared<'a> {
     /// Whether a package was compared.
     pub fn has(&self, name: &str, version: &str) -> bool {
         SHIPPED.lines().any(|shipped| shipped == name) || self.ours.contains(&format!("{name} {version}"))
+    }
+
+    /// Names of a part's packages that were not; of very many, some.
+    pub fn lacks(&self, resolution: &Resolution, part: Part) -> Vec<String> {
+        const SHOWN: usize = 3;
+        let packages = resolution.part(part);
+        let lacking = packages.filter(|package| !self.has(&package.name, &package.version));
+        let mut names: Vec<String> = lacking.map(|package| package.name.clone()).collect();
+        let more = names.len().saturating_sub(SHOWN);
+        names.truncate(SHOWN);
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        names
     }
 
     /// Notes packages and their versions.

@@ -101,6 +101,11 @@ impl<'a> Kept<'a> {
         })
     }
 
+    /// Where they are.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
     /// For a forecast: only sizes are looked at.
     #[must_use]
     pub fn unverified(self) -> Self {

@@ -22,6 +22,7 @@ use clic_tree::FileTree;
 use clic_vm::bake::seal;
 
 use crate::apps;
+use crate::compared::Compared;
 use crate::finished::{self, Finished};
 use crate::image::Image;
 use crate::inputs::Inputs;
@@ -266,8 +267,16 @@ pub(crate) fn look<'a>(layer: &Layer<'_>, image: &'a Image<'_>, kept: &Kept<'_>)
             why,
         });
     }
-    if damaged {
-        return Ok(Found::nothing("its layer in the store is damaged"));
+    let mut why = if damaged {
+        "its layer in the store is damaged".to_owned()
+    } else {
+        kept.why(&layer.id, &layer.inputs)
+    };
+    if let Make::Packages(part) = layer.make {
+        let names = Compared::of(kept.store())?.lacks(image.resolution, part);
+        if !names.is_empty() {
+            why.push_str(&format!("; installed twice: not compared yet are {}", names.join(", ")));
+        }
     }
-    Ok(Found::nothing(kept.why(&layer.id, &layer.inputs)))
+    Ok(Found::nothing(why))
 }

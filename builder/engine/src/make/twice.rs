@@ -27,9 +27,8 @@ impl<'a> Site<'a> {
         match layer.make {
             _ if self.options.twice => Ok(true),
             Make::Packages(part) => {
-                let mut packages = self.image.resolution.part(part);
-                let compared = Compared::of(self.session.store)?;
-                Ok(packages.any(|package| !compared.has(&package.name, &package.version)))
+                let lacking = Compared::of(self.session.store)?.lacks(self.image.resolution, part);
+                Ok(!lacking.is_empty())
             }
             _ => Ok(false),
         }
