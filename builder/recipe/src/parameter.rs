@@ -78,7 +78,11 @@ pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) 
     }
     for meant in raw.meant.values() {
         let is_choice = |choice: &At<String>| choice.value == meant.value;
-        if !raw.choices.as_ref().is_some_and(|choices| choices.value.iter().any(is_choice)) {
+        if !raw
+            .choices
+            .as_ref()
+            .is_some_and(|choices| choices.value.iter().any(is_choice))
+        {
             checker.wrong(meant, format!("`{}` is none of the choices", meant.value));
         }
     }
@@ -102,7 +106,11 @@ pub(crate) fn declare(name: &str, raw: RawParameter, checker: &mut Checker<'_>) 
         choices: raw
             .choices
             .map(|choices| choices.value.into_iter().map(|choice| choice.value).collect()),
-        meant: raw.meant.into_iter().map(|(text, meant)| (text, meant.value)).collect(),
+        meant: raw
+            .meant
+            .into_iter()
+            .map(|(text, meant)| (text, meant.value))
+            .collect(),
         pattern,
         min: raw.min.map(|bound| bound.value),
         max: raw.max.map(|bound| bound.value),

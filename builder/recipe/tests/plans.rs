@@ -257,7 +257,14 @@ fn files_of_elsewhere_can_be_built_too() {
 #[test]
 fn what_others_leave_in_a_tree_is_left_out() {
     let tree = TestTree::new();
-    let left = ["hostname~", ".DS_Store", "cron.d/.x.swp", "empty/.gitkeep", "__MACOSX/x", "#hostname#"];
+    let left = [
+        "hostname~",
+        ".DS_Store",
+        "cron.d/.x.swp",
+        "empty/.gitkeep",
+        "__MACOSX/x",
+        "#hostname#",
+    ];
     for name in left {
         tree.write(&format!("overlays/base/files/etc/{name}"), "x");
     }
@@ -268,7 +275,10 @@ fn what_others_leave_in_a_tree_is_left_out() {
     let paths: Vec<&str> = plan.files.iter().map(|file| file.path.as_str()).collect();
     assert!(paths.contains(&"/etc/x~y"), "{paths:?}");
     for name in left {
-        assert!(!paths.iter().any(|path| *path == format!("/etc/{name}")), "{name}: {paths:?}");
+        assert!(
+            !paths.iter().any(|path| *path == format!("/etc/{name}")),
+            "{name}: {paths:?}"
+        );
     }
     let there = tree.tree();
     let (recipes, problems) = there.recipes();

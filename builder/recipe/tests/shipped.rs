@@ -157,7 +157,10 @@ fn a_hotspot_that_can_not_be() {
     };
     // A letter away from Denmark, whose radio rules are others.
     let britain = said("country = \"UK\"");
-    assert!(britain.contains("did you mean `GB`?") && !britain.contains("`DK`"), "{britain}");
+    assert!(
+        britain.contains("did you mean `GB`?") && !britain.contains("`DK`"),
+        "{britain}"
+    );
     for right in [
         "country = \"FR\"",
         "country = \"FR\"\nssid = \"\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"",

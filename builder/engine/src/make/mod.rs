@@ -275,7 +275,10 @@ pub(crate) fn look<'a>(layer: &Layer<'_>, image: &'a Image<'_>, kept: &Kept<'_>)
     if let Make::Packages(part) = layer.make {
         let names = Compared::of(kept.store())?.lacks(image.resolution, part);
         if !names.is_empty() {
-            why.push_str(&format!("; installed twice: not compared yet are {}", names.join(", ")));
+            why.push_str(&format!(
+                "; installed twice: not compared yet are {}",
+                names.join(", ")
+            ));
         }
     }
     Ok(Found::nothing(why))
