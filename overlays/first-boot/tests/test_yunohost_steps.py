@@ -9,7 +9,7 @@ from clic.first_boot import state, steps
 from first_boot_device import Device, device
 from helpers import files, needed, programs, searched
 
-FILES = files("first-boot")
+STEPS = [os.path.join(files(overlay), "usr/lib/clic/first-boot.d") for overlay in ("base", "first-boot")]
 
 DOMAIN = "clic.internal"
 HISTORY = f"/etc/yunohost/certs/{DOMAIN}-history/20261126.120000-selfsigned"
@@ -19,7 +19,8 @@ def shipped(box: Device, *names: str) -> None:
     """The steps that we ship. What they start of ours is found as these tests find it."""
     here = f'"env", "PYTHONPATH={os.environ["PYTHONPATH"]}", "{sys.executable}", "-B", "-m"'
     for name in names:
-        with open(os.path.join(FILES, f"usr/lib/clic/first-boot.d/{name}.toml"), encoding="utf-8") as file:
+        place = next(place for place in STEPS if os.path.exists(os.path.join(place, f"{name}.toml")))
+        with open(os.path.join(place, f"{name}.toml"), encoding="utf-8") as file:
             box.write(f"/usr/lib/clic/first-boot.d/{name}.toml", file.read().replace('"python3", "-IB", "-m"', here))
 
 
@@ -99,7 +100,7 @@ class Certificates(unittest.TestCase):
 
 class Others(unittest.TestCase):
     def test_without_yunohost_nothing_of_it_is_needed(self) -> None:
-        names = [name.removesuffix(".toml") for name in os.listdir(os.path.join(FILES, "usr/lib/clic/first-boot.d"))]
+        names = [name.removesuffix(".toml") for place in STEPS for name in os.listdir(place)]
         with device() as box:
             shipped(box, *names)
             box.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
@@ -169,7 +170,7 @@ class Others(unittest.TestCase):
             self.assertEqual(steps.load(box.root, "60-yunohost-postgresql").needs, ["postgresql.service"])
 
     def test_the_page_can_be_read_by_everybody(self) -> None:
-        with open(os.path.join(FILES, "usr/share/clic/setup/index.html"), encoding="utf-8") as file:
+        with open(os.path.join(files("first-boot"), "usr/share/clic/setup/index.html"), encoding="utf-8") as file:
             page = file.read()
         self.assertNotIn("<script", page)
         self.assertNotRegex(page, "(?:https?:)?//[a-z]")
