@@ -195,7 +195,7 @@ fn is_left_behind(path: &str) -> bool {
     let of_an_editor = name.ends_with('~')
         || name.starts_with('#') && name.ends_with('#')
         || name.starts_with(".#")
-        || name.starts_with('.') && (name.ends_with(".swp") || name.ends_with(".swo"));
+        || name.starts_with('.') && matches!(name.rsplit_once('.'), Some((_, "swp" | "swo")));
     of_an_editor || name == ".gitkeep" || is_litter(path.as_bytes())
 }
 
