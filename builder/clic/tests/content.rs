@@ -59,12 +59,10 @@ impl Place {
     }
 }
 
-/// A server of one file, whatever is asked for; its address, and what it serves.
-fn server(content: &str) -> (String, Arc<Mutex<String>>) {
+/// A server of one answer, whatever is asked for; the address of `file`.
+fn answering(file: &str, answer: impl Fn() -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/song.ogg", listener.local_addr().unwrap());
-    let content = Arc::new(Mutex::new(content.to_owned()));
-    let served = content.clone();
+    let url = format!("http://{}/{file}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
@@ -72,13 +70,22 @@ fn server(content: &str) -> (String, Arc<Mutex<String>>) {
                 .next()
                 .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
             {}
-            let body = served.lock().unwrap().clone();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
+            let _ = stream.write_all(answer().as_bytes());
         }
+    });
+    url
+}
+
+/// A server of one file, whatever is asked for; its address, and what it serves.
+fn server(content: &str) -> (String, Arc<Mutex<String>>) {
+    let content = Arc::new(Mutex::new(content.to_owned()));
+    let served = content.clone();
+    let url = answering("song.ogg", move || {
+        let body = served.lock().unwrap().clone();
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
     });
     (url, content)
 }
@@ -468,20 +475,8 @@ fn a_page_in_place_of_a_file_is_not_taken() {
 #[test]
 fn a_large_download_is_asked_about() {
     let place = Place::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/film.webm", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            while lines
-                .next()
-                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
-            {}
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\nfilm"
-            );
-        }
+    let url = answering("film.webm", || {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\nfilm".to_owned()
     });
     let add = [&["content", "add", &url, "--to", "films"][..], &ABOUT].concat();
     let (_, said) = place.clic(&add, 2);
