@@ -24,3 +24,4 @@ mod trust;
 mod turn;
 mod unresolvable;
 mod world;
+mod zoo;

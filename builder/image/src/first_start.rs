@@ -17,6 +17,8 @@ pub struct Step {
     #[serde(default)]
     never_in_image: Vec<String>,
     #[serde(default)]
+    made_on_device: Vec<String>,
+    #[serde(default)]
     file: Vec<File>,
     #[serde(default)]
     certificate: Vec<Certificate>,
@@ -47,9 +49,15 @@ impl Step {
             .chain(&self.never_in_image)
             .map(String::as_str)
     }
+
+    /// Absolute paths, as those of [`Step::secrets`], of what packages make when they are installed, and the step makes again where it
+    /// is missing: no secret, but different each time. All below a directory is meant, too.
+    pub fn made_on_device(&self) -> impl Iterator<Item = &str> {
+        self.made_on_device.iter().map(String::as_str)
+    }
 }
 
-/// A pattern of [`Step::secrets`].
+/// A pattern of [`Step::secrets`] or [`Step::made_on_device`].
 #[derive(Clone, Debug)]
 pub struct Like(Pattern);
 
@@ -57,6 +65,12 @@ impl Like {
     /// Reads one. Nothing is like a text that is no pattern.
     pub fn new(pattern: &str) -> Option<Self> {
         Pattern::new(pattern).ok().map(Self)
+    }
+
+    /// Whether an absolute path, or a directory above it, is like it.
+    pub fn has_above(&self, path: &str) -> bool {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.into_iter().any(|end| end > 0 && self.has(&path[..end]))
     }
 
     /// Whether an absolute path is like it, part by part.
@@ -81,6 +95,7 @@ title = "wiki"
 before = ["wiki.service"]
 secrets = ["/etc/wiki/*.key"]
 never-in-image = ["/etc/wiki/old"]
+made-on-device = ["/var/lib/wiki"]
 [[value]]
 name = "x"
 [[file]]
@@ -103,7 +118,21 @@ names = ["wiki"]
                 "/etc/wiki/old"
             ]
         );
+        assert_eq!(step.made_on_device().collect::<Vec<_>>(), ["/var/lib/wiki"]);
         assert!(Step::parse("schema = 1\n").unwrap_err().contains("title"));
+    }
+
+    #[test]
+    fn all_below_a_directory_is_of_its_pattern() {
+        let like = Like::new("/var/lib/postgresql/*/main").unwrap();
+        for (path, expected) in [
+            ("/var/lib/postgresql/15/main", true),
+            ("/var/lib/postgresql/15/main/global/pg_control", true),
+            ("/var/lib/postgresql/15/main2/global", false),
+            ("/var/lib/postgresql/15", false),
+        ] {
+            assert_eq!(like.has_above(path), expected, "{path}");
+        }
     }
 
     #[test]

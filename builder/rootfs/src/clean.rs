@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clic_tree::{FileTree, Kind, TRANSIENT};
+use clic_tree::{FileTree, Kind, TRANSIENT, is_wanted};
 
 /// What happens to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,7 +286,12 @@ fn apply(tree: &mut FileTree, rule: &Rule, ours: &BTreeSet<String>) {
             Do::RemoveBeginning(start) => !name.contains('/') && name.starts_with(start),
             Do::Remove | Do::Truncate => false,
         };
-        if goes && !is_ours(&shown) {
+        if !goes || is_ours(&shown) {
+            continue;
+        }
+        if tree.get(&shown).is_some_and(|entry| is_wanted(&shown[1..], entry)) {
+            tree.write_file(&shown, Vec::new());
+        } else {
             tree.remove(&below);
         }
     }
@@ -303,7 +308,7 @@ mod tests {
         for path in paths {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o755);
-            header.set_uid(0);
+            header.set_uid(if path.contains("daemon") { 106 } else { 0 });
             header.set_gid(0);
             header.set_mtime(0);
             let directory = path.ends_with('/');
@@ -340,6 +345,11 @@ mod tests {
             "./var/log/apt/",
             "./var/log/apt/term.log",
             "./var/log/btmp",
+            "./var/log/daemon.log",
+            "./var/log/daemon/",
+            "./var/log/journal/",
+            "./var/log/journal/daemon/",
+            "./var/log/journal/daemon/system.journal",
             "./tmp/",
             "./tmp/x",
             "./usr/sbin/policy-rc.d",
@@ -360,6 +370,7 @@ mod tests {
             "etc/ssh/ssh_host_rsa_key",
             "dev/null",
             "var/log/apt/term.log",
+            "var/log/journal/daemon/system.journal",
             "tmp/x",
             "usr/sbin/policy-rc.d",
             "var/lib/apt/lists/lock",
@@ -373,6 +384,7 @@ mod tests {
             "etc/ssh/sshd_config",
             "dev",
             "var/log/apt",
+            "var/log/daemon",
             "tmp",
             "var/lib/apt/lists/partial",
             "var/lib/dpkg/status",
@@ -384,6 +396,9 @@ mod tests {
             (tree.size("etc/machine-id"), tree.size("var/log/btmp")),
             (Some(0), Some(0))
         );
+        // Its daemon may not be able to make it.
+        let log = tree.get("var/log/daemon.log").map(|entry| entry.uid);
+        assert_eq!((log, tree.size("var/log/daemon.log")), (Some(106), Some(0)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use clic_host::UserError;
 
 pub use content::{Content, Opened};
 pub use resolve::Follow;
-pub use transient::{TRANSIENT, Transient};
+pub use transient::{TRANSIENT, Transient, is_wanted};
 pub use walk::{Member, Source, Stream, Walk};
 pub use write::Written;
 

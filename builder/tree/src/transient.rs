@@ -1,6 +1,8 @@
 //! Directories whose content is of one run of a system, so that no image has it, whoever left it there: the build, which cleans
 //! them; a bake, whose changes of them are left out; or something else, which the rules of images tell.
 
+use crate::{Entry, Kind};
+
 /// A directory whose content is of one run. It itself stays.
 #[derive(Clone, Copy, Debug)]
 pub struct Transient {
@@ -61,6 +63,21 @@ const fn mounted(path: &'static str, why: &'static str) -> Transient {
         why,
         directories_stay: false,
         file: None,
+    }
+}
+
+/// Whether something in a directory of [`TRANSIENT`] stays all the same, a file without its content: directories of logs, and logs of
+/// those who are not root, who may not be able to make them. `path` has no slash at either end.
+pub fn is_wanted(path: &str, entry: &Entry) -> bool {
+    let Some(name) = path.strip_prefix("var/log/") else {
+        return false;
+    };
+    // Each device has a journal under its own name.
+    let journal = name.strip_prefix("journal").is_some_and(|rest| rest.starts_with('/'));
+    match entry.kind {
+        Kind::Directory => !journal,
+        Kind::File(_) => !journal && entry.uid != 0,
+        _ => false,
     }
 }
 

@@ -45,7 +45,7 @@ const LAST_LINES: usize = 15;
 
 /// Writes what is in the file system, and what changed in it since the image was made, into [`RESULT`]. After that come the
 /// image's time, which every file of it has as the time of its inode's last change, and directories that are left out: some
-/// change while they are read. Sockets and devices (postfix has some) are made by whoever runs.
+/// change while they are read. Of logs come the directories, and those that are not root's ([`clic_tree::is_wanted`]). Sockets and devices (postfix has some) are made by whoever runs.
 const PACK: &str = r#"set -eu
 result=$1 epoch=$2
 shift 2
@@ -57,7 +57,10 @@ for dir; do
     set -- "$@" -o -path "./$dir"
     shift
 done
-find . -xdev \( -path ".$result" "$@" \) -prune -o -newerct "@$epoch" ! -type s ! -type b ! -type c -print0 >"$result/new"
+{
+    find . -xdev \( -path ".$result" "$@" \) -prune -o -newerct "@$epoch" ! -type s ! -type b ! -type c -print0
+    find ./var/log -xdev -path ./var/log/journal -prune -o -mindepth 1 -newerct "@$epoch" \( -type d -o -type f ! -uid 0 \) -print0
+} >"$result/new"
 tar --create --file "$result/tar" --null --no-recursion --files-from "$result/new" --numeric-owner --format=pax \
     --xattrs --xattrs-include='*' --warning=no-file-ignored
 sync

@@ -42,6 +42,13 @@ const LOADER_QUIET: Duration = Duration::from_secs(20);
 /// How long a request to the agent stays unacknowledged before it is sent again.
 const RESEND: Duration = Duration::from_secs(5);
 
+/// Printing something within this time is a sign of life: systemd does so twice a second while something starts.
+const LIVES: Duration = Duration::from_secs(10);
+
+/// How many times its limit an answer may take from a guest that lives: an emulated Raspberry Pi has no time for its agent while
+/// it does all that a first start has to do.
+const BUSY: u32 = 4;
+
 /// Seconds that the journal of a boot may take.
 const JOURNAL: u64 = 60;
 
@@ -441,7 +448,7 @@ impl Guest {
             {
                 return Err(cause.clone().into());
             }
-            if begun.elapsed() > limit {
+            if is_late(begun.elapsed(), self.active.elapsed(), limit) {
                 let what = command.lines().next().unwrap_or_default();
                 let text = format!("it no longer answers (asked for: {what}){}", self.last_words());
                 return Err(Cause::Hung(text).into());
@@ -513,6 +520,11 @@ fn row(line: &str, state: &str) -> Option<(u16, u16)> {
     (*kind == state).then_some((source.parse().ok()?, destination.parse().ok()?))
 }
 
+/// Whether an answer that has taken so long does not come any more; `quiet`: since the guest last gave a sign of life.
+fn is_late(asked: Duration, quiet: Duration, limit: Duration) -> bool {
+    asked > limit && (quiet > LIVES || asked > limit * BUSY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -522,6 +534,16 @@ mod tests {
     #[test]
     fn forwarded_ports_are_found() {
         assert_eq!(forwards(USERNET), BTreeMap::from([(22, 34567), (80, 34568)]));
+    }
+
+    #[test]
+    fn who_still_speaks_is_waited_for_but_not_for_ever() {
+        let seconds = Duration::from_secs;
+        let limit = seconds(55);
+        assert!(!is_late(seconds(54), seconds(54), limit));
+        assert!(is_late(seconds(56), seconds(11), limit));
+        assert!(!is_late(seconds(56), seconds(1), limit));
+        assert!(is_late(limit * BUSY + seconds(1), seconds(0), limit));
     }
 
     /// A boot sector that prints without end.

@@ -19,7 +19,7 @@ use clic_recipe::Plan;
 use clic_recipe::plan::{Bake, PartitionSize};
 use clic_rootfs::inside::job::Done;
 use clic_store::space::io_error;
-use clic_tree::FileTree;
+use clic_tree::{FileTree, Kind, is_wanted};
 use clic_vm::AccelChoice;
 use clic_vm::bake::{self as machine, seal};
 
@@ -173,8 +173,18 @@ fn changes(before: &FileTree, tar: &Path, paths: &Path, of_one_run: &[String]) -
     };
     let found: Vec<Vec<u8>> = tree.paths().map(<[u8]>::to_vec).collect();
     for path in found {
-        if stays(&path) {
-            tree.remove(&path);
+        if !stays(&path) {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&path).into_owned();
+        let is_new = before.get(&path).is_none();
+        match tree.get(&path) {
+            Some(entry) if is_new && is_wanted(&name, entry) => {
+                if entry.kind != Kind::Directory {
+                    tree.write_file(&name, Vec::new());
+                }
+            }
+            _ => tree.remove(&path),
         }
     }
     let there = std::fs::read(paths).map_err(|error| io_error(error, paths))?;
@@ -189,6 +199,8 @@ fn changes(before: &FileTree, tar: &Path, paths: &Path, of_one_run: &[String]) -
 
 #[cfg(test)]
 mod tests {
+    use clic_tree::{Content, Entry};
+
     use super::*;
 
     #[test]
@@ -214,6 +226,18 @@ mod tests {
         ] {
             after.write_file(path, b"new".to_vec());
         }
+        let number = after.add(Content::Bytes(b"spoken".as_slice().into()));
+        for (path, kind) in [
+            ("var/log/redis", Kind::Directory),
+            ("var/log/pads.log", Kind::File(number)),
+            ("var/log/journal/0", Kind::Directory),
+        ] {
+            let entry = Entry {
+                uid: 106,
+                ..Entry::new(kind, 0o750)
+            };
+            after.insert(path.into(), entry);
+        }
         after.write(&tar, 7).unwrap();
         let gone = ["etc/gone", "var/log/gone", "etc/pads/a.key"].map(str::as_bytes);
         let mut there = b".\0".to_vec();
@@ -227,7 +251,11 @@ mod tests {
         assert!(!new.iter().any(|path| path.starts_with(b"var/log/new")
             || path.starts_with(b"var/lib/bans")
             || path.ends_with(b".key")
+            || path.starts_with(b"var/log/journal")
             || *path == b"etc/machine-id"));
+        let log = changes.tree.get("var/log/pads.log").map(|entry| (entry.uid, entry.mode));
+        assert_eq!((log, changes.tree.size("var/log/pads.log")), (Some((106, 0o750)), Some(0)));
+        assert!(new.contains(&&b"var/log/redis"[..]), "{new:?}");
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
     }
 

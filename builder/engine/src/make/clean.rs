@@ -27,6 +27,7 @@ impl Site<'_> {
             .stage("clean", "Clean the tree", "from the layers, every time");
         compare(image.resolution, &installed(&self.tree)?)?;
         files::verify(&self.tree, &image.files)?;
+        Secrets::remove_made_on_device(&mut self.tree, &image.files)?;
         finish(&mut self.tree, image);
         stage.finish();
         Ok(())

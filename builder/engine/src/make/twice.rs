@@ -59,7 +59,10 @@ impl<'a> Site<'a> {
         let varies: Vec<Like> = varies.collect();
         let expected = |path: &str| {
             let absolute = format!("/{path}");
-            WRITTEN.contains(&path) || secrets.has(path) || varies.iter().any(|like| like.has(&absolute))
+            WRITTEN.contains(&path)
+                || secrets.has(path)
+                || secrets.is_made_on_device(path)
+                || varies.iter().any(|like| like.has(&absolute))
         };
         let found = differences(first, second, &expected)?;
         let compared = Compared::of(self.session.store)?;

@@ -4,7 +4,7 @@ use clic_tree::TRANSIENT;
 
 /// Another one whenever something else comes out of the same bake, or its secrets are others: what was baked before is baked
 /// again.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Directories whose content is of one run, or of one device, beside those that no image has anything in ([`TRANSIENT`]). They
 /// themselves stay as they are.

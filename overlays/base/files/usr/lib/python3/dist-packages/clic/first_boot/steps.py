@@ -26,7 +26,7 @@ SHORTEST_PLACEHOLDER = 8
 STEP: Fields = {
     "schema": (int, NEEDED), "title": (str, NEEDED), "only-if": ([str], []), "before": ([str], []), "needs": ([str], []),
     "after": ([str], []), "steps": ([str], []), "restart": ([str], []), "secrets": ([str], []),
-    "never-in-image": ([str], []), "timeout-seconds": (int, 300),
+    "never-in-image": ([str], []), "made-on-device": ([str], []), "timeout-seconds": (int, 300),
 }
 TABLES: dict[str, Fields] = {
     "value": {"name": (str, NEEDED), "length": (int, 32), "alphabet": (str, "alnum")},
@@ -55,6 +55,7 @@ class Step:
     restart: list[str]
     secrets: list[str]
     never_in_image: list[str]
+    made_on_device: list[str]
     timeout_seconds: int
     tables: dict[str, list[Table]]
 
@@ -148,7 +149,7 @@ def _check(path: str, step: Step) -> None:
         need(re.fullmatch("0[0-7]{3}", made["mode"]), f"mode {made['mode']} is not octal, such as 0640")
     for kind in ("command", "apply"):
         need(all(entry["run"] for entry in step.tables[kind]), f"[[{kind}]]: run is empty")
-    paths = [*step.only_if, *step.secrets, *step.never_in_image]
+    paths = [*step.only_if, *step.secrets, *step.never_in_image, *step.made_on_device]
     paths += [file["path"] for file in step.tables["file"]]
     paths += [made[key] for made in step.tables["certificate"] for key in ("key", "certificate")]
     paths += [file for replace in step.tables["replace"] for file in replace["files"]]

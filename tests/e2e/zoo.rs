@@ -1,0 +1,44 @@
+//! Packages that are awkward in an image, and every recipe made twice: what packages do differently each time is a secret that all
+//! devices would share, a name, or noise, and the same on a device as after an installation by hand.
+
+use std::path::Path;
+
+use crate::support::{clic, copy_tree, failures, image, root, run, tool};
+use crate::turn::{Work, turn};
+
+/// Databases, secrets, modules, daemons with users and logs of their own (`tests/zoo`): built, with each package installed twice,
+/// started, and held against what dpkg says of them. That no unit fails is asserted of every image.
+#[test]
+#[ignore = "nightly: 800 packages installed twice, and a start with their daemons"]
+fn awkward_packages_are_whole_and_run() {
+    let _downloads = image("x86-pc");
+    let _turn = turn(Work::LongMachine);
+    let dir = tempfile::tempdir().unwrap();
+    let tree = copy_tree(dir.path());
+    let zoo = root().join("tests/zoo/.");
+    tool("cp", [Path::new("-r"), &zoo, &tree]);
+    let out = dir.path().join("out");
+    run(clic(["build", "zoo", "--board", "x86-pc", "--twice", "--root"])
+        .arg(&tree)
+        .arg("--out")
+        .arg(&out))
+    .ok();
+    let report = run(clic(["--json", "test", "--machine", "bios", "--logs"])
+        .arg(dir.path().join("logs"))
+        .arg(out.join("zoo-x86-pc.img")))
+    .last_json();
+    assert_eq!(report["passed"], true, "{}", failures(&report));
+}
+
+#[test]
+#[ignore = "nightly: every layer of four images, twice"]
+fn every_recipe_made_twice_is_the_same() {
+    for board in ["x86-pc", "raspberry-pi"] {
+        let _downloads = image(board);
+        for recipe in ["minimal", "nomad"] {
+            let _turn = turn(Work::Build);
+            let dir = tempfile::tempdir().unwrap();
+            run(clic(["build", recipe, "--board", board, "--twice", "--out"]).arg(dir.path())).ok();
+        }
+    }
+}
