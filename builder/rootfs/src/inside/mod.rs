@@ -18,7 +18,7 @@ pub(crate) mod order;
 mod packages;
 pub mod restore;
 mod rights;
-mod root;
+pub(crate) mod root;
 pub mod say;
 mod sums;
 mod trace;
