@@ -364,4 +364,6 @@ pub fn shown(path: &[u8]) -> String {
 }
 
 #[cfg(test)]
+mod spoiled;
+#[cfg(test)]
 mod tests;

@@ -20,6 +20,8 @@ pub mod restore;
 mod rights;
 pub(crate) mod root;
 pub mod say;
+#[cfg(test)]
+mod spoiled;
 mod sums;
 mod trace;
 mod unpack;
