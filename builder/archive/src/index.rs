@@ -72,7 +72,7 @@ pub(crate) fn printed(uris: &str, apt: &Apt, index: &Index<'_>) -> Result<Vec<Pa
 }
 
 /// What the index says of a package that apt chose. Who asked for it is not known here.
-fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Result<Package> {
+pub(crate) fn package(printed: &apt::PrintedUri<'_>, stanza: &str, lines: &[Line]) -> Result<Package> {
     let get = |field: &str| {
         control::field(stanza, field)
             .with_context(|| format!("the index's entry of {} has no {field}", printed.name))

@@ -73,7 +73,7 @@ impl Key {
 }
 
 /// From `gpg --with-colons` (doc/DETAILS of `GnuPG`): a `pub` line, then the `fpr` line of that key, and its `uid` lines.
-fn primary_keys(listed: &str) -> Vec<Key> {
+pub(crate) fn primary_keys(listed: &str) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     let mut of_primary = false;
     for line in listed.lines() {

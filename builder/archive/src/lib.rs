@@ -28,6 +28,8 @@ mod releases;
 pub mod resolution;
 mod resolve;
 mod sources;
+#[cfg(test)]
+mod spoiled;
 pub mod tools;
 mod unknown;
 

@@ -31,7 +31,7 @@ pub(crate) fn releases(apt: &Apt) -> Result<Vec<Release>> {
     Ok(releases)
 }
 
-fn release(path: &Path, line: &Line) -> Result<Release> {
+pub(crate) fn release(path: &Path, line: &Line) -> Result<Release> {
     let sha256 = Sha256::of_file(path).map_err(|error| space::io_error(error, path))?;
     let text = std::fs::read(path).map_err(|error| space::io_error(error, path))?;
     let text = String::from_utf8_lossy(&text);

@@ -2,7 +2,13 @@
 
 mod add;
 mod edit;
+mod gather;
+mod open;
 mod place;
+mod remove;
+mod talk;
+mod update;
+mod written;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -25,8 +31,10 @@ Examples:
   clic content ls
   clic content fetch cahier-debian
   clic content add ~/Books/candide.epub --to candide
+  clic content add ~/films --to films --recipe nomad
   clic content add https://example.org/film.webm --to films --licence CC-BY-4.0 --credit \"Jeanne Dupont\"
-  clic content update films")]
+  clic content update films
+  clic content remove films old-film.webm")]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -40,10 +48,18 @@ enum Action {
     Check(Names),
     /// Download the files of bundles into the store, so that a build needs no network for them
     Fetch(Fetch),
-    /// Add a file or an address to a bundle: hash and size are computed, you are asked for the rest
+    /// Add files, folders or addresses to a bundle: hashes and sizes are computed, you are asked for the rest
+    ///
+    /// A folder with an index.html becomes one item of pages. Of any other, each file becomes an item, and so does each file of the
+    /// folders in it; those in deeper folders are to be added by themselves. Hidden files, links, and what file managers leave
+    /// everywhere stay behind, which is said.
     Add(Box<add::Args>),
-    /// Download again what comes from addresses, and update bundle.toml where it changed
+    /// Look again at files beside bundle.toml and at what comes from addresses, and update bundle.toml where they changed
     Update(Fetch),
+    /// Open a bundle's bundle.toml in your editor ($VISUAL, $EDITOR), and check it
+    Edit(open::Args),
+    /// Remove a bundle, and its name in recipes; or one item of it
+    Remove(remove::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +82,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         Action::Check(names) => check(names, context),
         Action::Fetch(args) => fetch(args, context),
         Action::Add(args) => add::run(args, context),
-        Action::Update(args) => update(args, context),
+        Action::Update(args) => update::run(args, context),
+        Action::Edit(args) => open::run(args, context),
+        Action::Remove(args) => remove::run(args, context),
     }
 }
 
@@ -183,82 +201,6 @@ fn fetch(args: &Fetch, context: &Context) -> Result<Outcome> {
             "files from Debian packages are downloaded by the build, which knows their versions: {}",
             packages.join(", ")
         ));
-    }
-    Ok(Outcome::Done)
-}
-
-/// A file that is another one now.
-struct Newer {
-    bundle: String,
-    path: String,
-    from: u64,
-    to: u64,
-}
-
-fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
-    let tree = context.tree()?;
-    let bundles = named(&args.names, context)?;
-    let store = args.from.store()?;
-    let progress = context.progress();
-    let mut newer = Vec::new();
-    for bundle in &bundles {
-        let file = tree.bundle_file(&bundle.name)?;
-        let stage = progress.stage("update", "Look at the sources", &bundle.name);
-        for item in &bundle.items {
-            let ItemSource::File {
-                sha256,
-                size,
-                urls,
-                local: None,
-                unpack,
-                ..
-            } = &item.from
-            else {
-                continue;
-            };
-            let Some(url) = urls.first() else { continue };
-            let agree = |_: Option<u64>| Ok(size.saturating_mul(2).max(place::LARGE));
-            let now = store.learn(url, &item.path, &agree, &stage)?.download;
-            if now.sha256 == *sha256 {
-                continue;
-            }
-            let kept = store.path_of(now.sha256);
-            place::is_what_it_says(&kept, &item.path, url)?;
-            let unpacked = match unpack {
-                None => None,
-                Some((kind, _)) => Some(clic_content::look(&kept, *kind, u64::MAX, item.start.as_deref())?),
-            };
-            edit::newer(&file, *sha256, &now, unpacked)?;
-            newer.push(Newer {
-                bundle: bundle.name.clone(),
-                path: item.path.clone(),
-                from: *size,
-                to: now.size,
-            });
-        }
-        stage.finish();
-    }
-    said(&newer, context)
-}
-
-fn said(newer: &[Newer], context: &Context) -> Result<Outcome> {
-    if context.json {
-        let changed: Vec<_> = newer
-            .iter()
-            .map(|newer| json!({ "bundle": newer.bundle, "path": newer.path, "from": newer.from, "to": newer.to }))
-            .collect();
-        output::json_line(&json!({ "event": "result", "changed": changed }))?;
-    } else if newer.is_empty() {
-        output::text("nothing changed\n")?;
-    } else {
-        let rows: Vec<Vec<String>> = newer
-            .iter()
-            .map(|newer| {
-                let sizes = format!("{} -> {}", output::size(newer.from), output::size(newer.to));
-                vec![newer.bundle.clone(), newer.path.clone(), sizes]
-            })
-            .collect();
-        output::text(&output::table(&rows))?;
     }
     Ok(Outcome::Done)
 }

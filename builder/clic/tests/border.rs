@@ -11,6 +11,10 @@ const OTHERS: &[(&str, &str)] = &[
         "in the sandbox: what it prints goes to the builder, through a pipe",
     ),
     (
+        "host/src/spoil.rs",
+        "only tests call it: what it prints is a test's",
+    ),
+    (
         "rootfs/handler/src/main.rs",
         "a program of its own in the sandbox: the same",
     ),

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use clic_store::space::io_error;
+use clic_tree::{Stream, Walk};
 
 use crate::control;
 
@@ -289,7 +290,7 @@ fn stream(file: &File, member: Member) -> Result<Box<dyn Read + '_>> {
 fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
     let mut control = Control::default();
     let left = Cell::new(MAX_CONTROL);
-    let mut archive = tar::Archive::new(Metered { stream, left: &left });
+    let mut walk = Walk::foreign(Stream(Metered { stream, left: &left }));
     let damaged = || {
         if left.get() == 0 {
             format!("its control.tar has more than {} MiB", MAX_CONTROL >> 20)
@@ -297,21 +298,19 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
             "its control.tar is damaged".to_owned()
         }
     };
-    for entry in archive.entries()? {
-        let mut entry = entry.with_context(damaged)?;
-        let path = entry.path_bytes().into_owned();
-        let path = String::from_utf8(path).context("a name in its control.tar")?;
+    while let Some(member) = walk.advance().with_context(damaged)? {
+        let path = String::from_utf8(member.path.clone()).context("a name in its control.tar")?;
         let name = path.strip_prefix("./").unwrap_or(&path).to_owned();
-        if entry.header().entry_type().is_dir() && matches!(name.as_str(), "" | ".") {
+        if member.is_directory() && matches!(name.as_str(), "" | ".") {
             continue;
         }
         // dpkg passes over hidden files: some systems leave them everywhere.
-        if entry.header().entry_type().is_file() && is_hidden(&name) {
+        if member.is_file() && is_hidden(&name) {
             continue;
         }
         let plain = |byte: u8| byte == b' ' || (byte.is_ascii_graphic() && byte != b'/');
         ensure!(
-            entry.header().entry_type().is_file()
+            member.is_file()
                 && !name.is_empty()
                 && name.len() <= MAX_CONTROL_NAME
                 && !name.starts_with('.')
@@ -320,10 +319,9 @@ fn read_control(stream: Box<dyn Read + '_>) -> Result<Control> {
                 && name != "list",
             "its control.tar holds {path:?}, which does not belong there"
         );
-        let (mode, mtime) = (entry.header().mode()? & 0o777, entry.header().mtime()?);
+        let (mode, mtime) = (member.header.mode()? & 0o777, member.header.mtime()?);
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).with_context(damaged)?;
-        ensure!(bytes.len() as u64 == entry.size(), "its control.tar ends early");
+        walk.content().read_to_end(&mut bytes).with_context(damaged)?;
         if name == "control" {
             ensure!(control.stanza.is_empty(), "its control.tar holds {path:?} twice");
             // A byte that is not UTF-8 must not stop a build.

@@ -1,9 +1,9 @@
-//! Spoiled copies of good packages and texts: errors, and no panic. `CLIC_SPOIL=1000` for a night of it.
+//! Spoiled copies of good packages and texts: errors, and no panic (`clic_host::spoil`).
 
 use std::cell::Cell;
 use std::io::Read as _;
 
-use clic_host::spoil::{Random, rounds, spoiled};
+use clic_host::spoil::{spoiled, try_reader};
 
 use crate::deb::{Deb, most};
 use crate::testdeb::{compressed, deb, directory, file, hard_link, parts, stanza, symlink, tar};
@@ -35,26 +35,30 @@ fn spoiled_packages_do_not_panic() {
         symlink("./usr/b", "a"),
         hard_link("./usr/c", "./usr/a"),
     ];
-    let control = tar(&[file("./control", stanza("x").as_bytes(), 0o644)]);
-    let mut good = vec![deb("x", &[("postinst", "#!/bin/sh\n")], &entries)];
-    for form in ["", ".gz", ".xz", ".zst"] {
-        let (control, data) = (compressed(form, &control), compressed(form, &tar(&entries)));
-        good.push(parts(&control, form, &data, form));
-    }
-    for bytes in &good {
-        assert!(read(bytes).unwrap() > 1000);
-    }
-    let mut random = Random::new(0xdeb);
-    for round in 0..rounds(1000) {
-        let bytes = spoiled(
-            &good[random.below(good.len())],
-            &["!<arch>\n", "`\n", "control.tar"],
-            &mut random,
-        );
+    let data = tar(&entries);
+    let good = deb("x", &[("postinst", "#!/bin/sh\n")], &entries);
+    assert!(read(&good).unwrap() > 1000);
+    let words = ["!<arch>\n", "`\n", "control.tar"];
+    try_reader("packages", 1000, |random| {
+        // What is wrong is in the text, in the archive of it, in its compression, or around all.
+        let depth = random.below(4);
+        let mut wrong = |at, bytes: &[u8]| {
+            if depth == at {
+                spoiled(bytes, &words, random)
+            } else {
+                bytes.to_vec()
+            }
+        };
+        let text = wrong(0, stanza("x").as_bytes());
+        let control = wrong(1, &tar(&[file("./control", &text, 0o644)]));
+        let forms = ["", ".gz", ".xz", ".zst", ".bz2", ".lzma"];
+        let form = forms[text.len() % forms.len()];
+        let control = wrong(2, &compressed(form, &control));
+        let bytes = wrong(3, &parts(&control, form, &compressed(form, &data), form));
         if let Ok(read) = read(&bytes) {
-            assert!(read <= most(1 << 20, bytes.len() as u64), "round {round}");
+            assert!(read <= most(1 << 20, bytes.len() as u64));
         }
-    }
+    });
 }
 
 #[test]
@@ -66,13 +70,9 @@ fn spoiled_texts_do_not_panic() {
         "Sat, 13 Sep 2025 09:00:00 UTC".to_owned(),
         "https://user:password@host:80/debian/dists?x#y".to_owned(),
     ];
-    let mut random = Random::new(0x7e87);
-    for _ in 0..rounds(5000) {
-        let bytes = spoiled(
-            good[random.below(3)].as_bytes(),
-            &[":", "\n\n", " ", "é", "99999999999999999999"],
-            &mut random,
-        );
+    try_reader("Debian's texts", 5000, |random| {
+        let good = random.of_these(&good).as_bytes();
+        let bytes = spoiled(good, &[":", "\n\n", " ", "é", "99999999999999999999"], random);
         let text = String::from_utf8_lossy(&bytes);
         for stanza in control::stanzas(&text) {
             control::stanza(stanza);
@@ -91,5 +91,5 @@ fn spoiled_texts_do_not_panic() {
             version::compare(one, other),
             version::compare(other, one).reverse()
         );
-    }
+    });
 }

@@ -281,6 +281,36 @@ mod tests {
     }
 
     #[test]
+    fn what_spoiled_images_say_of_themselves_does_not_panic() {
+        use clic_host::spoil::{spoiled, try_reader};
+        let good = description().to_json().unwrap();
+        let step =
+            b"title = \"Keys\"\nsecrets = [\"/etc/x/*\"]\nnever-in-image = []\n[[file]]\npath = \"/etc/y\"\n";
+        let words = [
+            "{",
+            "[",
+            "\"schema\": 1",
+            "-1",
+            "99999999999999999999",
+            "null",
+            "\"0644\"",
+            "[[file]]",
+            "**",
+        ];
+        try_reader("descriptions of images", 1000, |random| {
+            if let Err(error) = ImageDescription::from_json(&spoiled(&good, &words, random)) {
+                assert!(error.is::<UserError>(), "{error:?}");
+            }
+            let step = spoiled(step, &words, random);
+            if let Ok(step) = crate::first_start::Step::parse(&String::from_utf8_lossy(&step)) {
+                for like in step.secrets().filter_map(crate::first_start::Like::new) {
+                    like.has("/etc/ssh/ssh_host_rsa_key");
+                }
+            }
+        });
+    }
+
+    #[test]
     fn a_newer_schema_is_named() {
         let error = ImageDescription::from_json(br#"{"schema": 7, "future": []}"#).unwrap_err();
         let error = error.downcast::<UserError>().unwrap();

@@ -368,6 +368,31 @@ mod tests {
     }
 
     #[test]
+    fn spoiled_manifests_do_not_panic() {
+        use clic_host::spoil::{spoiled, try_reader};
+        let good = manifest(Boot::Grub).to_json().unwrap();
+        let words = [
+            "{",
+            "[",
+            "\"schema\": 2",
+            "-1",
+            "99999999999999999999",
+            "null",
+            "\\u0000",
+        ];
+        try_reader("manifests", 1000, |random| {
+            let bytes = spoiled(good.as_bytes(), &words, random);
+            match Manifest::from_json(&bytes) {
+                Ok(read) => drop(read.to_json().unwrap()),
+                Err(error) => assert!(
+                    error.is::<UserError>() && error.to_string().len() < 1000,
+                    "{error}"
+                ),
+            }
+        });
+    }
+
+    #[test]
     fn partitions_are_named_as_linux_names_them() {
         let ids = Ids::derive(b"manifest");
         let pc = manifest(Boot::Grub).disk;

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use clic_host::Sha256;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::bundle_files;
 use crate::checker::Checker;
@@ -36,14 +37,21 @@ pub(crate) fn check(
                 &raw.language,
                 format!("`{}` is not a language code", raw.language.value),
             )
-            .help("write it as in HTML: `fr`, `en`, `oc`; `mul` for several languages");
+            .help(format!("write it {AS_IN_HTML}"));
     }
     if raw.credit.value.trim().is_empty() {
         checker
             .wrong(&raw.credit, "nobody is credited")
             .help("name the authors as their licence wants them to be named");
     }
-    let licence = licence(&raw.licence, checker);
+    let licence = licence(&raw.licence.value).unwrap_or_else(|why| {
+        let what = format!("unknown licence `{}`: {why}", raw.licence.value);
+        checker.wrong(&raw.licence, what).help(
+            "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` \
+             (spdx.org/licenses)",
+        );
+        String::new()
+    });
     if raw.item.is_empty() {
         checker
             .wrong(&checker.beginning(), format!("bundle `{name}` has nothing in it"))
@@ -75,16 +83,26 @@ pub(crate) fn check(
 
 /// An SPDX expression of licences that the list has: what is not on it, nobody can look up. It is returned as the list spells
 /// it; people may use other cases (SPDX 2.3, annex D).
-fn licence(raw: &At<String>, checker: &mut Checker<'_>) -> String {
-    let spelled = as_listed(&raw.value);
-    if let Err(error) = spdx::Expression::parse(&spelled) {
-        let what = format!("unknown licence `{}`: {}", raw.value, error.reason);
-        checker.wrong(raw, what).help(
-            "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` \
-             (spdx.org/licenses)",
-        );
+///
+/// Errors: why it is none, in words.
+pub fn licence(text: &str) -> Result<String, String> {
+    let spelled = as_listed(text);
+    match spdx::Expression::parse(&spelled) {
+        Ok(_) => Ok(spelled),
+        Err(error) => Err(error.reason.to_string()),
     }
-    spelled
+}
+
+/// How languages are written.
+const AS_IN_HTML: &str = "as in HTML: `fr`, `en`, `oc`; `mul` for several languages";
+
+/// Whether a text is the code of a language. Errors: why not, in words.
+pub fn language(text: &str) -> Result<(), String> {
+    if is_language(text) {
+        Ok(())
+    } else {
+        Err(format!("`{text}` is not a language code; write it {AS_IN_HTML}"))
+    }
 }
 
 /// An expression with every identifier as the list of SPDX spells it, and operators in capitals.
@@ -391,7 +409,7 @@ fn one_file(
     let (sha256, size) = (sha256?, size?);
     if let (Some(path), Some(raw)) = (&local, &raw.local) {
         // One that lies there and is another one would be taken for the real one by whoever looks.
-        same(path, sha256, size, raw, checker);
+        same(bundle, path, sha256, size, raw, checker);
     }
     Some(ItemSource::File {
         sha256,
@@ -430,6 +448,12 @@ fn with_plain_scheme(url: &str) -> String {
     }
 }
 
+/// What two paths have in common that are one file somewhere: on FAT, `A.epub` and `a.epub`; on macOS, letters that are composed of
+/// others and those that are one.
+pub fn same_place(path: &str) -> String {
+    path.nfc().collect::<String>().to_lowercase()
+}
+
 /// An address that can be fetched by anybody.
 pub fn is_address(url: &str) -> bool {
     let rest = ["https://", "http://"]
@@ -454,14 +478,16 @@ fn sha256(raw: &RawItem, checker: &mut Checker<'_>) -> Option<Sha256> {
 }
 
 /// The file that lies there is the one that is meant.
-fn same(path: &Path, sha256: Sha256, size: u64, place: &At<String>, checker: &mut Checker<'_>) {
+fn same(bundle: &str, path: &Path, sha256: Sha256, size: u64, place: &At<String>, checker: &mut Checker<'_>) {
     match crate::overlay_files::hash(path) {
         Ok((found, bytes)) if found != sha256 || bytes != size => checker
             .wrong(
                 place,
                 format!("this is a different file: it has {bytes} bytes and SHA-256 {found}"),
             )
-            .help("if the new file is right, write this size and hash here; if not, put the old file back"),
+            .help(format!(
+                "if the new file is right, run `clic content update {bundle}`; if not, put the old file back"
+            )),
         Ok(_) => {}
         Err(error) => {
             checker.wrong(place, format!("the file can't be read: {error}"));
@@ -491,10 +517,9 @@ fn zim_names(items: &[BundleItem], problems: &mut Problems) {
 
 /// Two items that want one place: the same, or one inside of the other.
 fn collisions(items: &[BundleItem], problems: &mut Problems) {
-    // On a stick with FAT, `A.epub` and `a.epub` are one file.
     let mut places: BTreeMap<String, &BundleItem> = BTreeMap::new();
     for item in items {
-        let path = item.path.to_lowercase();
+        let path = same_place(&item.path);
         let mut above = path
             .match_indices('/')
             .filter_map(|(end, _)| places.get(&path[..end]));

@@ -43,7 +43,7 @@ mod tree;
 
 pub use app::{MOST as MOST_OF_APP, manifest_of};
 pub use board::Power;
-pub use bundle::{is_address, served};
+pub use bundle::{is_address, language, licence, same_place, served};
 pub use bundle_files::is_litter;
 pub use keys::AuthorizedKeys;
 pub use listing::{BoardInfo, Checked, OverlayInfo, RecipeInfo, check};

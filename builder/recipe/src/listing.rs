@@ -105,6 +105,13 @@ impl Tree {
         (list, loader.problems.into_result())
     }
 
+    /// Names of all bundles, whether they can be read or not, sorted, and a report of what can be none.
+    pub fn bundle_names(&self) -> (Vec<String>, Result<(), Report>) {
+        let mut loader = Loader::new(self);
+        let names = loader.names(Kind::Bundle).to_vec();
+        (names, loader.problems.into_result())
+    }
+
     /// One bundle, whatever else lies beside it. Nothing, if there is none of this name.
     pub fn bundle(&self, name: &str) -> Result<Option<Bundle>, Report> {
         let mut loader = Loader::new(self);

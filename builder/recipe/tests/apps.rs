@@ -4,6 +4,7 @@ mod testtree;
 
 use std::fmt::Write as _;
 
+use clic_host::spoil::{spoiled, try_reader};
 use clic_recipe::manifest_of;
 use clic_recipe::plan::{Answer, AppSource};
 use testtree::TestTree;
@@ -496,4 +497,34 @@ fn what_is_in_an_archive_has_to_be_what_the_recipe_says() {
             .to_string();
         assert!(said.contains(wanted), "wanted: {wanted}\nsaid: {said}");
     }
+}
+
+#[test]
+fn spoiled_manifests_do_not_panic() {
+    let plan = with_apps().plan();
+    let words = [
+        "[",
+        "]",
+        "\"",
+        "\n",
+        "= ",
+        "-1",
+        "99999999999999999999",
+        "\u{1b}[2J",
+        "\u{202e}",
+        "[install.x]",
+        ">= ",
+    ];
+    try_reader("manifests of apps", 1000, |random| {
+        let text = spoiled(NOTES.as_bytes(), &words, random);
+        let text = String::from_utf8_lossy(&text);
+        if let Err(report) = manifest_of(&plan, random.of_these(&plan.services), &text) {
+            let said = report.render(100, false);
+            assert!(said.len() < 100_000, "{said}");
+            assert!(
+                !said.chars().any(|c| clic_host::plain::hidden(c) && c != '\n'),
+                "{said}"
+            );
+        }
+    });
 }

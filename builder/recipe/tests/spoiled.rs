@@ -1,6 +1,6 @@
-//! Spoiled copies of good files: what is wrong is told, in few words, and nothing panics. `CLIC_SPOIL=1000` for a night of it.
+//! Spoiled copies of good files: what is wrong is told, in few words, and nothing panics. (`clic_host::spoil`).
 
-use clic_host::spoil::{Random, rounds, spoiled};
+use clic_host::spoil::{spoiled, try_reader};
 use clic_recipe::check;
 
 mod testtree;
@@ -93,16 +93,15 @@ fn spoiled_files_do_not_panic() {
                 .map(|text| (name.to_owned(), text)),
         );
     }
-    let mut random = Random::new(0x7ee);
-    for round in 0..rounds(400) {
-        let (name, text) = &good[random.below(good.len())];
-        let bytes = spoiled(text.as_bytes(), WORDS, &mut random);
+    try_reader("trees", 400, |random| {
+        let (name, text) = random.of_these(&good);
+        let bytes = spoiled(text.as_bytes(), WORDS, random);
         let path = tree.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &bytes).unwrap();
         if let Err(report) = check(&tree.tree(), None) {
             for text in [report.render(100, false), report.to_string()] {
-                let what = format!("round {round}, {name}: {text}");
+                let what = format!("{name}: {text}");
                 assert!(text.len() < 400_000, "{} bytes: {what}", text.len());
                 assert!(
                     !text.chars().any(|c| clic_host::plain::hidden(c) && c != '\n'),
@@ -121,5 +120,5 @@ fn spoiled_files_do_not_panic() {
         if name.contains("/other/") {
             std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
         }
-    }
+    });
 }

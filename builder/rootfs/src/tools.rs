@@ -10,12 +10,14 @@
 //! ```
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::{File, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clic_archive::resolution::{Package, Resolution};
 use clic_debian::deb::{self, Deb};
 use clic_host::sha256::Hasher;
@@ -23,8 +25,11 @@ use clic_host::{Sha256, Stage, parallel};
 use clic_recipe::plan::Arch;
 use clic_store::Store;
 use clic_store::space::io_error;
+use clic_tree::{EntryType, Member, Source, Stream, Walk};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::accel;
+use crate::inside::root::{Root, plain, split, unlink};
 
 /// Where a package has programs and libraries; the rest of it is not unpacked.
 const WANTED: [&str; 10] = [
@@ -123,23 +128,57 @@ fn key(tools: &[Package], purpose: &str) -> Sha256 {
     Sha256::of(text)
 }
 
-/// Programs and libraries of a package; the tar crate lets nothing leave `dir`. Owners are ours: they become root in
-/// the sandbox. `stated`: bytes that it takes by its own account.
+/// Programs and libraries of a package; nothing leaves `dir`. Owners are ours: they become root in the sandbox. `stated`: bytes
+/// that it takes by its own account.
 fn extract(deb: &Path, dir: &Path, stated: u64) -> Result<()> {
     let deb = Deb::open(deb)?;
+    let root = Root::open(dir)?;
     let left = Cell::new(deb::most(stated, deb.size()?));
-    let mut archive = tar::Archive::new(deb.data(&left)?);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let plain = path.strip_prefix(".").unwrap_or(&path);
-        if WANTED.iter().any(|wanted| plain.starts_with(wanted)) {
-            entry.unpack_in(dir)?;
+    let mut walk = Walk::foreign(Stream(deb.data(&left)?));
+    while let Some(member) = walk.advance()? {
+        let shown = String::from_utf8_lossy(&member.path).into_owned();
+        let path = plain(&member.path).with_context(|| format!("{shown:?} leads out of it"))?;
+        let inside = Path::new(OsStr::from_bytes(&path));
+        if WANTED.iter().any(|wanted| inside.starts_with(wanted)) {
+            place(&root, &path, &member, &mut walk).with_context(|| format!("{shown:?}"))?;
         }
     }
-    // The archive ends before the compressed stream does, whose checksum comes last.
-    std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
     Ok(())
+}
+
+/// Puts one entry into the tree, in the place of what is there, unless both are directories.
+fn place(root: &Root, path: &[u8], member: &Member, walk: &mut Walk<impl Source>) -> Result<()> {
+    let failed = |error| root.failed(error, path);
+    // Whatever the umask: others of the sandbox run them too.
+    let mode = Mode::from_raw_mode(member.header.mode()? & 0o777);
+    if member.is_directory() {
+        root.make_dirs(path)?;
+        let fd = root.openat(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+        return rustix::fs::fchmod(fd.map_err(failed)?, mode | Mode::RWXU).map_err(failed);
+    }
+    let (above, name) = split(path);
+    let (above, name) = (root.make_dirs(above)?, OsStr::from_bytes(name));
+    unlink(&above, name.as_bytes())?;
+    let target = member.link.as_deref().unwrap_or_default();
+    match member.header.entry_type() {
+        _ if member.is_file() => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file: File = rustix::fs::openat(&above, name, flags, Mode::RUSR)
+                .map_err(failed)?
+                .into();
+            std::io::copy(&mut walk.content(), &mut file)?;
+            file.set_permissions(Permissions::from_mode(mode.as_raw_mode()))?;
+            Ok(())
+        }
+        EntryType::Symlink => rustix::fs::symlinkat(OsStr::from_bytes(target), &above, name).map_err(failed),
+        EntryType::Link => {
+            let target = plain(target).context("a link that leads out of it")?;
+            let (dir, file) = split(&target);
+            let dir = root.dir(dir).map_err(failed)?;
+            rustix::fs::linkat(dir, OsStr::from_bytes(file), &above, name, AtFlags::empty()).map_err(failed)
+        }
+        other => bail!("an entry of type {other:?}, which is not expected in a package"),
+    }
 }
 
 /// The hash of names, modes and contents of everything below `dir`.
@@ -179,7 +218,7 @@ fn add(hash: &mut Hasher, dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clic_debian::testdeb::{deb, file, long_name, symlink};
+    use clic_debian::testdeb::{deb, directory, file, hard_link, symlink};
 
     /// They are unpacked on the host, as its user.
     #[test]
@@ -198,7 +237,7 @@ mod tests {
                 file("./usr/bin/a", b"x", 0o755),
             ],
             vec![file("usr/bin/../../../outside/hit", b"x", 0o755)],
-            vec![long_name(&[b'a'; 100], 300 << 20)],
+            vec![file("./usr/bin/a", &vec![0; 130 << 20], 0o755)],
         ];
         for (number, entries) in cases.iter().enumerate() {
             let tree = dir.path().join(format!("tree{number}"));
@@ -217,5 +256,37 @@ mod tests {
             extract(&dir.path().join("tool.deb"), &dir.path().join("tree3"), 0).unwrap_err()
         );
         assert!(bomb.contains("it unpacks to more than is allowed"), "{bomb}");
+    }
+
+    #[test]
+    fn a_tool_is_unpacked_as_it_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let path = dir.path().join("tool.deb");
+        let entries = [
+            directory("./usr"),
+            directory("./usr/bin"),
+            file("./usr/bin/a", b"program", 0o4755),
+            symlink("./usr/bin/b", "a"),
+            hard_link("./usr/bin/c", "./usr/bin/a"),
+            file("./usr/share/doc", b"not wanted", 0o644),
+            file("./usr/lib/deep/down/lib.so", b"library", 0o644),
+        ];
+        std::fs::write(&path, deb("tool", &[], &entries)).unwrap();
+        // Twice: what is there gives way.
+        for _ in 0..2 {
+            extract(&path, &tree, 0).unwrap();
+        }
+        let bin = tree.join("usr/bin");
+        assert_eq!(std::fs::read(bin.join("c")).unwrap(), b"program");
+        let mode = std::fs::metadata(bin.join("a")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
+        assert_eq!(std::fs::read_link(bin.join("b")).unwrap(), Path::new("a"));
+        assert_eq!(
+            std::fs::read(tree.join("usr/lib/deep/down/lib.so")).unwrap(),
+            b"library"
+        );
+        assert!(!tree.join("usr/share").exists());
     }
 }

@@ -19,6 +19,7 @@ use clic_host::UserError;
 
 pub use content::{Content, Opened};
 pub use resolve::Follow;
+pub use tar::{EntryType, Header};
 pub use transient::{TRANSIENT, Transient, is_wanted};
 pub use walk::{Member, Source, Stream, Walk};
 pub use write::Written;
@@ -347,10 +348,22 @@ pub fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
+/// The beginning of a path of any length, for messages.
+pub fn start_of(path: &str) -> String {
+    const SHOWN: usize = 200;
+    let mut text: String = path.chars().take(SHOWN).collect();
+    if text.len() < path.len() {
+        text.push_str("...");
+    }
+    text
+}
+
 /// A path of the tree for people, with the slash before it that users know.
 pub fn shown(path: &[u8]) -> String {
     format!("/{}", String::from_utf8_lossy(path))
 }
 
+#[cfg(test)]
+mod spoiled;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail, ensure};
 use tar::{EntryType, Header};
 
-use super::XATTR;
+use super::{XATTR, start_of};
 
 /// A tar's block, in bytes.
 const BLOCK: u64 = 512;
@@ -252,7 +252,7 @@ impl<S: Source> Walk<S> {
             said,
             header,
         };
-        let named = String::from_utf8_lossy(&member.path).into_owned();
+        let named = start_of(&String::from_utf8_lossy(&member.path));
         if member.header.entry_type() == EntryType::GNUSparse {
             bail!("{named:?}: sparse entries are not supported; make the tar without --sparse");
         }

@@ -262,7 +262,7 @@ fn greeting(mut stream: TcpStream, wanted: &str) -> Result<(), String> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     body: String,
 }
@@ -286,7 +286,7 @@ fn http_get(local: u16, path: &str, host: Option<&str>) -> Result<Answer, String
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Answer, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Answer, String> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text
         .split_once("\r\n\r\n")

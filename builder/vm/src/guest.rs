@@ -502,7 +502,7 @@ fn forwards(text: &str) -> BTreeMap<u16, u16> {
 }
 
 /// Whether a connection from outside to this port of the guest is established.
-fn established(text: &str, guest: u16) -> bool {
+pub(crate) fn established(text: &str, guest: u16) -> bool {
     let host = forwards(text).get(&guest).copied();
     host.is_some_and(|host| {
         text.lines()

@@ -18,6 +18,8 @@ pub mod qmp;
 pub mod raspi;
 mod record;
 pub mod report;
+#[cfg(test)]
+mod spoiled;
 mod terminal;
 mod test;
 

@@ -1,18 +1,20 @@
-//! `clic content add`: a file or an address, and everything that has to be said of it.
+//! `clic content add`: files, folders and addresses, and everything that has to be said of them.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use clic_host::{Outcome, UserError};
+use anyhow::Result;
+use clic_host::{Outcome, Stage, UserError};
 use clic_recipe::plan::{BundleKind, Theme, Unpack};
-use clic_recipe::served;
-use clic_store::{Download, Learned, space, write_whole};
+use clic_recipe::{Tree, same_place, served};
+use clic_store::{Download, Learned, Store};
 use serde_json::json;
 
-use super::edit::{named, quoted, read};
-use super::place::{Limits, Place, is_what_it_says};
+use super::edit::{self, named, quoted, read, table};
+use super::gather::{Gathered, Origin, Piece, gather, proposed};
+use super::place::{LARGE, Limits, Place, is_what_it_says};
+use super::talk::{self, head};
+use super::written::Undo;
 use crate::cache::parse_size;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
@@ -20,12 +22,12 @@ use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file, which is copied beside bundle.toml; or an https: or http: address
-    #[arg(value_name = "PATH_OR_URL")]
-    place: String,
+    /// Files and folders, which are copied beside bundle.toml; or https: and http: addresses
+    #[arg(value_name = "PATH_OR_URL", required = true)]
+    places: Vec<String>,
     /// The bundle: one of content-bundles/, or a new one
     #[arg(long = "to", value_name = "BUNDLE")]
-    bundle: String,
+    pub bundle: String,
     /// Also add the bundle to this recipe
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<String>,
@@ -38,33 +40,33 @@ pub struct Args {
     /// With --unpack: maximum size of all files in the archive, in bytes [default: what they have]
     #[arg(long, value_name = "BYTES", requires = "unpack")]
     unpacked: Option<u64>,
-    /// Download without asking, however large the file is
+    /// Download or copy without asking, however much it is
     #[arg(long, short)]
     yes: bool,
-    /// Download no more than this, and don't ask: 500M, 20G
+    /// Download or copy no more than this, and don't ask: 500M, 20G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max: Option<u64>,
-    /// One line for people: --title fr="Candide" --title en="Candide"
+    /// One line for people: --title fr="Candide" [default: for a file in a bundle, what its name says]
     #[arg(long, value_name = "LANGUAGE=TEXT")]
-    title: Vec<String>,
-    /// For a new bundle: a paragraph for people, by language of the reader
+    pub title: Vec<String>,
+    /// For a new bundle: a paragraph for people, in one language of the readers or in several
     #[arg(long, value_name = "LANGUAGE=TEXT")]
-    description: Vec<String>,
+    pub description: Vec<String>,
     /// For a new bundle: SPDX identifier of its licence, such as CC-BY-SA-4.0
     #[arg(long, value_name = "SPDX")]
-    licence: Option<String>,
+    pub licence: Option<String>,
     /// For a new bundle: who made it
     #[arg(long, value_name = "WHO")]
-    credit: Option<String>,
+    pub credit: Option<String>,
     /// For a new bundle: site, zim, videos, audio, books, course or files
     #[arg(long, value_parser = one_of::<BundleKind>)]
-    kind: Option<String>,
+    pub kind: Option<String>,
     /// For a new bundle: arts, children, computing, school, ... (schemas/bundle.schema.json)
     #[arg(long, value_parser = one_of::<Theme>)]
-    theme: Option<String>,
+    pub theme: Option<String>,
     /// For a new bundle: language of the content, such as fr
     #[arg(long)]
-    language: Option<String>,
+    pub language: Option<String>,
     #[command(flatten)]
     from: MirrorArgs,
 }
@@ -84,84 +86,241 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     if let Some(path) = &args.path {
         served(path).map_err(UserError::new)?;
     }
-    let place = Place::of(&args.place)?;
     let before = if file.exists() { Some(read(&file)?) } else { None };
-    let head = match &before {
-        Some(text) => text.clone(),
-        None => head(args)?,
-    };
     let recipe = match &args.recipe {
         Some(name) => Some(recipe_with(&tree, name, &args.bundle)?),
         None => None,
     };
+    let mut found = gather(&args.places, args.path.as_deref())?;
+    if let (Some(_), [_, _, ..]) = (&args.unpack, found.pieces.as_slice()) {
+        return Err(UserError::new("--unpack is for one archive, and there are several files").into());
+    }
+    if let Some(text) = &before {
+        taken(text, &found)?;
+        if let (false, [_, _, ..]) = (args.title.is_empty(), found.pieces.as_slice()) {
+            let what = "--title is for one file, or for a new bundle, and there are several files";
+            return Err(UserError::new(what)
+                .help("without it, files get what their names say; a terminal asks")
+                .into());
+        }
+    }
+    for line in found.said() {
+        context.say(&line);
+    }
+    copies(args, &found)?;
+    let head = match &before {
+        Some(text) => text.clone(),
+        None => head(args, &found)?,
+    };
+    let titles = item_titles(args, &head, &mut found)?;
+
     let store = args.from.store()?;
     let limits = Limits {
         yes: args.yes,
         max: args.max,
     };
-    let Learned { download, offered } = place.learn(&limits, &store, context)?;
-    let found = Found {
-        name: name(args, &place, offered)?,
-        unpacked: None,
-        download,
-    };
-    let kept = store.path_of(found.download.sha256);
-    is_what_it_says(&kept, &found.name, &args.place)?;
-    let found = Found {
-        unpacked: unpacked(args, &kept)?,
-        ..found
-    };
-
-    let new = Written {
-        file: &file,
-        text: format!("{}\n\n{}", head.trim_end(), item(args, &found, &place)),
-        copy: match &place {
-            Place::Remote(_) => None,
-            Place::Local(_) => {
-                let copy = Path::new("content-bundles")
-                    .join(&args.bundle)
-                    .join(copy_of(&found.name));
-                Some(tree.inside(copy)?)
-            }
-        },
-    };
-    new.write(&tree, &args.bundle, &kept)?;
-    if let Some((path, text)) = &recipe {
-        write_whole(path, text.as_bytes())?;
+    let mut added = Vec::new();
+    for piece in found.pieces {
+        added.push(learned(args, piece, &limits, &store, context)?);
     }
-    report(args, context, &found, &file, before.is_none())?;
+    let items: Vec<String> = added.iter().map(|one| one.item(args, &titles)).collect();
+    let text = format!("{}\n\n{}", head.trim_end(), items.join("\n"));
+
+    let mut undo = Undo::default();
+    let stage = context
+        .progress()
+        .stage("add", "Copy into the tree", &args.bundle);
+    for one in &added {
+        one.copy(&tree, &args.bundle, &store, &mut undo, &stage)?;
+    }
+    stage.finish();
+    tree.check_bundle(&args.bundle, &text)?;
+    undo.text(&file, before.as_deref(), &text)?;
+    if let Some((path, before, text)) = &recipe {
+        undo.text(path, Some(before), text)?;
+    }
+    undo.keep();
+    report(args, context, &added, &file, before.is_none())?;
     Ok(Outcome::Done)
 }
 
-/// What was found.
-struct Found {
-    /// Its path in the bundle.
-    name: String,
-    download: Download,
-    /// Most bytes of its files, if it is an archive.
-    unpacked: Option<u64>,
+/// Much is not copied without a question, as it is not downloaded.
+fn copies(args: &Args, found: &Gathered) -> Result<()> {
+    let size = found.size();
+    if let Some(max) = args.max.filter(|max| size > *max) {
+        let [size, max] = [size, max].map(output::size);
+        return Err(UserError::new(format!("{size} would be copied, more than --max allows ({max})")).into());
+    }
+    if args.yes || args.max.is_some() || size <= LARGE {
+        return Ok(());
+    }
+    let size = output::size(size);
+    if !talk::asks() {
+        return Err(
+            UserError::new(format!("{size} would be copied; nothing was changed"))
+                .help("`--yes` copies it without asking, and `--max SIZE` all that is not larger")
+                .into(),
+        );
+    }
+    if talk::agreed(&format!("{size} would be copied into the tree. Go on (y/n)?"))? {
+        Ok(())
+    } else {
+        Err(UserError::new("nothing was copied, and nothing was changed").into())
+    }
 }
 
-/// The path in the bundle: as it was asked for, or the file's name as it is.
-fn name(args: &Args, place: &Place, offered: Option<String>) -> Result<String> {
-    let own = match place {
-        Place::Local(path) => path.file_name().map(|name| {
-            name.to_str().map(str::to_owned).ok_or_else(|| {
-                UserError::new(format!("{} has a name that is not UTF-8", path.display()))
-                    .help("rename it, or give the name that it should have with --path")
-            })
-        }),
-        Place::Remote(_) => offered.map(Ok),
-    };
-    let name = match (&args.path, own) {
-        (Some(path), _) => return Ok(path.clone()),
-        (None, Some(own)) => own?,
-        (None, None) => {
-            bail!(UserError::new(format!("{} has no file name", args.place)).help("give one with --path"))
+/// What is in the bundle already has its place.
+fn taken(text: &str, found: &Gathered) -> Result<()> {
+    let there = edit::paths(text);
+    let mut twice = found.pieces.iter().filter_map(|piece| piece.path.as_deref());
+    let twice = twice.find(|path| there.iter().any(|other| same_place(other) == same_place(path)));
+    match twice {
+        None => Ok(()),
+        Some(path) => Err(UserError::new(format!("`{path}` exists already in the bundle"))
+            .help("give the new one another name with --path; if the file changed, copy it there and run `clic content update`")
+            .into()),
+    }
+}
+
+/// How each item is called by options; without them, items of files get what is proposed, in the language of the bundle.
+fn item_titles(args: &Args, head: &str, found: &mut Gathered) -> Result<Titles> {
+    let given = talk::texts("--title", &args.title)?;
+    if let ([_], false) = (found.pieces.as_slice(), given.is_empty()) {
+        return Ok(Titles::Given(given));
+    }
+    talk::titles(found)?;
+    let language = edit::language(head).filter(|language| language != "mul");
+    Ok(Titles::Proposed(language.unwrap_or_else(|| "fr".to_owned())))
+}
+
+enum Titles {
+    /// Of the only item.
+    Given(Vec<(String, String)>),
+    /// Each item's own, in this language.
+    Proposed(String),
+}
+
+/// A piece of which everything is known.
+struct Added {
+    /// Its path in the bundle.
+    name: String,
+    title: String,
+    what: What,
+}
+
+enum What {
+    File {
+        download: Download,
+        /// Most bytes of its files, if it is an archive.
+        unpacked: Option<u64>,
+        /// It has an address; others are copied beside bundle.toml.
+        remote: bool,
+    },
+    Pages {
+        dir: PathBuf,
+        files: Vec<PathBuf>,
+        start: &'static str,
+        size: u64,
+    },
+}
+
+/// Has a piece in the store, and looks at what it is.
+fn learned(args: &Args, piece: Piece, limits: &Limits, store: &Store, context: &Context) -> Result<Added> {
+    let place = match piece.from {
+        Origin::File(place) => place,
+        Origin::Pages { dir, files, start } => {
+            return Ok(Added {
+                name: piece.path.unwrap_or_default(),
+                title: piece.title,
+                what: What::Pages {
+                    dir,
+                    files,
+                    start,
+                    size: piece.size,
+                },
+            });
         }
     };
+    let Learned { download, offered } = place.learn(limits, store, context)?;
+    let Some(name) = piece.path.or(offered) else {
+        return Err(UserError::new(format!("{} has no file name", piece.given))
+            .help("give one with --path")
+            .into());
+    };
     served(&name).map_err(|why| UserError::new(why).help("give it another name with --path"))?;
-    Ok(name)
+    let kept = store.path_of(download.sha256);
+    is_what_it_says(&kept, &name, &piece.given)?;
+    let title = if piece.title.is_empty() {
+        proposed(&name)
+    } else {
+        piece.title
+    };
+    Ok(Added {
+        name,
+        title,
+        what: What::File {
+            unpacked: unpacked(args, &kept)?,
+            remote: matches!(place, Place::Remote(_)),
+            download,
+        },
+    })
+}
+
+impl Added {
+    fn size(&self) -> u64 {
+        match &self.what {
+            What::File { download, .. } => download.size,
+            What::Pages { size, .. } => *size,
+        }
+    }
+
+    /// Copies what lies on this machine.
+    fn copy(&self, tree: &Tree, bundle: &str, store: &Store, undo: &mut Undo, stage: &Stage) -> Result<()> {
+        let to = Path::new("content-bundles")
+            .join(bundle)
+            .join(copy_of(&self.name));
+        match &self.what {
+            What::File { remote: true, .. } => Ok(()),
+            What::File { download, .. } => undo.copy(tree, &to, &store.path_of(download.sha256), stage),
+            What::Pages { dir, files, .. } => files
+                .iter()
+                .try_for_each(|file| undo.copy(tree, &to.join(file), &dir.join(file), stage)),
+        }
+    }
+
+    /// Its `[[item]]`.
+    fn item(&self, args: &Args, titles: &Titles) -> String {
+        let mut text = format!("[[item]]\npath = {}\n", quoted(&self.name));
+        let title = match titles {
+            Titles::Given(all) => table(all),
+            Titles::Proposed(language) => table(&[(language.clone(), self.title.clone())]),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "title = {title}");
+        let copy = quoted(&copy_of(&self.name).display().to_string());
+        let _ = match &self.what {
+            What::Pages { start, .. } => {
+                return format!("{text}local = {copy}\nstart = {}\n", quoted(start));
+            }
+            What::File { remote: false, .. } => writeln!(text, "local = {copy}"),
+            What::File { download, .. } => writeln!(text, "url = [{}]", quoted(&download.url)),
+        };
+        if let What::File {
+            download, unpacked, ..
+        } = &self.what
+        {
+            let _ = writeln!(
+                text,
+                "sha256 = {}\nsize = {}",
+                quoted(&download.sha256.to_string()),
+                download.size
+            );
+            if let (Some(kind), Some(unpacked)) = (&args.unpack, unpacked) {
+                let _ = writeln!(text, "unpack = {}\nunpacked = {unpacked}", quoted(kind));
+            }
+        }
+        text
+    }
 }
 
 /// Looks into an archive: it can be unpacked, and has so many bytes.
@@ -181,20 +340,26 @@ fn copy_of(name: &str) -> PathBuf {
 }
 
 /// `new`: the bundle was not there before.
-fn report(args: &Args, context: &Context, found: &Found, file: &Path, new: bool) -> Result<()> {
-    let Found { name, download, .. } = found;
-    if context.json {
-        return output::json_line(&json!({
-            "event": "result", "bundle": args.bundle, "file": file, "path": name,
-            "sha256": download.sha256, "size": download.size,
-        }));
+fn report(args: &Args, context: &Context, added: &[Added], file: &Path, new: bool) -> Result<()> {
+    for one in added {
+        if context.json {
+            let mut line = json!({
+                "event": "result", "bundle": args.bundle, "file": file, "path": one.name, "size": one.size(),
+            });
+            if let What::File { download, .. } = &one.what {
+                line["sha256"] = json!(download.sha256);
+            }
+            output::json_line(&line)?;
+        } else {
+            output::text(&format!(
+                "{} ({}) is in bundle {}: {}\n",
+                one.name,
+                output::size(one.size()),
+                args.bundle,
+                file.display()
+            ))?;
+        }
     }
-    output::text(&format!(
-        "{name} ({}) is in bundle {}: {}\n",
-        output::size(download.size),
-        args.bundle,
-        file.display()
-    ))?;
     if let Some(name) = &args.recipe {
         context.say(&format!(
             "it is in recipe {name}; the plan of the image: clic plan {name} --board BOARD"
@@ -205,8 +370,8 @@ fn report(args: &Args, context: &Context, found: &Found, file: &Path, new: bool)
     Ok(())
 }
 
-/// The recipe's file, and its text with the bundle in it.
-fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(PathBuf, String)> {
+/// The recipe's file, its text, and that with the bundle in it.
+fn recipe_with(tree: &Tree, name: &str, bundle: &str) -> Result<(PathBuf, String, String)> {
     let path = tree.recipe_file(name)?;
     if !path.is_file() {
         // Whatever else may be wrong with them: this is only advice.
@@ -216,195 +381,9 @@ fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(Pa
             .help(format!("recipes: {}", names.join(", ")))
             .into());
     }
-    match named(&read(&path)?, bundle) {
-        Ok(text) => Ok((path, text)),
+    let before = read(&path)?;
+    match named(&before, bundle) {
+        Ok(text) => Ok((path, before, text)),
         Err(error) => Err(UserError::new(format!("{}: {error}", path.display())).into()),
-    }
-}
-
-/// What a bundle becomes.
-struct Written<'a> {
-    file: &'a Path,
-    text: String,
-    copy: Option<PathBuf>,
-}
-
-impl Written<'_> {
-    /// Writes the copy of the file `from`, and then the description, if it is valid with it. Otherwise nothing stays.
-    fn write(&self, tree: &clic_recipe::Tree, bundle: &str, from: &Path) -> Result<()> {
-        let home = self.file.parent().unwrap_or(self.file);
-        let new = !home.exists();
-        let dir = self.copy.as_deref().and_then(Path::parent).unwrap_or(home);
-        if let Some(copy) = &self.copy
-            && copy.exists()
-        {
-            return Err(UserError::new(format!("{} exists already", copy.display()))
-                .help("give the new one another name with --path")
-                .into());
-        }
-        let made = std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir));
-        let written = made.and_then(|()| self.copied(from)).and_then(|()| {
-            tree.check_bundle(bundle, &self.text)?;
-            write_whole(self.file, self.text.as_bytes())
-        });
-        if written.is_err() {
-            if new {
-                let _ = std::fs::remove_dir_all(home);
-            } else if let Some(copy) = &self.copy {
-                let _ = std::fs::remove_file(copy);
-                // Directories that were made for this file alone are empty.
-                for dir in copy.ancestors().skip(1).take_while(|dir| *dir != home) {
-                    let _ = std::fs::remove_dir(dir);
-                }
-            }
-        }
-        written
-    }
-
-    fn copied(&self, from: &Path) -> Result<()> {
-        let Some(copy) = &self.copy else { return Ok(()) };
-        let mut to = clic_store::publish(copy)?;
-        let mut from = std::fs::File::open(from).map_err(|error| space::io_error(error, from))?;
-        std::io::copy(&mut from, to.file()).map_err(|error| space::io_error(error, copy))?;
-        to.commit()
-    }
-}
-
-fn item(args: &Args, found: &Found, place: &Place) -> String {
-    let Found { name, download, .. } = found;
-    let mut text = format!("[[item]]\npath = {}\n", quoted(name));
-    // Writing to a String cannot fail.
-    if let Some(titles) = table(&args.title) {
-        let _ = writeln!(text, "title = {titles}");
-    }
-    let _ = match place {
-        Place::Local(_) => {
-            let copy = copy_of(name).display().to_string();
-            writeln!(text, "local = {}", quoted(&copy))
-        }
-        Place::Remote(_) => writeln!(text, "url = [{}]", quoted(&download.url)),
-    };
-    let _ = writeln!(
-        text,
-        "sha256 = {}\nsize = {}",
-        quoted(&download.sha256.to_string()),
-        download.size
-    );
-    if let (Some(kind), Some(unpacked)) = (&args.unpack, found.unpacked) {
-        let _ = writeln!(text, "unpack = {}\nunpacked = {unpacked}", quoted(kind));
-    }
-    text
-}
-
-/// `{ fr = "...", en = "..." }` of `fr=...` and `en=...`.
-fn table(texts: &[String]) -> Option<String> {
-    let pairs: Vec<String> = texts
-        .iter()
-        .filter_map(|text| text.split_once('='))
-        .map(|(language, text)| format!("{} = {}", key(language), quoted(text)))
-        .collect();
-    (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
-}
-
-/// A key as it can be written bare, or quoted.
-fn key(text: &str) -> String {
-    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if !text.is_empty() && text.bytes().all(bare) {
-        text.to_owned()
-    } else {
-        quoted(text)
-    }
-}
-
-/// The beginning of a new bundle. What was not said is asked for, where there is somebody to ask.
-fn head(args: &Args) -> Result<String> {
-    let mut missing = Vec::new();
-    let asks = stdin().is_terminal() && stderr().is_terminal();
-    let mut one = |given: Option<&String>, flag: &'static str, question: &str| -> Result<String> {
-        if let Some(given) = given {
-            return Ok(given.clone());
-        }
-        if asks {
-            return ask(question);
-        }
-        missing.push(flag);
-        Ok(String::new())
-    };
-    let kind = one(
-        args.kind.as_ref(),
-        "--kind",
-        "What kind of content is it (site, zim, videos, audio, books, course, files)?",
-    )?;
-    let theme = one(
-        args.theme.as_ref(),
-        "--theme",
-        "Which theme (arts, children, computing, food, health, knowledge, languages, making, music, nature, rights, school, ...)?",
-    )?;
-    let language = one(
-        args.language.as_ref(),
-        "--language",
-        "In which language (fr, en, ...)?",
-    )?;
-    let licence = one(
-        args.licence.as_ref(),
-        "--licence",
-        "Which licence does it have (SPDX: CC-BY-SA-4.0, CC0-1.0, ...)?",
-    )?;
-    let credit = one(args.credit.as_ref(), "--credit", "Who made it?")?;
-    let mut in_both = |given: &[String], flags: [&'static str; 2], what: &str| -> Result<String> {
-        let mut all = given.to_vec();
-        for (language, flag) in ["fr", "en"].into_iter().zip(flags) {
-            let is_said = given
-                .iter()
-                .any(|text| text.split_once('=').is_some_and(|(name, _)| name == language));
-            if !is_said {
-                all.push(format!(
-                    "{language}={}",
-                    one(None, flag, &format!("{what} ({language})?"))?
-                ));
-            }
-        }
-        Ok(table(&all).unwrap_or_default())
-    };
-    let title = in_both(
-        &args.title,
-        ["--title fr=...", "--title en=..."],
-        "Title in one line",
-    )?;
-    let description = in_both(
-        &args.description,
-        ["--description fr=...", "--description en=..."],
-        "What is it, in a few sentences",
-    )?;
-    if !missing.is_empty() {
-        return Err(UserError::new(format!(
-            "bundle `{}` is new and needs a description: {} missing",
-            args.bundle,
-            missing.join(", ")
-        ))
-        .help("give these options, or run this in a terminal, which asks you for them")
-        .into());
-    }
-    Ok(format!(
-        "#:schema ../../schemas/bundle.schema.json\nschema = 1\nkind = {}\ntheme = {}\nlanguage = {}\ntitle = {title}\n\
-         description = {description}\nlicence = {}\ncredit = {}\n",
-        quoted(&kind),
-        quoted(&theme),
-        quoted(&language),
-        quoted(&licence),
-        quoted(&credit),
-    ))
-}
-
-fn ask(question: &str) -> Result<String> {
-    loop {
-        output::ask(question)?;
-        let mut line = String::new();
-        if stdin().read_line(&mut line)? == 0 {
-            bail!(UserError::new("no answer").help("nothing was changed"));
-        }
-        if !line.trim().is_empty() {
-            return Ok(line.trim().to_owned());
-        }
     }
 }

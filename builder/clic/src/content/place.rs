@@ -1,12 +1,12 @@
 //! Where a file comes from that somebody adds: this machine, or an address.
 
-use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clic_host::{UserError, cancel};
+use clic_host::UserError;
 use clic_store::{FetchError, Learned, Store, encoded, file_url};
 
+use super::talk;
 use crate::context::Context;
 use crate::output;
 
@@ -14,6 +14,7 @@ use crate::output;
 pub const LARGE: u64 = 100_000_000;
 
 /// Where a file comes from.
+#[derive(Debug)]
 pub enum Place {
     /// A file of this machine, by its absolute path.
     Local(PathBuf),
@@ -51,14 +52,13 @@ impl Place {
         if let Some(scheme) = scheme(text) {
             return Self::address(text, &scheme);
         }
-        let (what, help) = if path.is_dir() {
-            let help = "folders can't be added this way yet: copy it into content-bundles/NAME/ and name it there with `local`";
-            (format!("{} is a folder", path.display()), help)
-        } else {
-            let help = "give the path of a file, or an address that begins with https://";
-            (format!("there is no file {}", path.display()), help)
+        let what = match path.symlink_metadata() {
+            Ok(_) => format!("{} is neither a file nor a folder", path.display()),
+            Err(_) => format!("there is no file {}", path.display()),
         };
-        Err(UserError::new(what).help(help).into())
+        Err(UserError::new(what)
+            .help("give the path of a file or folder, or an address that begins with https://")
+            .into())
     }
 
     fn address(text: &str, scheme: &str) -> Result<Self> {
@@ -138,18 +138,14 @@ impl Limits {
 
 fn ask(url: &str, bytes: u64, context: &Context) -> Result<()> {
     let size = output::size(bytes);
-    if context.json || !stdin().is_terminal() || !stderr().is_terminal() {
+    if context.json || !talk::asks() {
         return Err(
             UserError::new(format!("{url} has {size}; nothing was downloaded"))
                 .help("`--yes` downloads it without asking, and `--max SIZE` all that is not larger")
                 .into(),
         );
     }
-    output::ask(&format!("{url} has {size}. Download it? [y/N]"))?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    cancel::check()?;
-    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+    if talk::agreed(&format!("{url} has {size}. Download it (y/n)?"))? {
         return Ok(());
     }
     Err(UserError::new("nothing was downloaded, and nothing was changed").into())

@@ -34,9 +34,8 @@ pub fn archive(path: &Path, kind: Unpack, files: &mut Files) -> Result<()> {
         (_, Form::Other(what)) => {
             bail!("it is {what}, which is not unpacked here: make a zip or a tar of what should be in it")
         }
-        (Unpack::Zip, Form::Zip) => zip(path, files),
+        (Unpack::Zip, Form::Zip | Form::Plain) => zip(path, files),
         (Unpack::Tar, Form::Zip) => bail!("it is a zip file: write `unpack = \"zip\"`"),
-        (Unpack::Zip, Form::Plain) => bail!("this is not a complete zip file"),
         (Unpack::Zip, _) => bail!("it is compressed as a tar is, not a zip file: write `unpack = \"tar\"`"),
         (Unpack::Tar, form) => tar(decompressed(path, form)?, files),
     }
@@ -87,12 +86,13 @@ fn neither(name: &[u8]) -> anyhow::Error {
 
 fn zip(path: &Path, files: &mut Files) -> Result<()> {
     let file = File::open(path).map_err(|error| io_error(error, path))?;
+    whole(&file).map_err(|error| io_error(error, path))??;
     let left = Rc::new(Cell::new(MOST_LIST));
     let reader = Metered {
         file: BufReader::new(file),
         left: left.clone(),
     };
-    let mut archive = zip::ZipArchive::new(reader).context("this is not a complete zip file")?;
+    let mut archive = zip::ZipArchive::new(reader).context(INCOMPLETE)?;
     left.set(u64::MAX);
     ensure!(
         archive.len() <= MOST_ENTRIES,
@@ -121,12 +121,53 @@ fn zip(path: &Path, files: &mut Files) -> Result<()> {
         );
         ensure!(
             zip::SUPPORTED_COMPRESSION_METHODS.contains(&method),
-            "{shown:?} is compressed in a way that is not read here ({method}): make the zip file with Deflate, as most programs do"
+            "{shown:?} uses {}, which is not read here: make the zip file with Deflate, as most programs do",
+            name_of(method)
         );
         let mut found = archive.by_index(number).context("the archive is damaged")?;
         files.take(&name, &mut found)?;
     }
     Ok(())
+}
+
+/// What a way of compressing is called (APPNOTE.TXT, 4.4.5).
+fn name_of(method: zip::CompressionMethod) -> String {
+    match method {
+        zip::CompressionMethod::LZMA => "LZMA".to_owned(),
+        zip::CompressionMethod::PPMD => "PPMd".to_owned(),
+        zip::CompressionMethod::AES => "AES, a password,".to_owned(),
+        other => format!("the compression {other}"),
+    }
+}
+
+/// What a zip file is without that which comes last in it.
+const INCOMPLETE: &str = "this is not a complete zip file: copy or download it again. Where it is one of several parts (.z01, .001), \
+                          put them together, or pack their files as one zip file";
+
+/// Whether it is the only volume, by what comes last in a zip file (APPNOTE.TXT, 4.3.16): its signature, the number of this volume
+/// from 0 on, 16 more bytes, and a comment.
+fn whole(mut file: &File) -> io::Result<Result<()>> {
+    const SIGNATURE: &[u8] = b"PK\x05\x06";
+    const LENGTH: usize = 22;
+    const MOST: u64 = LENGTH as u64 + u16::MAX as u64;
+    /// In a zip64 the number stands elsewhere, and is the reader's own business.
+    const ZIP64: u16 = u16::MAX;
+    let end = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(end.saturating_sub(MOST)))?;
+    let mut tail = Vec::new();
+    file.take(MOST).read_to_end(&mut tail)?;
+    file.rewind()?;
+    let number = |at: usize| u16::from_le_bytes([tail[at], tail[at + 1]]);
+    let last = (0..=tail.len().saturating_sub(LENGTH)).rev().find(|at| {
+        tail[*at..].starts_with(SIGNATURE) && at + LENGTH + usize::from(number(at + 20)) == tail.len()
+    });
+    Ok(match last.map(|at| number(at + 4)) {
+        None | Some(0 | ZIP64) => Ok(()),
+        Some(before) => Err(anyhow::anyhow!(
+            "it is the last of {} parts of a zip file: make one of them (`zip --split-size 0 IT.zip --out WHOLE.zip`)",
+            u32::from(before) + 1
+        )),
+    })
 }
 
 /// The path of a zip file's entry in UTF-8: Windows' separators become slashes, and names in its old code page letters.

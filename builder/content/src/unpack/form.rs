@@ -46,7 +46,7 @@ const FORMS: [(&[u8], Form); 20] = [
     (b"PK00PK", Form::Zip),
     (
         b"PK\x07\x08",
-        Form::Other("a part of a zip file in several volumes"),
+        Form::Other("the first of several parts of a zip file"),
     ),
     (b"7z\xbc\xaf\x27\x1c", Form::Other("a 7z archive")),
     (b"Rar!\x1a\x07", Form::Other("a rar archive")),

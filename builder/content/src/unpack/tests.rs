@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::*;
 use clic_debian::testdeb::{Entry, compressed, deb, directory, file, hard_link, other, symlink};
+use clic_host::spoil::{spoiled, try_reader};
 use clic_recipe::plan::Unpack;
 
 /// What `taking` makes of these bytes, at most `most` bytes of files: paths and contents.
@@ -563,9 +564,119 @@ fn zip_files_that_nobody_can_read_say_why() {
         taken(&with(6, 1), 9, as_zip),
         "\"a\" is encrypted: make the zip file without a password",
     );
-    // PPMd.
+    for (method, name) in [
+        (14, "LZMA"),
+        (98, "PPMd"),
+        (99, "AES, a password,"),
+        (1, "the compression "),
+    ] {
+        let said = format!("\"a\" uses {name}");
+        refused(taken(&with(8, method), 9, as_zip), &said);
+    }
     refused(
-        taken(&with(8, 98), 9, as_zip),
-        "\"a\" is compressed in a way that is not read here (P",
+        taken(&with(8, 14), 9, as_zip),
+        "which is not read here: make the zip file with Deflate, as most programs do",
     );
+    // The last of three parts; the first one; one without an end; one in its middle.
+    let mut last = zip_of(&[(b"a", b"x", 0)]);
+    let end = last.len() - 22;
+    last[end + 4] = 2;
+    refused(
+        taken(&last, 9, as_zip),
+        "it is the last of 3 parts of a zip file: make one of them (`zip --split-size 0",
+    );
+    refused(
+        taken(&[b"PK\x07\x08", &last[..end]].concat(), 9, as_zip),
+        "it is the first of several parts of a zip file",
+    );
+    for part in [&last[..end], &last[10..end]] {
+        refused(
+            taken(part, 9, as_zip),
+            "Where it is one of several parts (.z01, .001), put them together",
+        );
+    }
+}
+
+/// A zip file of a kind that its library writes.
+fn zip_with(options: zip::write::SimpleFileOptions, files: u32) -> Vec<u8> {
+    let mut to = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for number in 0..files {
+        to.start_file(format!("site/{number}"), options).unwrap();
+        to.write_all(b"content").unwrap();
+    }
+    to.finish().unwrap().into_inner()
+}
+
+#[test]
+fn large_and_new_zip_files_are_read() {
+    use zip::CompressionMethod::{Bzip2, Deflated, Stored, Zstd};
+    let options = |method| zip::write::SimpleFileOptions::default().compression_method(method);
+    for method in [Stored, Deflated, Bzip2, Zstd] {
+        for large in [false, true] {
+            let bytes = zip_with(options(method).large_file(large), 2);
+            let found = taken(&bytes, 14, as_zip).unwrap();
+            let wanted = ["site/0", "site/1"].map(|name| (name.to_owned(), b"content".to_vec()));
+            assert_eq!(found, wanted, "{method}");
+        }
+    }
+    // More than 16 bits can count: its end is a zip64's.
+    let bytes = zip_with(options(Stored), 65_540);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.zip");
+    std::fs::write(&path, bytes).unwrap();
+    let mut files = Files::only_looking(1 << 20);
+    archive(&path, Unpack::Zip, &mut files).unwrap();
+    assert_eq!(files.count, 65_540);
+}
+
+/// Spoiled copies of archives: errors, and no panic, whatever their kind and wherever the mistake is.
+#[test]
+fn spoiled_archives_do_not_panic() {
+    let entries = [
+        directory("site/"),
+        file("site/index.html", b"<p>hello", 0o644),
+        hard_link("site/copy.html", "site/index.html"),
+        file("site/b", &[7; 700], 0o755),
+    ];
+    let options = |method| zip::write::SimpleFileOptions::default().compression_method(method);
+    let tar = clic_debian::testdeb::tar(&entries);
+    let zip = [
+        zip_of(&[
+            (b"a", b"content", 0),
+            (b"b/c", b"", 0o100_644),
+            (b"b/", b"", 0o040_755),
+        ]),
+        zip_with(options(zip::CompressionMethod::Deflated), 3),
+        zip_with(options(zip::CompressionMethod::Zstd).large_file(true), 3),
+    ];
+    let words = [
+        "../",
+        "PK\x03\x04",
+        "PK\x01\x02",
+        "PK\x05\x06",
+        "PK\x06\x06",
+        "PK\x06\x07",
+        "\0",
+    ];
+    let look = |bytes: &[u8], kind| {
+        let result = taken(bytes, 1 << 20, |path, files| archive(path, kind, files));
+        if let Ok(files) = result {
+            let all: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+            assert!(all <= 1 << 20, "{all}");
+        }
+    };
+    try_reader("tars of bundles", 400, |random| {
+        let inside = random.below(2) == 0;
+        let form = *random.of_these(&["", ".gz", ".xz", ".zst", ".bz2", ".lzma"]);
+        let bytes = if inside {
+            compressed(form, &spoiled(&tar, &words, random))
+        } else {
+            spoiled(&compressed(form, &tar), &words, random)
+        };
+        look(&bytes, Unpack::Tar);
+    });
+    try_reader("zip files", 1000, |random| {
+        let good = random.of_these(&zip);
+        look(&spoiled(good, &words, random), Unpack::Zip);
+    });
 }

@@ -123,6 +123,18 @@ mod tests {
     }
 
     #[test]
+    fn spoiled_programs_do_not_panic() {
+        let good = program("/lib64/ld.so", 13);
+        clic_host::spoil::try_reader("programs", 3000, |random| {
+            let mut file = clic_host::spoil::spoiled(&good, &["\x7fELF", "amd64"], random);
+            let before = file.len();
+            let _ = set_loader(&mut file, "/x");
+            let _ = replace_word(&mut file, "amd64", "arm64");
+            assert_eq!(file.len(), before);
+        });
+    }
+
+    #[test]
     fn damaged_programs_are_refused() {
         let mut file = program("/lib64/ld.so", u64::MAX);
         let error = set_loader(&mut file, "/x").unwrap_err();

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use clic_host::UserError;
 use clic_recipe::plan::UnitState;
 use clic_store::space::io_error;
+use clic_tree::{EntryType, Header, Stream, Walk};
 use glob::Pattern;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
-use tar::EntryType;
 
 use super::chroot::Chroot;
 use super::job::{Customize, Job, JobUnit};
@@ -55,12 +55,11 @@ fn place_files(root: &Root, work: &Customize) -> Result<()> {
     let users = numbers(&root.read("etc/passwd")?.unwrap_or_default());
     let groups = numbers(&root.read("etc/group")?.unwrap_or_default());
     let file = File::open(&work.files).map_err(|error| io_error(error, &work.files))?;
-    let mut archive = tar::Archive::new(BufReader::new(file));
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = plain(&entry.path_bytes()).context("a path that is not plain")?;
+    let mut walk = Walk::foreign(Stream(BufReader::new(file)));
+    while let Some(member) = walk.advance()? {
+        let path = plain(&member.path).context("a path that is not plain")?;
         let shown = String::from_utf8_lossy(&path).into_owned();
-        let header = entry.header().clone();
+        let header = &member.header;
         let id = |name: Result<Option<&str>, std::str::Utf8Error>,
                   known: &std::collections::BTreeMap<String, u64>,
                   what| {
@@ -78,9 +77,9 @@ fn place_files(root: &Root, work: &Customize) -> Result<()> {
             id(header.groupname(), &groups, "group")?,
         );
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes)?;
-        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
-        place(root, &path, &header, owner, &bytes, link.as_deref()).with_context(|| format!("/{shown}"))?;
+        walk.content().read_to_end(&mut bytes)?;
+        place(root, &path, header, owner, &bytes, member.link.as_deref())
+            .with_context(|| format!("/{shown}"))?;
     }
     Ok(())
 }
@@ -88,7 +87,7 @@ fn place_files(root: &Root, work: &Customize) -> Result<()> {
 fn place(
     root: &Root,
     path: &[u8],
-    header: &tar::Header,
+    header: &Header,
     (uid, gid): (u32, u32),
     bytes: &[u8],
     link: Option<&[u8]>,

@@ -18,8 +18,10 @@ pub(crate) mod order;
 mod packages;
 pub mod restore;
 mod rights;
-mod root;
+pub(crate) mod root;
 pub mod say;
+#[cfg(test)]
+mod spoiled;
 mod sums;
 mod trace;
 mod unpack;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,10 +12,10 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 use clic_debian::deb::{self, Control, Deb};
 use clic_host::parallel;
+use clic_tree::{EntryType, Header, Member, Source, Stream, Walk, start_of};
 use md5::Md5;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use tar::EntryType;
 
 use super::admin::{Admin, Override};
 use super::root::{Root, plain, split, times, unlink};
@@ -26,12 +26,11 @@ const IDS: u64 = crate::sandbox::IDS as u64;
 /// What every entry counts, whatever its size: a block of the archive, and about an inode of the tree. By its own account
 /// (deb-src-control(5), `Installed-Size`) a package counts each as 1 KiB, so that no honest one is refused.
 const ENTRY: u64 = 512;
-/// Most bytes of what describes one entry: names of up to `PATH_MAX`, attributes.
-const MAX_HEADER: u64 = 1 << 20;
 /// Most directories above each other. Debian's deepest have about 30.
 const MAX_DEPTH: usize = 256;
 /// What dpkg puts behind a configuration file's name until the package is configured.
 const NEW: &[u8] = b".dpkg-new";
+const DAMAGED: &str = "its data.tar is damaged";
 
 /// A package to unpack.
 #[derive(Debug)]
@@ -244,27 +243,20 @@ impl<'a> One<'a> {
         self.sums = control.file(sums::NAME).is_none().then(Sums::default);
         let mut newest = 0;
         let mut paths = Vec::new();
-        let allowed = Cell::new(0);
-        let mut archive = tar::Archive::new(deb.data(&allowed)?);
-        let mut entries = archive.entries()?;
-        loop {
-            // Names are read into memory.
-            allowed.set(MAX_HEADER);
-            let Some(entry) = entries.next() else { break };
-            let mut entry = entry.context("its data.tar is damaged")?;
-            let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let path = plain(&entry.path_bytes())
+        // What may be read has a limit: contents are counted here, and the walk looks after the rest.
+        let allowed = Cell::new(u64::MAX);
+        let mut walk = Walk::foreign(Stream(deb.data(&allowed)?));
+        while let Some(member) = walk.advance().context(DAMAGED)? {
+            let shown = String::from_utf8_lossy(&member.path).into_owned();
+            let path = plain(&member.path)
                 .filter(|path| path.split(|byte| *byte == b'/').count() <= MAX_DEPTH)
                 .with_context(|| format!("a path that no package may have: {:?}", start_of(&shown)))?;
-            self.count(entry.size())?;
-            allowed.set(u64::MAX);
+            self.count(member.size)?;
+            newest = newest.max(member.header.mtime()?);
             if only.is_none_or(|only| only.contains(&path)) {
-                self.entry(&path, &mut entry, &conffiles)
+                self.entry(&path, member, &mut walk, &conffiles)
                     .with_context(|| format!("/{}", String::from_utf8_lossy(&path)))?;
             }
-            // What is left of it is not a header's.
-            std::io::copy(&mut entry, &mut std::io::sink()).context("its data.tar is damaged")?;
-            newest = newest.max(entry.header().mtime()?);
             paths.push(path);
         }
         if let Some(sums) = self.sums.take() {
@@ -288,20 +280,19 @@ impl<'a> One<'a> {
     fn entry(
         &mut self,
         path: &[u8],
-        entry: &mut tar::Entry<'_, impl Read>,
+        member: Member,
+        walk: &mut Walk<impl Source>,
         conffiles: &BTreeSet<Vec<u8>>,
     ) -> Result<()> {
-        let header = entry.header();
-        let kind = header.entry_type();
-        let metadata = self.metadata(path, header)?;
-        if kind == EntryType::Directory {
+        let kind = member.header.entry_type();
+        let metadata = self.metadata(path, &member.header)?;
+        if member.is_directory() {
             return self.directory(path, metadata);
         }
         ensure!(!path.is_empty(), "it would replace the root directory");
         let place = self.place(path, conffiles);
         let (above, name) = split(&place);
-        let size = entry.size();
-        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
+        let link = member.link;
         // The target before the place: both may be needed open.
         let target = match kind {
             EntryType::Link => Some(self.linked(path, link.as_deref().unwrap_or_default(), conffiles)?),
@@ -315,8 +306,7 @@ impl<'a> One<'a> {
                     inner: create(dir, name, &metadata)?,
                     hash: self.sums.as_ref().map(|_| Md5::default()),
                 };
-                let copied = std::io::copy(entry, &mut file)?;
-                ensure!(copied == size, "its data.tar ends early");
+                std::io::copy(&mut walk.content(), &mut file)?;
                 file.flush()?;
                 if let (Some(sums), Some(hash)) = (&mut self.sums, file.hash) {
                     sums.note(path, hash);
@@ -382,7 +372,7 @@ impl<'a> One<'a> {
         place
     }
 
-    fn metadata(&self, path: &[u8], header: &tar::Header) -> Result<Metadata> {
+    fn metadata(&self, path: &[u8], header: &Header) -> Result<Metadata> {
         let (uid, gid) = (header.uid()?, header.gid()?);
         ensure!(
             uid < IDS && gid < IDS,
@@ -487,16 +477,6 @@ fn once_more<T>(dir: &OwnedFd, name: &OsStr, make: impl Fn() -> rustix::io::Resu
     );
     unlink(dir, name.as_bytes())?;
     make().map_err(|error| std::io::Error::from(error).into())
-}
-
-/// The beginning of a path of any length, for messages.
-fn start_of(path: &str) -> String {
-    const SHOWN: usize = 200;
-    let mut text: String = path.chars().take(SHOWN).collect();
-    if text.len() < path.len() {
-        text.push_str("...");
-    }
-    text
 }
 
 /// The paths that dpkg treats as configuration.

@@ -237,3 +237,38 @@ fn addresses_are_taken_as_people_type_them() {
         assert_eq!(encoded(typed), asked);
     }
 }
+
+/// Whatever a server says: the name of a file is a name, and an address stays one.
+#[test]
+fn spoiled_answers_do_not_panic() {
+    use clic_host::spoil::{spoiled, try_reader};
+    let good = [
+        "attachment; filename=\"a \\\"b\\\".pdf\"; filename*=UTF-8''%C3%A9t%C3%A9.pdf",
+        "inline; filename*=iso-8859-1'fr'%E9t%E9.pdf; filename=x",
+        "https://example.org/a%20b/%C3%A9t%C3%A9.pdf?x=a/b#c",
+    ];
+    let words = [
+        "%2F",
+        "..%2f",
+        "filename*=",
+        "''",
+        "\"",
+        ";",
+        "%",
+        "\\",
+        "é",
+        "\u{1b}",
+        "\0",
+        "://",
+    ];
+    try_reader("answers of servers", 3000, |random| {
+        let bytes = spoiled(random.of_these(&good).as_bytes(), &words, random);
+        let text = String::from_utf8_lossy(&bytes);
+        for name in [in_disposition(&text), name_of(&text)].into_iter().flatten() {
+            assert!(!name.starts_with('.') && !name.contains(['/', '\\']), "{name:?}");
+            assert!(!name.chars().any(char::is_control), "{name:?}");
+        }
+        encoded(&text);
+        crate::without_login(&text);
+    });
+}

@@ -1,32 +1,33 @@
 //! What is damaged is told, and neither stops the reader for good nor makes it panic.
 
+use clic_host::spoil::try_reader;
+
 use super::*;
 
 /// Spoils bytes near `at` in many ways, one at a time, and reads everything after each.
-fn spoil(path: &Path, places: &[(u64, u64)], rounds: u64) {
+fn spoil(what: &str, path: &Path, places: &[(u64, u64)], rounds: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut random = Random(0x5eed);
-    for round in 0..clic_host::spoil::rounds(rounds) {
-        let (start, len) = places[random.below(places.len() as u64) as usize];
+    try_reader(what, rounds, |random| {
+        let (start, len) = *random.of_these(places);
         let mut saved = Vec::new();
         for _ in 0..=random.below(4) {
-            let at = start + random.below(len);
-            let mut old = vec![0; 1 + random.below(8) as usize];
+            let at = start + random.below(len as usize) as u64;
+            let mut old = vec![0; 1 + random.below(8)];
             file.read_exact_at(&mut old, at).unwrap();
             let new = match random.below(4) {
                 0 => vec![0xff; old.len()],
                 1 => vec![0; old.len()],
                 2 => old.iter().map(|byte| byte.wrapping_add(1)).collect(),
-                _ => random.bytes(old.len()),
+                _ => old.iter().map(|_| random.below(256) as u8).collect(),
             };
             file.write_all_at(&new, at).unwrap();
             saved.push((at, old));
         }
-        only_user_errors(exercise(path), &format!("round {round}"));
+        only_user_errors(exercise(path), what);
         for (at, old) in saved.iter().rev() {
             file.write_all_at(old, *at).unwrap();
         }
-    }
+    });
     exercise(path).unwrap();
 }
 
@@ -34,6 +35,7 @@ fn spoil(path: &Path, places: &[(u64, u64)], rounds: u64) {
 fn damaged_tables_do_not_panic() {
     let test = TestImage::x86();
     spoil(
+        "partition tables",
         &test.build(),
         &[
             (0, 1536),
@@ -61,7 +63,7 @@ fn damaged_fats_do_not_panic() {
         (data, 2048),
         (data, 64 * 512),
     ];
-    spoil(&path, &places, 300);
+    spoil("FAT", &path, &places, 300);
 }
 
 #[test]
@@ -129,15 +131,19 @@ fn a_fat_that_goes_in_a_circle_has_an_end() {
 
 #[test]
 fn damaged_ext4s_do_not_panic() {
-    for options in [
-        &["-O", "^metadata_csum,^has_journal"][..],
-        &["-b", "1024", "-O", "^metadata_csum,^64bit"],
-        &[],
+    for (what, options) in [
+        ("ext4", &["-O", "^metadata_csum,^has_journal"][..]),
+        (
+            "ext4 of small blocks",
+            &["-b", "1024", "-O", "^metadata_csum,^64bit"],
+        ),
+        ("ext4 with checksums", &[]),
     ] {
         let mut test = TestImage::x86();
         test.mke2fs = options.iter().map(|option| (*option).to_owned()).collect();
         let path = test.build();
         spoil(
+            what,
             &path,
             &[
                 (X86_ROOT + 1024, 1024),

@@ -120,7 +120,11 @@ fn paths_that_lead_out_are_refused() {
         &[long_name(b"usr/a\0b", 7), file("x", b"x", 0o644)],
         "a path that no package may have: \"usr/a\\0b\"",
     );
-    world.refuses(&[file("./", b"x", 0o644)], "it would replace the root directory");
+    world.refuses(
+        &[file("./", b"x", 0o644)],
+        "\"./\": contents in an entry that is not a regular file",
+    );
+    world.refuses(&[symlink("./", "x")], "it would replace the root directory");
 }
 
 #[test]
@@ -234,7 +238,7 @@ fn only_files_directories_and_links_are_unpacked() {
             "/usr/dev: it is a device, which no package may bring",
         );
     }
-    for kind in [b'6', b'g', b'Z', 0xff] {
+    for kind in [b'6', b'Z', 0xff] {
         let error = world
             .install(&[("evil", deb("evil", &[], &[other(kind, "./usr/x")]))])
             .expect_err("this must be refused");
@@ -267,18 +271,27 @@ fn absurd_sizes_are_refused_and_cost_nothing() {
             link: b"x".to_vec(),
             ..file("./usr/x", b"x", 0o644)
         };
-        world.refuses(&[lie], beyond);
+        let said = match kind {
+            b'0' => beyond,
+            _ => {
+                "its data.tar is damaged: at byte 0: \"./usr/x\": contents in an entry that is not a regular file"
+            }
+        };
+        world.refuses(&[lie], said);
     }
     let overflow = Entry {
         size: u64::MAX,
         ..file("./usr/x", b"x", 0o644)
     };
-    world.refuses(&[overflow], "size overflow");
+    world.refuses(
+        &[overflow],
+        "the tar ends early: an entry of 18446744073709551615 bytes",
+    );
     let early = Entry {
         size: 1 << 20,
         ..file("./usr/x", b"x", 0o644)
     };
-    world.refuses(&[early], "/usr/x: its data.tar ends early");
+    world.refuses(&[early], "/usr/x: the tar ends early");
     // A few kB that are a large file when they are unpacked.
     let zeros = deb("evil", &[], &[file("./usr/x", &vec![0; 150 << 20], 0o644)]);
     assert!(zeros.len() < 1 << 20);
@@ -289,23 +302,19 @@ fn absurd_sizes_are_refused_and_cost_nothing() {
         &[],
         &[long_name(b"a/", 200 << 20), file("x", b"x", 0o644)],
     );
-    world.refuses_deb(
-        name,
-        "its data.tar is damaged: it unpacks to more than is allowed",
-    );
+    let said =
+        "its data.tar is damaged: at byte 0: a name or PAX header of 209715200 bytes, longer than any can be";
+    world.refuses_deb(name, said);
     let link = Entry {
         kind: b'K',
         ..long_name(b"a/", 200 << 20)
     };
-    world.refuses(&[link, symlink("x", "x")], "it unpacks to more than is allowed");
+    world.refuses(&[link, symlink("x", "x")], said);
     let attributes = Entry {
         kind: b'x',
         ..long_name(b"11 path=abc\n", 200 << 20)
     };
-    world.refuses(
-        &[attributes, file("x", b"x", 0o644)],
-        "it unpacks to more than is allowed",
-    );
+    world.refuses(&[attributes, file("x", b"x", 0o644)], said);
     // Entries without end.
     let mut many = vec![file("./usr/x", b"", 0o644); 100_000];
     many.push(file("./usr/y", &vec![0; 120 << 20], 0o644));
@@ -338,7 +347,7 @@ fn a_package_that_states_little_is_believed_by_its_own_size() {
 fn directories_without_end_are_refused() {
     let world = World::new();
     for depth in [300, 2000, 100_000] {
-        let name = [long_name(b"d/", depth * 2), file("x", b"x", 0o644)];
+        let name = [long_name(b"d/", depth * 2 - 1), file("x", b"x", 0o644)];
         world.refuses(&name, "a path that no package may have: \"d/d/");
     }
     // The deepest that is allowed.
