@@ -15,6 +15,7 @@ mod inspect;
 mod interrupted;
 mod mirror;
 mod nomad;
+mod readme;
 mod reproducible;
 mod scripts;
 mod signed;

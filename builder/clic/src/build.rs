@@ -84,6 +84,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     };
     let tree = context.tree()?;
     let plan = clic_recipe::resolve(&tree, &args.recipe, &args.board, &options)?;
+    clic_engine::refused::check(&plan)?;
     let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan)?;
     let packages = Packages::find(lock, &plan, args.locked)?;
     let mirrors = args.from.find()?;

@@ -22,7 +22,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
-    let checked = clic_recipe::check(&context.tree()?, args.recipe.as_deref())?;
+    let tree = context.tree()?;
+    let checked = clic_recipe::check_with(&tree, args.recipe.as_deref(), &clic_engine::refused::foreseen)?;
     if context.json {
         let plans: Vec<_> = checked
             .plans

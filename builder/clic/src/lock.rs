@@ -92,6 +92,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         &args.board,
         &clic_recipe::ResolveOptions::default(),
     )?;
+    clic_engine::refused::check(&plan)?;
     let file = LockFile::new(&tree, &args.recipe, &args.board, &plan)?;
     if args.check {
         return check(&file, &plan, context);

@@ -66,6 +66,7 @@ struct Exact {
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let tree = context.tree()?;
     let plan = resolve(&tree, &args.recipe, &args.board, &ResolveOptions::default())?;
+    clic_engine::refused::check(&plan)?;
     let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan)?;
     let packages = Packages::find(lock, &plan, false)?;
     let unread = unread(&plan, args)?;

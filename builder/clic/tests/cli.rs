@@ -296,44 +296,6 @@ fn the_pipelines_build_all_that_the_tree_ships() {
     }
 }
 
-/// What the README teaches must be right.
-#[test]
-fn the_readmes_recipe_is_valid() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let blocks: Vec<&str> = readme
-        .split("```toml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    let dir = tempfile::tempdir().unwrap();
-    for part in ["recipes", "boards", "overlays"] {
-        said(
-            Command::new("cp")
-                .arg("-r")
-                .arg(root().join(part))
-                .arg(dir.path()),
-            0,
-        );
-    }
-    let shelf = dir.path().join("overlays/shelf");
-    std::fs::create_dir_all(shelf.join("files/srv/shelf")).unwrap();
-    std::fs::write(shelf.join("files/srv/shelf/index.html"), "<h1>{{ title }}</h1>\n").unwrap();
-    std::fs::write(dir.path().join("recipes/library.toml"), blocks[0]).unwrap();
-    std::fs::write(shelf.join("overlay.toml"), blocks[1]).unwrap();
-    // The sources need files of their own.
-    let recipe = format!("{}{}", blocks[0], blocks[2]);
-    std::fs::create_dir_all(dir.path().join("keys")).unwrap();
-    std::fs::create_dir_all(dir.path().join("debs")).unwrap();
-    let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n";
-    std::fs::write(dir.path().join("keys/them.asc"), key).unwrap();
-    std::fs::write(dir.path().join("debs/a_1_all.deb"), "").unwrap();
-    std::fs::write(dir.path().join("recipes/sources.toml"), recipe).unwrap();
-    for recipe in ["library", "sources"] {
-        let (stdout, _) = said(clic(&["check", recipe, "--root"]).arg(dir.path()), 0);
-        assert!(stdout.contains(&format!("{recipe} on raspberry-pi")), "{stdout}");
-    }
-}
-
 /// A copy of the shipped tree with a lock that nothing was resolved for: enough for what opens no socket.
 fn tree_with_lock(dir: &Path) -> (PathBuf, PathBuf) {
     let tree = dir.join("tree");

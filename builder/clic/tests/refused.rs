@@ -103,6 +103,29 @@ fn the_shipped_overlays_bound_their_parameters() {
     }
 }
 
+/// What only rooms after `recipe` know of: `check` says it as `plan` and `build` do, with all that is wrong at once.
+#[test]
+fn what_a_build_would_refuse_check_and_plan_refuse() {
+    let request = Request::new();
+    let fstab = request.tree().join("overlays/base/files/etc/fstab");
+    std::fs::write(fstab, "# mine\n").unwrap();
+    request.edit(
+        "recipes/nomad.toml",
+        "title = \"",
+        &format!("title = \"{}", "long ".repeat(50)),
+    );
+    let texts = [
+        "overlays/base/files/etc/fstab: overlay \"base\" brings /etc/fstab, which every image makes itself",
+        "take the file out of the overlay",
+        "the portal can't be made: edition: title has more than 200 characters",
+        "recipes/nomad.toml:1:",
+    ];
+    let check = |words: &[&str]| fails(clic(words).arg("--root").arg(request.tree()), &texts);
+    check(&["check", "nomad"]);
+    check(&["plan", "nomad", "--board", "x86-pc"]);
+    request.refused("nomad", "x86-pc", &[], &texts);
+}
+
 #[test]
 fn a_mirror_that_is_no_address_is_refused() {
     let request = Request::new();

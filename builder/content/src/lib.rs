@@ -25,7 +25,7 @@ pub use kind::mistaken;
 pub use look::{look, look_into};
 
 /// Where bundles are on the device, each in a directory of its name.
-pub const DIRECTORY: &str = "srv/clic/content";
+pub use clic_recipe::plan::CONTENT_DIRECTORY as DIRECTORY;
 /// The one file of a layer that is a ZIM file.
 const ZIM: &str = "zim";
 

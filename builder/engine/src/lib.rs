@@ -27,6 +27,7 @@ pub mod make;
 mod outputs;
 pub mod pipeline;
 mod portal;
+pub mod refused;
 pub mod resolution;
 mod secrets;
 mod services;

@@ -20,14 +20,6 @@ pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
     };
     let directory = overlay.provides.portal.as_deref();
     let directory = directory.context("a portal without a directory")?;
-    let unshown = plan.bundles.iter().find(|bundle| bundle.kind == BundleKind::Zim);
-    if let (Some(bundle), Some(absent)) = (unshown, plan.absent(Capability::Zim)) {
-        let what = format!(
-            "bundle `{}` has ZIM archives, and nothing in this recipe can show them",
-            bundle.name
-        );
-        return Err(UserError::new(what).help(absent.help()).into());
-    }
     let site = site(plan, overlay)?;
     let pages = portal::generate(&site).map_err(|problems| UserError::new(problems.to_string()))?;
     Ok(pages

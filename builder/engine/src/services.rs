@@ -2,7 +2,7 @@
 //! they mean, and what makes their secrets anew on each device.
 
 use anyhow::{Context as _, Result};
-use clic_host::{Sha256, UserError};
+use clic_host::Sha256;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
     Capability, Category, Content, Data, Place, Service, ServiceKind, ServiceState, Texts, TreeFile,
@@ -11,22 +11,12 @@ use clic_recipe::plan::{
 use serde::Serialize;
 
 /// The files, one for each service of the recipe, and its step of first boot.
-///
-/// Errors: [`UserError`] if nothing on the device would read them.
 pub fn files(plan: &Plan) -> Result<Vec<TreeFile>> {
-    let Some(first) = plan.services.first() else {
+    if plan.services.is_empty() {
         return Ok(Vec::new());
-    };
-    if let Some(absent) = plan.absent(Capability::Services) {
-        let (origin, name) = (&first.origin, &first.name);
-        return Err(
-            UserError::new(format!("{origin}: service `{name}` needs {}", absent.needed()))
-                .help(absent.help())
-                .into(),
-        );
     }
     let overlay = plan.provider(Capability::Services);
-    let overlay = overlay.context("a capability that is neither provided nor absent")?;
+    let overlay = overlay.context("services in a plan without an overlay for them")?;
     let directory = overlay.provides.services.as_deref();
     let directory = directory.context("services without a directory")?;
     let mut files = Vec::new();

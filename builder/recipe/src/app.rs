@@ -10,8 +10,8 @@ use crate::manifest;
 use crate::nearest::{advice, quoted};
 use crate::overlay_files::{content_of, walk};
 use crate::plan::{
-    Absent, App, AppFile, AppSource, Arch, Argument, Capability, Emulate, Machine, Manifest, Plan,
-    PlannedOverlay, Question, Service, Value,
+    App, AppFile, AppSource, Arch, Argument, Capability, Emulate, Machine, Manifest, Plan, PlannedOverlay,
+    Question, Service, Value,
 };
 use crate::provides::provider;
 use crate::raw::{At, RawService};
@@ -20,8 +20,6 @@ use crate::size;
 use crate::source::{Origin, SourceFile};
 use crate::tree::{Closed, Tree, plain_path};
 
-/// What the recipe's overlays provide for apps.
-const NEEDED: [Capability; 2] = [Capability::YunoHost, Capability::Services];
 /// The parameter that says `YunoHost`'s first domain.
 const DOMAIN: &str = "domain";
 /// Seconds that an installation may take when the recipe does not say, and that it may ask for: as a bake.
@@ -285,18 +283,6 @@ pub(crate) fn complete(
     let origin = service.origin.clone();
     let Some(app) = service.app() else { return };
     let mut app = app.clone();
-    for capability in NEEDED {
-        if provider(overlays, capability).is_none() {
-            let absent = Absent::of(tree, capability);
-            let (name, needed) = (&service.name, absent.needed());
-            problems
-                .wrong(
-                    &origin,
-                    format!("service `{name}` is an app of YunoHost and needs {needed}"),
-                )
-                .help(absent.help());
-        }
-    }
     let yunohost = provider(overlays, Capability::YunoHost);
     if let Some(overlay) = yunohost {
         if let Some(Value::String(domain)) = overlay.parameters.get(DOMAIN) {

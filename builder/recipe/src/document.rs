@@ -3,12 +3,13 @@
 //! serde stops at the first thing that it does not like. We note it, take that key out of the parsed document and
 //! try again, so that a person sees every slip of a file at once.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::checker::Checker;
 use crate::nearest::advice;
@@ -24,8 +25,16 @@ const MOST_SLIPS: usize = 50;
 /// held against each other.
 const MOST_ELEMENTS: usize = 5000;
 
-/// Reads a file. `None` when anything about its shape is wrong: then every slip is in `problems`, and later checks
-/// of its values would only produce consequences of them.
+/// Most passes over a file: those that tell a slip, and those that find out what stands for a missing value.
+const MOST_PASSES: usize = 4 * MOST_SLIPS;
+/// Keys whose values decide what others mean, so that nothing stands for them.
+const DECISIVE: [&str; 7] = ["arch", "fs", "kind", "machine", "state", "table", "type"];
+
+/// Reads a file. Every slip of its shape is in `problems`.
+///
+/// Where only required values are missing or wrong, something stands for each of them, so that all others are looked at all the same:
+/// what is said of a stand-in is not told (see [`Problems::wrong`](crate::report::Problems::wrong)). `None` after any other slip:
+/// later checks would produce consequences of it.
 pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T> {
     let mut table = match DeTable::parse(&checker.file.text) {
         Ok(table) => table,
@@ -49,21 +58,33 @@ pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T>
         return None;
     }
 
+    // Keys that were there, and were reported for what is in them.
     let mut removed: Vec<String> = Vec::new();
+    let mut stand_ins = StandIns {
+        next: checker.file.text.len() + 1,
+        decisive: false,
+    };
     let mut slips = 0;
-    loop {
+    for _ in 0..MOST_PASSES {
         let error = match T::deserialize(toml::de::Deserializer::from(table.clone())) {
-            Ok(value) if removed.is_empty() => return Some(value),
-            Ok(_) => return None,
+            Ok(value) => return (removed.is_empty() && !stand_ins.decisive).then_some(value),
             Err(error) => error,
         };
         let message = error.message();
         let span = error.span().unwrap_or(0..0);
-        if let Some(key) = quoted_after(message, "missing field ")
-            && removed.iter().any(|name| name == key)
-        {
-            // It is there, and was reported for what is in it.
-            return None;
+        let mut told = checker.file.is_beyond(&span);
+        if let Some(key) = quoted_after(message, "missing field ") {
+            if let Some(at) = removed.iter().position(|name| name == key) {
+                removed.remove(at);
+                told = true;
+            }
+            if told {
+                stand_ins.put(&mut table, &span, key)?;
+                continue;
+            }
+        } else if told {
+            stand_ins.suit(table.get_mut(), &span, message)?;
+            continue;
         }
         // The whole document is meant when a key of the top level is missing: its first line is enough.
         let shown = if span == table.span() {
@@ -76,11 +97,112 @@ pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T>
         if slips == MOST_SLIPS {
             return None;
         }
-        match remove(table.get_mut(), &span) {
-            Some(name) => removed.push(name),
-            None => return None,
+        match quoted_after(message, "missing field ") {
+            Some(key) => stand_ins.put(&mut table, &span, key)?,
+            None => removed.push(remove(table.get_mut(), &span)?),
         }
     }
+    None
+}
+
+/// What stands for required values that are missing or wrong. Their spans are beyond the end of the file, where nothing is written.
+struct StandIns {
+    next: usize,
+    /// Whether one stands for what decides about other values, or for a list: then it cannot be told what its absence would bring.
+    decisive: bool,
+}
+
+impl StandIns {
+    /// Puts a text for a key into the table with this span. [`StandIns::suit`] makes something else of it, if that is wanted.
+    fn put(&mut self, table: &mut Spanned<DeTable<'_>>, span: &Range<usize>, key: &str) -> Option<()> {
+        let into = if table.span() == *span {
+            table.get_mut()
+        } else {
+            table_at(table.get_mut(), span)?
+        };
+        self.decisive |= DECISIVE.contains(&key);
+        self.next += 1;
+        let place = self.next - 1..self.next;
+        let key = Spanned::new(place.clone(), Cow::Owned(key.to_owned()));
+        into.insert(key, Spanned::new(place, DeValue::String(Cow::Borrowed("x"))));
+        Some(())
+    }
+
+    /// Makes of the stand-in with this span what a message says that is expected.
+    fn suit(&mut self, table: &mut DeTable<'_>, span: &Range<usize>, message: &str) -> Option<()> {
+        let (_, expected) = message.rsplit_once("expected ")?;
+        let text = match expected_names(message).first() {
+            Some(name) => format!("x = {name:?}"),
+            None => match expected_in_words(expected).as_str() {
+                "a list in brackets" => {
+                    self.decisive = true;
+                    "x = []".to_owned()
+                }
+                "true or false" => "x = false".to_owned(),
+                "a table" => "x = {}".to_owned(),
+                number if number.contains("number") => "x = 1".to_owned(),
+                _ => return None,
+            },
+        };
+        let value = toml::from_str::<toml::Table>(&text).ok()?.remove("x")?;
+        let there = value_at(table, span)?;
+        *there = match value {
+            toml::Value::String(text) => DeValue::String(Cow::Owned(text)),
+            toml::Value::Boolean(value) => DeValue::Boolean(value),
+            toml::Value::Array(_) => DeValue::Array(DeArray::default()),
+            toml::Value::Table(_) => DeValue::Table(DeTable::default()),
+            _ => DeTable::parse("x = 1")
+                .ok()?
+                .into_inner()
+                .remove("x")?
+                .into_inner(),
+        };
+        Some(())
+    }
+}
+
+/// The innermost table with this span: one that another's header makes has the same.
+fn table_at<'m, 't>(table: &'m mut DeTable<'t>, span: &Range<usize>) -> Option<&'m mut DeTable<'t>> {
+    match value_at(table, span)? {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// The innermost value with this span.
+fn value_at<'m, 't>(table: &'m mut DeTable<'t>, span: &Range<usize>) -> Option<&'m mut DeValue<'t>> {
+    table.iter_mut().find_map(|(_, value)| value_inside(value, span))
+}
+
+/// Like [`value_at`], with the value itself.
+fn value_inside<'m, 't>(
+    value: &'m mut Spanned<DeValue<'t>>,
+    span: &Range<usize>,
+) -> Option<&'m mut DeValue<'t>> {
+    let here = value.span() == *span;
+    let deeper = match value.get_ref() {
+        DeValue::Table(table) => table.values().any(|value| has(value, span)),
+        DeValue::Array(array) => array.iter().any(|value| has(value, span)),
+        _ => false,
+    };
+    if !deeper {
+        return here.then(|| value.get_mut());
+    }
+    match value.get_mut() {
+        DeValue::Table(table) => value_at(table, span),
+        DeValue::Array(array) => array.iter_mut().find_map(|value| value_inside(value, span)),
+        _ => None,
+    }
+}
+
+/// Whether a value, or one in it, has this span.
+fn has(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+    value.span() == *span
+        || match value.get_ref() {
+            DeValue::Table(table) => table.values().any(|value| has(value, span)),
+            DeValue::Array(array) => array.iter().any(|value| has(value, span)),
+            _ => false,
+        }
 }
 
 /// Where there is a list or table with too many elements.

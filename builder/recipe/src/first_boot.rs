@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::checker::Checker;
 use crate::document;
 use crate::merge::content;
-use crate::plan::{Absent, Capability, FirstBoot, PlannedOverlay, Service, TreeFile};
+use crate::plan::{Capability, FirstBoot, PlannedOverlay, Service, TreeFile};
 use crate::provides::provider;
 use crate::raw::At;
 use crate::report::Problems;
@@ -55,15 +55,6 @@ pub(crate) fn complete(
     let provider = provider(overlays, Capability::FirstBoot);
     if let Some(directory) = provider.and_then(|overlay| overlay.provides.first_boot.as_ref()) {
         step.path = format!("{directory}/{NUMBER}-{}.toml", service.name);
-    } else {
-        let absent = Absent::of(tree, Capability::FirstBoot);
-        let (name, needed) = (&service.name, absent.needed());
-        problems
-            .wrong(
-                &step.origin,
-                format!("service `{name}` has a step of first boot and needs {needed}"),
-            )
-            .help(absent.help());
     }
     if let Some(other) = files.iter().find(|other| other.path == step.path) {
         let what = format!("overlay `{}` brings {} already", other.from, step.path);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::board::Power;
 use crate::loader::Loader;
 use crate::plan::{Arch, Bundle, Plan};
-use crate::report::{ProblemEntry, Report};
+use crate::report::{Problem, ProblemEntry, Report};
 use crate::resolve::{ResolveOptions, plan};
 use crate::source::SourceFile;
 use crate::sources::AbsentKey;
@@ -62,7 +62,9 @@ impl Tree {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
         for name in loader.names(Kind::Recipe).iter().cloned() {
-            list.extend(loader.recipe(&name, &mut Vec::new()).map(|recipe| {
+            let recipe = loader.recipe(&name, &mut Vec::new());
+            let whole = recipe.filter(|recipe| !loader.is_incomplete(recipe));
+            list.extend(whole.map(|recipe| {
                 RecipeInfo {
                     name,
                     title: recipe.named.title.clone(),
@@ -169,6 +171,15 @@ pub struct Checked {
 /// Checks one recipe with each of its boards, or everything that is in the tree, used or not. Everything that is
 /// wrong is in the report.
 pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
+    check_with(tree, recipe, &|_| Vec::new())
+}
+
+/// Like [`check`]; and what `refused` says of a plan is wrong, too.
+pub fn check_with(
+    tree: &Tree,
+    recipe: Option<&str>,
+    refused: &dyn Fn(&Plan) -> Vec<Problem>,
+) -> Result<Checked, Report> {
     let mut loader = Loader::new(tree);
     let mut files = Vec::new();
     let mut recipes = Vec::new();
@@ -236,7 +247,12 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
                 continue;
             };
             let plan: Option<Plan> = plan(&mut loader, &recipe, &board, &ResolveOptions::default());
-            plans.extend(plan.map(|plan| (plan.recipe.name, plan.board.name)));
+            if let Some(plan) = plan {
+                for problem in refused(&plan) {
+                    loader.problems.push(problem);
+                }
+                plans.push((plan.recipe.name, plan.board.name));
+            }
             // The first board's stand for those of all.
             let absent = std::mem::take(&mut loader.absent_keys);
             if recipe

@@ -1,7 +1,7 @@
 //! Reads recipes, boards, overlays and bundles, each once, and notes what is wrong with them once.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -36,6 +36,9 @@ pub(crate) struct Loader<'t> {
     boards: BTreeMap<String, Option<Rc<Board>>>,
     overlays: BTreeMap<String, Option<Rc<Overlay>>>,
     bundles: BTreeMap<String, Option<Rc<Bundle>>>,
+    /// Recipes, and what extends them, in which something stands for values that are missing: held against boards and overlays all the
+    /// same, but nothing to be listed.
+    incomplete: BTreeSet<PathBuf>,
     /// What there is of each kind, once somebody asked.
     names: BTreeMap<Kind, Rc<[String]>>,
 }
@@ -56,6 +59,7 @@ impl<'t> Loader<'t> {
             boards: BTreeMap::new(),
             overlays: BTreeMap::new(),
             bundles: BTreeMap::new(),
+            incomplete: BTreeSet::new(),
             names: BTreeMap::new(),
         }
     }
@@ -72,13 +76,7 @@ impl<'t> Loader<'t> {
     pub(crate) fn asked_board(&mut self, asked: &str) -> Option<(Rc<Board>, bool)> {
         match self.asked(Kind::Board, asked)? {
             Asked::Name(name) => Some((self.board(&name)?, true)),
-            Asked::Path(name, file) => {
-                let raw = self.parse::<RawBoard>(&file)?;
-                Some((
-                    board::check(&name, raw, &mut Checker::new(&file, &mut self.problems))?,
-                    false,
-                ))
-            }
+            Asked::Path(name, file) => Some((self.board_of(&name, &file)?, false)),
         }
     }
 
@@ -156,7 +154,11 @@ impl<'t> Loader<'t> {
         file: &Arc<SourceFile>,
         chain: &mut Vec<(String, Origin)>,
     ) -> Option<Rc<Recipe>> {
+        let before = self.problems.count();
         let raw = self.parse::<RawRecipe>(file)?;
+        if self.problems.count() > before {
+            self.incomplete.insert(file.name.clone());
+        }
         let parent = match &raw.extends {
             None => None,
             Some(extends) => {
@@ -198,6 +200,9 @@ impl<'t> Loader<'t> {
                 );
                 let parent = known.then(|| self.recipe(&extends.value, chain)).flatten();
                 chain.pop();
+                if self.incomplete.contains(&parent.as_ref()?.origin.file.name) {
+                    self.incomplete.insert(file.name.clone());
+                }
                 Some(parent?)
             }
         };
@@ -209,12 +214,23 @@ impl<'t> Loader<'t> {
         if let Some(board) = self.boards.get(name) {
             return board.clone();
         }
-        let board = self.read(Kind::Board, name).and_then(|file| {
-            let raw = self.parse::<RawBoard>(&file)?;
-            board::check(name, raw, &mut Checker::new(&file, &mut self.problems))
-        });
+        let board = self
+            .read(Kind::Board, name)
+            .and_then(|file| self.board_of(name, &file));
         self.boards.insert(name.to_owned(), board.clone());
         board
+    }
+
+    fn board_of(&mut self, name: &str, file: &Arc<SourceFile>) -> Option<Rc<Board>> {
+        let before = self.problems.count();
+        let raw = self.parse::<RawBoard>(file)?;
+        let board = board::check(name, raw, &mut Checker::new(file, &mut self.problems));
+        board.filter(|_| self.problems.count() == before)
+    }
+
+    /// Whether a recipe was read in which something stands for values that are missing.
+    pub(crate) fn is_incomplete(&self, recipe: &Recipe) -> bool {
+        self.incomplete.contains(&recipe.origin.file.name)
     }
 
     /// An overlay by name.
@@ -222,6 +238,7 @@ impl<'t> Loader<'t> {
         if let Some(overlay) = self.overlays.get(name) {
             return overlay.clone();
         }
+        let before = self.problems.count();
         let overlay = self.read(Kind::Overlay, name).and_then(|file| {
             let raw = self.parse::<RawOverlay>(&file)?;
             let overlay = overlay::check(self.tree, name, raw, &mut Checker::new(&file, &mut self.problems))?;
@@ -231,7 +248,7 @@ impl<'t> Loader<'t> {
                 .iter()
                 .filter(|name| !self.exists(Kind::Overlay, name))
                 .count();
-            (missing == 0).then_some(overlay)
+            (missing == 0 && self.problems.count() == before).then_some(overlay)
         });
         self.overlays.insert(name.to_owned(), overlay.clone());
         overlay
@@ -265,8 +282,10 @@ impl<'t> Loader<'t> {
 
     /// The bundle that a text describes.
     pub(crate) fn bundle_of(&mut self, name: &str, file: &Arc<SourceFile>) -> Option<Rc<Bundle>> {
+        let before = self.problems.count();
         let raw = self.parse::<RawBundle>(file)?;
-        bundle::check(self.tree, name, raw, &mut Checker::new(file, &mut self.problems))
+        let bundle = bundle::check(self.tree, name, raw, &mut Checker::new(file, &mut self.problems));
+        bundle.filter(|_| self.problems.count() == before)
     }
 
     /// Whether the tree has what a file names; if not, says so at that place.

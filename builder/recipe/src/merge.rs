@@ -37,9 +37,14 @@ impl Units {
         }
     }
 
-    /// Sorted by unit.
-    pub(crate) fn finish(self) -> Vec<UnitChange> {
-        self.0.into_values().map(|(unit, _)| unit).collect()
+    /// Sorted by unit, and where each is written.
+    pub(crate) fn finish(self) -> (Vec<UnitChange>, BTreeMap<String, Origin>) {
+        let places = self
+            .0
+            .iter()
+            .map(|(name, (_, origin))| (name.clone(), origin.clone()));
+        let places = places.collect();
+        (self.0.into_values().map(|(unit, _)| unit).collect(), places)
     }
 }
 
@@ -110,7 +115,7 @@ pub(crate) struct Files(BTreeMap<String, (TreeFile, EntryPlace)>);
 impl Files {
     pub(crate) fn add(&mut self, entry: &Entry, overlay: &str, values: &Values, problems: &mut Problems) {
         let kind = match &entry.kind {
-            EntryKind::Plain(content) => TreeFileKind::File(content.clone()),
+            EntryKind::Plain { content, .. } => TreeFileKind::File(content.clone()),
             EntryKind::Directory => TreeFileKind::Directory,
             EntryKind::Symlink(target) => TreeFileKind::Symlink(target.clone()),
             EntryKind::Template(origin) => match template::render(Source::File(origin), values, problems) {
@@ -152,8 +157,8 @@ impl Files {
         self.0.insert(file.path.clone(), (file, place));
     }
 
-    /// Sorted by path, and nothing below something that is not a directory.
-    pub(crate) fn finish(self, problems: &mut Problems) -> Vec<TreeFile> {
+    /// Sorted by path, and nothing below something that is not a directory; and where each is written.
+    pub(crate) fn finish(self, problems: &mut Problems) -> (Vec<TreeFile>, BTreeMap<String, EntryPlace>) {
         for (path, (file, place)) in &self.0 {
             let above = path
                 .char_indices()
@@ -167,7 +172,12 @@ impl Files {
                 }
             }
         }
-        self.0.into_values().map(|(file, _)| file).collect()
+        let places = self
+            .0
+            .iter()
+            .map(|(path, (_, place))| (path.clone(), place.clone()));
+        let places = places.collect();
+        (self.0.into_values().map(|(file, _)| file).collect(), places)
     }
 }
 

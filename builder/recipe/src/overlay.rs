@@ -10,6 +10,7 @@ use crate::debian;
 use crate::nearest::advice;
 use crate::only::Only;
 use crate::overlay_files::{self, Entry};
+use crate::overlay_slips;
 use crate::parameter::{self, Parameter};
 use crate::plan::{Arch, Provides, UnitChange, UnitState, Varies};
 use crate::provides;
@@ -218,7 +219,13 @@ pub(crate) fn check(
         .into_iter()
         .filter_map(|check| check_template(check, checker))
         .collect();
+    let so_far = checker.count();
     let entries = overlay_files::collect(tree, name, &raw, checker);
+    // What is wrong with an entry is missing in it: its mode, or that it is a template.
+    let as_meant = checker.count() == so_far;
+    if as_meant {
+        overlay_slips::never_run(&entries, &bakes, &checks, checker.problems);
+    }
 
     // Templates are looked at only when all parameters are known: else each use of a broken one would be reported.
     if declared {
@@ -254,6 +261,9 @@ pub(crate) fn check(
         }
         for origin in entries.iter().filter_map(Entry::template) {
             template::check(template::Source::File(origin), &names, checker.problems);
+        }
+        if as_meant {
+            overlay_slips::left_as_they_are(&entries, &names, checker.problems);
         }
     }
     (checker.count() == before).then(|| {

@@ -40,8 +40,11 @@ pub(crate) struct Entry {
 /// Kinds of entries.
 #[derive(Debug)]
 pub(crate) enum EntryKind {
-    /// A file as it is.
-    Plain(Content),
+    /// A file as it is. `said`: so `overlay.toml` says, with `template = false`.
+    Plain {
+        content: Content,
+        said: bool,
+    },
     /// A template: all of this file.
     Template(Origin),
     Directory,
@@ -142,7 +145,7 @@ pub(crate) fn collect(tree: &Tree, name: &str, raw: &RawOverlay, checker: &mut C
             continue;
         }
         entries.extend(
-            file_entry(tree, path, source, false, checker.problems).map(|(kind, mode)| Entry {
+            file_entry(tree, path, source, None, checker.problems).map(|(kind, mode)| Entry {
                 path: path.clone(),
                 kind,
                 mode,
@@ -303,7 +306,7 @@ fn file_entry(
     tree: &Tree,
     path: &str,
     source: &Path,
-    template: bool,
+    template: Option<bool>,
     problems: &mut Problems,
 ) -> Option<(EntryKind, u32)> {
     let full = match tree.place(source) {
@@ -334,7 +337,7 @@ fn file_entry(
             return None;
         }
     };
-    if template {
+    if template == Some(true) {
         return match read_text(&full, source) {
             Ok(text) => Some((EntryKind::Template(text.at(0..0)), mode)),
             Err(problem) => {
@@ -343,7 +346,8 @@ fn file_entry(
             }
         };
     }
-    content_of(tree, source, problems).map(|content| (EntryKind::Plain(content), mode))
+    let said = template.is_some();
+    content_of(tree, source, problems).map(|content| (EntryKind::Plain { content, said }, mode))
 }
 
 /// The content of a regular file of the tree.

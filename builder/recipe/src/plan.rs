@@ -3,6 +3,7 @@
 mod app;
 mod bundle;
 mod overlay;
+mod places;
 mod service;
 
 use std::path::PathBuf;
@@ -13,8 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::source::Origin;
 
 pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
-pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
-pub use overlay::{Absent, Capability, PlannedOverlay, Provides, Value, YunoHost};
+pub use bundle::{
+    Bundle, BundleItem, BundleKind, CONTENT_DIRECTORY, InPackage, ItemSource, Texts, Theme, Unpack,
+};
+pub use overlay::{Capability, PlannedOverlay, Provides, Value, YunoHost};
+pub use places::Places;
 pub use service::{Category, FirstBoot, Place, Service, ServiceKind, ServiceState};
 
 /// A recipe for one board, with every name looked up and every value checked.
@@ -55,9 +59,6 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// The overlays in the order that the recipe lists them, with their parameters' final values.
     pub overlays: Vec<PlannedOverlay>,
-    /// What none of them provides, and who would.
-    #[serde(skip)]
-    pub absent: Vec<Absent>,
     /// Content bundles, in the order that the recipe lists them.
     pub bundles: Vec<Bundle>,
     /// What people use, in the recipe's order.
@@ -76,6 +77,9 @@ pub struct Plan {
     pub free_inodes: Option<u64>,
     /// Keys that may log in as root, as `ssh-keygen -l` lists them: `256 SHA256:... comment (ED25519)`.
     pub authorized_keys: Vec<String>,
+    /// Where all that was written.
+    #[serde(skip)]
+    pub places: Places,
 }
 
 impl Plan {

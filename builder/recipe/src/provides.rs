@@ -1,13 +1,15 @@
 //! What overlays provide: declared, and looked for.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use crate::checker::Checker;
 use crate::debian;
-use crate::plan::{Absent, Capability, PlannedOverlay, Provides, YunoHost};
+use crate::plan::{Capability, PlannedOverlay, Provides, YunoHost};
 use crate::raw::{At, RawPlace, RawProvides};
 use crate::service;
-use crate::tree::{Kind, Provided, Tree, image_path};
+use crate::tree::{Kind, Tree, image_path};
 
 /// Checks what an overlay says that it provides.
 pub(crate) fn check(raw: RawProvides, checker: &mut Checker<'_>) -> Provides {
@@ -56,40 +58,37 @@ pub(crate) fn provider(overlays: &[PlannedOverlay], capability: Capability) -> O
     overlays.iter().find(|overlay| overlay.provides.has(capability))
 }
 
-/// What none of a recipe's overlays provides.
-pub(crate) fn absent(tree: &Tree, overlays: &[PlannedOverlay]) -> Vec<Absent> {
-    Capability::ALL
-        .into_iter()
-        .filter(|capability| provider(overlays, *capability).is_none())
-        .map(|capability| Absent::of(tree, capability))
-        .collect()
+/// What an overlay of the tree says of itself, as far as it can be read: for what a recipe could have besides.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) name: String,
+    /// Keys of the capabilities that it provides.
+    pub(crate) provides: BTreeSet<String>,
+    /// Overlays that it requires.
+    pub(crate) requires: Vec<String>,
 }
 
-impl Absent {
-    /// A capability that a recipe does without, and the overlays of the tree that provide it, as far as they can be read.
-    pub(crate) fn of(tree: &Tree, capability: Capability) -> Self {
-        let by = |(_, keys): &&Provided| keys.contains(capability.key());
-        let found = tree.provided(|| all(tree)).iter().filter(by);
-        Self {
-            capability,
-            providers: found.map(|(name, _)| name.clone()).collect(),
-        }
-    }
+/// Of all overlays of a tree, read once.
+pub(crate) fn offers(tree: &Tree) -> &[Offer] {
+    tree.offers(|| {
+        let names = tree.names(Kind::Overlay).unwrap_or_default();
+        names.into_iter().filter_map(|name| offer(tree, name)).collect()
+    })
 }
 
-/// What each overlay of a tree says that it provides, as far as it can be read.
-fn all(tree: &Tree) -> Vec<Provided> {
+fn offer(tree: &Tree, name: String) -> Option<Offer> {
     #[derive(Deserialize)]
     struct Overlay {
         #[serde(default)]
         provides: toml::Table,
+        #[serde(default)]
+        requires: Vec<String>,
     }
-    let names = tree.names(Kind::Overlay).unwrap_or_default().into_iter();
-    names
-        .filter_map(|name| {
-            let text = tree.read(&Kind::Overlay.file(&name)).ok()?;
-            let overlay: Overlay = toml::from_str(&text.text).ok()?;
-            Some((name, overlay.provides.into_iter().map(|(key, _)| key).collect()))
-        })
-        .collect()
+    let text = tree.read(&Kind::Overlay.file(&name)).ok()?;
+    let overlay: Overlay = toml::from_str(&text.text).ok()?;
+    Some(Offer {
+        name,
+        provides: overlay.provides.into_iter().map(|(key, _)| key).collect(),
+        requires: overlay.requires,
+    })
 }

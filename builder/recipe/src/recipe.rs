@@ -68,7 +68,8 @@ pub(crate) fn check(
     let packages = packages(raw.packages, checker);
     let components = components(raw.components, checker);
     let sources = sources::check(raw.source, checker);
-    let services = service::check_all(raw.service, checker);
+    let inherited = parent.as_deref().map_or(&[][..], |parent| &parent.services);
+    let services = service::check_all(raw.service, inherited, checker);
     let free = raw
         .image
         .free

@@ -166,6 +166,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// A report of these, if there are any.
+    ///
+    /// Errors: the report.
+    pub fn of(problems: Vec<Problem>) -> Result<(), Self> {
+        let mut noted = Problems::default();
+        for problem in problems {
+            noted.push(problem);
+        }
+        noted.into_result()
+    }
+
     /// The problems that are listed, sorted by file, line and column.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -259,13 +270,19 @@ impl Problems {
         self.note(problem);
     }
 
-    /// Notes that what was written there is wrong.
+    /// Notes that what was written there is wrong. Of what stands for something that is missing or wrong itself it is counted, but not
+    /// told: somebody did.
     pub(crate) fn wrong(&mut self, place: &Origin, what: impl Into<String>) -> Noted<'_> {
         self.note(Problem::at(place, what))
     }
 
     fn note(&mut self, problem: Problem) -> Noted<'_> {
         self.noted += 1;
+        if let Place::Text(origin) = &problem.place
+            && origin.file.is_beyond(&origin.span)
+        {
+            return Noted(None);
+        }
         if self.known.insert(problem.identity()) && self.listed.len() < MOST_LISTED {
             self.listed.push(problem);
             return Noted(self.listed.last_mut());

@@ -11,8 +11,9 @@ use crate::keys::{self, AuthorizedKeys};
 use crate::loader::Loader;
 use crate::nearest::{advice, quoted};
 use crate::overlay::Overlay;
-use crate::plan::{Bundle, Capability, PackageRequest, PartitionSize, Plan, PlannedOverlay, Service, Value};
-use crate::provides;
+use crate::plan::{
+    Bundle, Capability, PackageRequest, PartitionSize, Places, Plan, PlannedOverlay, Service, Value,
+};
 use crate::recipe::Recipe;
 use crate::report::{Problem, Problems, Report};
 use crate::service;
@@ -20,7 +21,7 @@ use crate::source::Sited;
 use crate::sources::AbsentKey;
 use crate::template::{self, Source, Surroundings, Values};
 use crate::tree::{Kind, Tree};
-use crate::{debian, disk, size, sources};
+use crate::{debian, disk, needs, pages, size, sources};
 
 /// What a person chooses beside the recipe and the board.
 #[derive(Clone, Debug, Default)]
@@ -98,10 +99,13 @@ pub(crate) fn plan(
 ) -> Option<Plan> {
     let before = loader.problems.count();
     let suite = suite(recipe, board, &mut loader.problems);
-    let overlays = overlays(loader, recipe, suite.as_deref(), board);
+    let (overlays, whole) = overlays(loader, recipe, suite.as_deref(), board);
+    let bundles = bundles(loader, recipe);
     let (tree, problems) = (loader.tree, &mut loader.problems);
+    needs::check(tree, recipe, &overlays, whole, &bundles, problems);
     let disk = disk(recipe, board, problems);
-    let (suite, overlays) = (suite?, overlays?);
+    // Where the recipe has none, or one that cannot be, the rest is looked at all the same.
+    let suite = suite.or_else(|| board.suites.first().cloned())?;
 
     let mut draft = draft(recipe, board, &suite, &overlays, problems);
     let mut services = services(tree, recipe, board, &draft.overlays, problems);
@@ -116,15 +120,18 @@ pub(crate) fn plan(
     let absent = &mut loader.absent_keys;
     let (sources, entries) = sources::plan(tree, &recipe.sources, &suite, &components, absent, problems);
     draft.files.declare(entries, problems);
-    let files = draft.files.finish(problems);
+    let (files, file_places) = draft.files.finish(problems);
     for service in &mut services {
         first_boot::complete(tree, service, &draft.overlays, &files, problems);
     }
-    let bundles = bundles(loader, recipe);
+    // What runs in the system while it is built may make anything.
+    let made = !draft.bakes.is_empty() || services.iter().any(|service| service.app().is_some());
+    pages::check(&services, &files, &bundles, made, problems);
     let packages = packages(recipe, board, &overlays, &services);
     if loader.problems.count() > before {
         return None;
     }
+    let (units, unit_places) = draft.units.finish();
     Some(Plan {
         recipe: recipe.named.clone(),
         board: board.named.clone(),
@@ -139,8 +146,7 @@ pub(crate) fn plan(
         of_one_run: draft.of_one_run.into_iter().collect(),
         varies: draft.varies,
         checks: draft.checks,
-        units: draft.units.finish(),
-        absent: provides::absent(tree, &draft.overlays),
+        units,
         overlays: draft.overlays,
         bundles,
         services,
@@ -151,6 +157,11 @@ pub(crate) fn plan(
         image_size: recipe.size.as_ref().map(|size| size.value),
         free_inodes: recipe.inodes,
         authorized_keys,
+        places: Places {
+            recipe: Some(recipe.origin.clone()),
+            files: file_places,
+            units: unit_places,
+        },
     })
 }
 
@@ -229,47 +240,31 @@ fn suite(recipe: &Recipe, board: &Board, problems: &mut Problems) -> Option<Stri
     Some(suite.value.clone())
 }
 
-/// The recipe's overlays in its order, each after those that it requires; values only for those that are there.
+/// The recipe's overlays in its order, and whether all of them could be read; values only for those that are there.
 fn overlays(
     loader: &mut Loader<'_>,
     recipe: &Recipe,
     suite: Option<&str>,
     board: &Board,
-) -> Option<Vec<Rc<Overlay>>> {
-    let before = loader.problems.count();
+) -> (Vec<Rc<Overlay>>, bool) {
     let mut complete = true;
     let mut list: Vec<Rc<Overlay>> = Vec::new();
-    let mut there: BTreeSet<String> = BTreeSet::new();
     for name in &recipe.overlays {
         if loader.cancelled() {
-            return None;
+            return (list, false);
         }
         if !loader.exists(Kind::Overlay, name) {
+            complete = false;
             continue;
         }
         let Some(overlay) = loader.overlay(&name.value) else {
             complete = false;
             continue;
         };
-        for required in &overlay.requires {
-            if !there.contains(&required.value) {
-                loader
-                    .problems
-                    .wrong(
-                        &name.origin,
-                        format!("overlay `{}` needs `{}` before it", name.value, required.value),
-                    )
-                    .help(format!(
-                        "put `{}` before `{}` in `overlays`",
-                        required.value, name.value
-                    ));
-            }
-        }
         twice(name, &overlay, &list, &mut loader.problems);
         overlay
             .only
             .fits(name, recipe, suite, board, &mut loader.problems);
-        there.insert(overlay.name.clone());
         list.push(overlay);
     }
     let names = || recipe.overlays.iter().map(|overlay| overlay.value.as_str());
@@ -285,7 +280,7 @@ fn overlays(
                 .help(advice(name, "overlays of this recipe", names()));
         }
     }
-    (complete && loader.problems.count() == before).then_some(list)
+    (list, complete)
 }
 
 /// Says what an overlay provides that an earlier one does already.

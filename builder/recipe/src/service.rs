@@ -14,7 +14,7 @@ use crate::plan::{Place, PlannedOverlay, Service, ServiceKind, ServiceState};
 use crate::raw::{At, RawService};
 use crate::report::Problems;
 use crate::size;
-use crate::source::Sited;
+use crate::source::{Origin, Sited};
 use crate::tree::image_path;
 
 /// Most services: no device runs that many, and each is held against all others.
@@ -38,8 +38,9 @@ fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
     let kind = raw.kind.value;
     let path = path(&raw.path, kind, checker);
     let place = place(&raw, checker);
-    // What an app takes, its manifest says as well.
-    if raw.ram.is_none() && kind != ServiceKind::YunohostApp {
+    let place_origin = place_origin(&raw, checker);
+    // What an app takes, its manifest says as well; pages take nothing.
+    if raw.ram.is_none() && kind == ServiceKind::Debian {
         checker
             .wrong(&origin, "the key `ram` is missing here")
             .help("add `ram = \"...\"`");
@@ -90,6 +91,7 @@ fn check(raw: RawService, checker: &mut Checker<'_>) -> Option<Service> {
         state: raw.state,
         path,
         path_origin: raw.path.origin(checker.file),
+        place_origin,
         packages: values(packages),
         units: values(units),
         place,
@@ -240,8 +242,19 @@ fn place(raw: &RawService, checker: &mut Checker<'_>) -> Option<Place> {
     None
 }
 
-/// Checks a recipe's own services.
-pub(crate) fn check_all(raw: Vec<RawService>, checker: &mut Checker<'_>) -> Vec<Service> {
+/// Where it is written what is at a service's path.
+fn place_origin(raw: &RawService, checker: &Checker<'_>) -> Origin {
+    let root = raw.root.as_ref().map(|root| root.origin(checker.file));
+    let port = raw.port.as_ref().map(|port| port.origin(checker.file));
+    root.or(port).unwrap_or_else(|| raw.name.origin(checker.file))
+}
+
+/// Checks a recipe's own services. `inherited`: those of its parent, which it can name.
+pub(crate) fn check_all(
+    raw: Vec<RawService>,
+    inherited: &[Service],
+    checker: &mut Checker<'_>,
+) -> Vec<Service> {
     if let Some(beyond) = raw.get(MOST_SERVICES) {
         checker
             .wrong(
@@ -264,9 +277,37 @@ pub(crate) fn check_all(raw: Vec<RawService>, checker: &mut Checker<'_>) -> Vec<
                 .help("give one of them another name");
         }
     }
+    named(&raw, inherited, checker);
     raw.into_iter()
         .filter_map(|service| check(service, checker))
         .collect()
+}
+
+/// Says which services name others that there are not, whatever else is wrong with any of them.
+fn named(raw: &[RawService], inherited: &[Service], checker: &mut Checker<'_>) {
+    let inherited = inherited.iter().map(|service| service.name.as_str());
+    let all: Vec<&str> = raw
+        .iter()
+        .map(|service| service.name.value.as_str())
+        .chain(inherited)
+        .collect();
+    for service in raw {
+        let own = service.name.value.as_str();
+        let others = || all.iter().copied().filter(|other| *other != own);
+        for name in service.needs.iter().chain(&service.conflicts) {
+            if !others().any(|other| other == name.value) {
+                let what = format!(
+                    "service `{own}` names `{}`, which is not another service of this recipe",
+                    name.value
+                );
+                checker.wrong(name, what).help(advice(
+                    &name.value,
+                    "other services of this recipe",
+                    others(),
+                ));
+            }
+        }
+    }
 }
 
 /// Puts a recipe's services on top of its parent's.
@@ -282,23 +323,6 @@ pub(crate) fn extend(list: &mut Vec<Service>, more: Vec<Service>) {
 /// Checks a recipe's services with each other, and against what a device of the board has: `memory` in bytes.
 pub(crate) fn together(services: &[Service], memory: u64, board: &str, problems: &mut Problems) {
     for (number, service) in services.iter().enumerate() {
-        let others = || {
-            let others = services.iter().filter(|other| other.name != service.name);
-            others.map(|other| other.name.as_str())
-        };
-        for name in service.needs.iter().chain(&service.conflicts) {
-            if !others().any(|other| other == name) {
-                problems
-                    .wrong(
-                        &service.origin,
-                        format!(
-                            "service `{}` names `{name}`, which is not another service of this recipe",
-                            service.name
-                        ),
-                    )
-                    .help(advice(name, "other services of this recipe", others()));
-            }
-        }
         let earlier = &services[..number];
         // What YunoHost answers by HTTPS is elsewhere than what the portal's server answers.
         let domain = |service: &Service| service.app().map(|app| app.domain.clone());

@@ -108,6 +108,11 @@ impl SourceFile {
         start..(whole.start + text.trim_end().len()).max(start)
     }
 
+    /// Whether nothing is written at a span: it begins after the end of the text.
+    pub(crate) fn is_beyond(&self, span: &Range<usize>) -> bool {
+        span.start > self.text.len()
+    }
+
     /// A place in this file.
     pub fn at(self: &Arc<Self>, span: Range<usize>) -> Origin {
         Origin {

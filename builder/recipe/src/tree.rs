@@ -1,26 +1,23 @@
 //! The tree that people edit: `recipes/`, `boards/`, `overlays/`.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::bundle_files::is_litter;
+use crate::provides::Offer;
 use crate::report::{Problem, Report};
 use crate::source::SourceFile;
 
 /// Largest text (TOML or template) that we read, in bytes: far more than anybody writes by hand.
 const MOST_TEXT: u64 = 1 << 20;
 
-/// An overlay, and the names of what it says that it provides.
-pub(crate) type Provided = (String, BTreeSet<String>);
-
 /// A directory with `recipes/` and `boards/`.
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
-    /// What each overlay says that it provides, once somebody asked: all of them have to be read for that.
-    provided: Arc<OnceLock<Vec<Provided>>>,
+    /// What each overlay says of itself, once somebody asked: all of them have to be read for that.
+    offers: Arc<OnceLock<Vec<Offer>>>,
 }
 
 /// The kinds of things in a tree.
@@ -109,7 +106,7 @@ impl Tree {
         }
         Ok(Self {
             root: root.to_owned(),
-            provided: Arc::default(),
+            offers: Arc::default(),
         })
     }
 
@@ -128,8 +125,8 @@ impl Tree {
     }
 
     /// What `read` finds out, which it does once for a tree and its clones.
-    pub(crate) fn provided(&self, read: impl FnOnce() -> Vec<Provided>) -> &[Provided] {
-        self.provided.get_or_init(read)
+    pub(crate) fn offers(&self, read: impl FnOnce() -> Vec<Offer>) -> &[Offer] {
+        self.offers.get_or_init(read)
     }
 
     /// The directory.

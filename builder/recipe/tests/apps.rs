@@ -341,14 +341,14 @@ const SLIPS: &[(&str, &str, &str, &str, &str)] = &[
         ", \"services\"]",
         "]",
         "needs the overlay `services`",
-        "add \"services\"",
+        "\"services\"]`",
     ),
     (
         FILE,
         "\"yunohost\", ",
         "",
         "needs the overlay `yunohost`",
-        "add \"yunohost\"",
+        "\"yunohost\"]`",
     ),
     (
         MANIFEST,

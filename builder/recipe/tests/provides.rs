@@ -47,7 +47,6 @@ fn an_overlay_is_known_by_what_it_provides() {
         (yunohost.package.as_str(), yunohost.ready.as_str()),
         ("houses", "/usr/bin/ready")
     );
-    assert!(plan.absent(Capability::Portal).is_none());
     // A place is not a part of a plan's text: what is put there is.
     assert!(!serde_json::to_string(&plan).unwrap().contains("/srv/pages"));
 }
@@ -55,33 +54,34 @@ fn an_overlay_is_known_by_what_it_provides() {
 #[test]
 fn what_nothing_provides_is_told_with_who_would() {
     let tree = TestTree::new();
-    let told = |tree: &TestTree| {
-        let plan = tree.plan();
-        let absent = plan.absent(Capability::Zim).unwrap();
-        (absent.needed(), absent.help())
+    let service = "\n[[service]]\nname = \"pages\"\nkind = \"static\"\ntitle = { fr = \"P\", en = \"P\" }\n\
+        description = { fr = \"D\", en = \"D\" }\ncategory = \"learning\"\npath = \"/pages\"\nroot = \"/usr/share/pages\"\n";
+    tree.append(RECIPE, service);
+    let told = |tree: &TestTree, needed: &str, help: &str| {
+        let line = tree.line(RECIPE, "name = \"pages\"");
+        let wanted = format!("{RECIPE}:{line}:8: service `pages` needs {needed}\n  help: {help}");
+        let said = tree.resolve("minimal", "pc").unwrap_err().to_string();
+        assert_eq!(said, wanted);
     };
-    let owned = |needed: &str, help: &str| (needed.to_owned(), help.to_owned());
-    assert_eq!(
-        told(&tree),
-        owned(
-            "an overlay that provides `zim`",
-            "no overlay of this tree does: its overlay.toml would have `[provides.zim]`"
-        )
+    told(
+        &tree,
+        "an overlay that provides `services`",
+        "no overlay of this tree does: its overlay.toml would have `[provides.services]`",
     );
-    tree.overlay("shelf", "[provides.zim]\n");
-    assert_eq!(
-        told(&tree),
-        owned("the overlay `shelf`", "add \"shelf\" to the recipe's `overlays`")
+    let body = "[provides.services]\ndirectory = \"/srv/services\"\n";
+    tree.overlay("shelf", body);
+    told(
+        &tree,
+        "the overlay `shelf`",
+        "write `overlays = [\"base\", \"shelf\"]`",
     );
-    tree.overlay("desk", "[provides.zim]\n");
+    tree.overlay("desk", body);
     // One that is wrong does not come in the way of a recipe without it.
-    tree.overlay("broken", "[provides.zim\n");
-    assert_eq!(
-        told(&tree),
-        owned(
-            "the overlay `desk` or `shelf`",
-            "add \"desk\" or \"shelf\" to the recipe's `overlays`"
-        )
+    tree.overlay("broken", "[provides.services\n");
+    told(
+        &tree,
+        "the overlay `desk` or `shelf`",
+        "add \"desk\" or \"shelf\" to the recipe's `overlays`",
     );
 }
 

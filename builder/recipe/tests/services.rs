@@ -8,6 +8,7 @@ use clic_recipe::plan::{Place, ServiceState, UnitState};
 use testtree::TestTree;
 
 const FILE: &str = "recipes/minimal.toml";
+const OVERLAY: &str = "overlays/base/overlay.toml";
 
 /// Pads of a Debian package, which run; a dormant wiki that needs them; and pages.
 fn with_services() -> TestTree {
@@ -50,9 +51,9 @@ description = { fr = "Des pages.", en = "Some pages." }
 category = "learning"
 path = "/pages"
 root = "/usr/share/pages"
-ram = "1M"
 "#;
     tree.write(FILE, &format!("{text}{services}"));
+    tree.append(OVERLAY, "\n[provides.services]\ndirectory = \"/srv/services\"\n");
     tree
 }
 
@@ -159,8 +160,8 @@ fn slips_are_told_with_their_place() {
             "`usr` must be an absolute path",
             "a directory in the image",
         ),
-        ("ram = \"1M\"\n", "", "the key `ram` is missing", ""),
-        ("ram = \"1M\"", "ram = \"some\"", "`some` is not a size", ""),
+        ("ram = \"64M\"\n", "", "the key `ram` is missing", ""),
+        ("ram = \"64M\"", "ram = \"some\"", "`some` is not a size", ""),
         (
             "needs = [\"pads\"]",
             "needs = [\"pad\"]",
@@ -215,6 +216,150 @@ fn slips_are_told_with_their_place() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn all_that_is_wrong_with_a_service_is_told_in_one_round() {
+    let tree = with_services();
+    tree.edit(FILE, "title = { fr = \"Bloc-notes\", en = \"Pads\" }\n", "");
+    tree.edit(FILE, "path = \"/pads\"", "path = \"pads/\"");
+    tree.edit(FILE, "category = \"learning\"", "category = \"learn\"");
+    tree.edit(FILE, "needs = [\"pads\"]", "needs = [\"pad\"]");
+    let said = tree.complaints();
+    let line = |text: &str| tree.line(FILE, text);
+    let wanted = [
+        format!(
+            "{FILE}:{}:1: the key `title` is missing here",
+            line("name = \"pads\"") - 1
+        ),
+        format!(
+            "{FILE}:{}:8: `pads/` is not a path on the portal",
+            line("path = \"pads/\"")
+        ),
+        format!(
+            "{FILE}:{}:10: service `wiki` names `pad`, which is not another service of this recipe",
+            line("needs = [\"pad\"]")
+        ),
+        format!(
+            "{FILE}:{}:12: unknown value `learn`",
+            line("category = \"learn\"")
+        ),
+    ];
+    let told: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("  help: "))
+        .collect();
+    assert_eq!(told, wanted, "{said}");
+}
+
+/// With what the overlays lack, and only that: what stands for a missing value is nobody's mistake.
+#[test]
+fn a_missing_value_keeps_nothing_else_from_being_told() {
+    let tree = with_services();
+    tree.edit(FILE, "category = \"learning\"\n", "");
+    tree.edit(
+        OVERLAY,
+        "\n[provides.services]\ndirectory = \"/srv/services\"\n",
+        "",
+    );
+    tree.edit(FILE, "hostname = \"box\"", "hostnam = \"box\"");
+    let said = tree.complaints();
+    let told: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("  help: "))
+        .collect();
+    assert_eq!(told.len(), 3, "{said}");
+    for part in [
+        "the key `category` is missing here",
+        "service `pads` needs an overlay that provides `services`",
+        "overlay `base` has no parameter `hostnam`",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let (recipes, report) = tree.tree().recipes();
+    assert!(recipes.is_empty() && report.is_err(), "{recipes:?}");
+}
+
+#[test]
+fn all_overlays_that_services_need_are_named_at_once_in_their_order() {
+    let tree = with_services();
+    tree.edit(
+        OVERLAY,
+        "\n[provides.services]\ndirectory = \"/srv/services\"\n",
+        "",
+    );
+    tree.edit(
+        FILE,
+        "port = 9001",
+        "port = 9001\nfirst-boot = \"steps/pads.toml\"",
+    );
+    tree.write("steps/pads.toml", STEP);
+    tree.overlay("steps", "[provides.first-boot]\ndirectory = \"/srv/steps\"\n");
+    tree.overlay("radio", "requires = [\"base\"]\n");
+    tree.overlay(
+        "switches",
+        "requires = [\"radio\", \"steps\"]\n[provides.services]\ndirectory = \"/srv/services\"\n",
+    );
+    let list = "write `overlays = [\"base\", \"radio\", \"steps\", \"switches\"]`";
+    let (name, step) = (
+        tree.line(FILE, "name = \"pads\""),
+        tree.line(FILE, "first-boot = \"steps/pads.toml\""),
+    );
+    assert_eq!(
+        tree.complaints(),
+        format!(
+            "{FILE}:{name}:8: service `pads` needs the overlay `switches`\n  help: {list}\n\
+             {FILE}:{step}:14: service `pads` has a step of first boot and needs the overlay `steps`\n  help: {list}"
+        )
+    );
+    // In the wrong order, and one alone: the same list.
+    for overlays in ["[\"switches\", \"base\"]", "[\"base\", \"switches\"]"] {
+        tree.edit(FILE, "overlays = [\"base\"]", &format!("overlays = {overlays}"));
+        let said = tree.complaints();
+        assert!(
+            said.contains("overlay `switches` needs `radio`, `steps` before it\n"),
+            "{said}"
+        );
+        assert!(said.contains(list), "{said}");
+        tree.edit(FILE, &format!("overlays = {overlays}"), "overlays = [\"base\"]");
+    }
+    tree.edit(
+        FILE,
+        "overlays = [\"base\"]",
+        &list["write `".len()..list.len() - 1],
+    );
+    tree.plan();
+}
+
+#[test]
+fn pages_that_nobody_brings_are_told() {
+    let tree = with_services();
+    tree.write("overlays/base/files/srv/pages/index.html", "<p>\n");
+    tree.edit(FILE, "\"/usr/share/pages\"", "\"/srv/pages\"");
+    tree.plan();
+    tree.edit(FILE, "\"/srv/pages\"", "\"/srv/page\"");
+    let line = tree.line(FILE, "root = \"/srv/page\"");
+    assert_eq!(
+        tree.complaints(),
+        format!(
+            "{FILE}:{line}:8: nothing in this recipe brings /srv/page, the pages of service `pages`\n  \
+             help: did you mean `/srv/pages`? Else bring the pages in an overlay's `files/`, or an empty directory with its \
+             `[[directory]]`"
+        )
+    );
+    tree.edit(FILE, "\"/srv/page\"", "\"/srv/pages/index.html\"");
+    let said = tree.complaints();
+    assert!(
+        said.contains(":8: /srv/pages/index.html is a file, not a directory"),
+        "{said}"
+    );
+    // A step in the running system may make it.
+    tree.edit(FILE, "\"/srv/pages/index.html\"", "\"/srv/page\"");
+    tree.append(
+        OVERLAY,
+        "\n[[bake]]\nname = \"a\"\ncommand = \"mkdir /srv/page\"\n",
+    );
+    tree.plan();
 }
 
 /// What somebody gets wrong in a tree.

@@ -14,6 +14,7 @@ use clic_tree::{Entry, FileTree, Follow, Kind, shown};
 
 use super::{Site, makers};
 use crate::image::Image;
+use crate::refused;
 use crate::secrets::Secrets;
 
 impl Site<'_> {
@@ -58,6 +59,7 @@ impl Site<'_> {
     pub(super) fn content(&mut self) -> Result<()> {
         let (image, session) = (self.image, self.session);
         makers::lay(&mut self.tree, &image.plan.bundles, image.resolution, session)?;
+        refused::check_pages(image.plan, &self.tree)?;
         self.tree.clamp(image.resolution.epoch);
         let (entries, bytes) = self.tree.count();
         self.bytes = bytes;

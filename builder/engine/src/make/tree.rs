@@ -207,6 +207,7 @@ impl<'a> Site<'a> {
             name: unit.name.clone(),
             state: unit.state,
             from: unit.from.clone(),
+            place: image.plan.place_of_unit(&unit.name),
         });
         Ok(Customize {
             files: packed,

@@ -55,15 +55,19 @@ pub fn tree_files(plan: &Plan, others: &[TreeFile], ids: &Ids, epoch: i64) -> Re
     files.sort_by(|a, b| a.path.cmp(&b.path));
     for own in &files {
         if let Some(other) = others.iter().find(|other| other.path == own.path) {
-            return Err(UserError::new(format!(
-                "overlay {:?} brings {}, which every image makes itself",
-                other.from, own.path
-            ))
-            .help("take the file out of the overlay")
-            .into());
+            return Err(taken(other).into());
         }
     }
     Ok(files)
+}
+
+/// That an overlay brings what is the image's own.
+pub fn taken(file: &TreeFile) -> UserError {
+    UserError::new(format!(
+        "overlay {:?} brings {}, which every image makes itself",
+        file.from, file.path
+    ))
+    .help("take the file out of the overlay")
 }
 
 /// The commands that make the boot loaders' parts with the tree's own tools, in their order.

@@ -59,7 +59,6 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         bakes: vec![],
         checks: vec![],
         overlays: vec![],
-        absent: vec![],
         bundles: vec![],
         services: vec![],
         consoles: vec!["tty1".into(), serial.into()],
@@ -75,6 +74,7 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         free_inodes: None,
         of_one_run: vec![],
         varies: vec![],
+        places: clic_recipe::plan::Places::default(),
     }
 }
 

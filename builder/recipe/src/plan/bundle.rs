@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::Content;
 use crate::source::Origin;
 
+/// Where content is in the image: a directory for each bundle.
+pub const CONTENT_DIRECTORY: &str = "srv/clic/content";
+
 /// Content for everybody to read, with what has to be said of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bundle {

@@ -124,46 +124,4 @@ impl Plan {
     pub fn provider(&self, capability: Capability) -> Option<&PlannedOverlay> {
         provider(&self.overlays, capability)
     }
-
-    /// What is to be said where no overlay provides a capability.
-    pub fn absent(&self, capability: Capability) -> Option<&Absent> {
-        self.absent.iter().find(|absent| absent.capability == capability)
-    }
-}
-
-/// A capability that no overlay of a recipe provides, and the overlays of the tree that would.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Absent {
-    /// The capability.
-    pub capability: Capability,
-    /// Names of overlays, sorted.
-    pub providers: Vec<String>,
-}
-
-impl Absent {
-    /// What is needed: ``the overlay `kiwix` ``.
-    pub fn needed(&self) -> String {
-        if self.providers.is_empty() {
-            return format!("an overlay that provides `{}`", self.capability.key());
-        }
-        format!("the overlay {}", self.each('`'))
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> String {
-        if self.providers.is_empty() {
-            let key = self.capability.key();
-            return format!("no overlay of this tree does: its overlay.toml would have `[provides.{key}]`");
-        }
-        format!("add {} to the recipe's `overlays`", self.each('"'))
-    }
-
-    fn each(&self, quote: char) -> String {
-        let quoted: Vec<String> = self
-            .providers
-            .iter()
-            .map(|name| format!("{quote}{name}{quote}"))
-            .collect();
-        quoted.join(" or ")
-    }
 }

@@ -31,6 +31,9 @@ pub struct Service {
     pub units: Vec<String>,
     /// What the portal's server does with its path.
     pub place: Place,
+    /// Where that is written.
+    #[serde(skip)]
+    pub place_origin: Origin,
     /// Bytes that somebody may send it at once; 0 for what fits into memory.
     pub uploads: u64,
     /// Bytes of memory while it runs.

@@ -193,9 +193,8 @@ pub(crate) struct RawFile {
     /// The file in the overlay's directory, where it is not `files` plus the path.
     pub(crate) source: Option<At<String>>,
     /// Whether `{{ parameter }}` and `{% if %}` are filled in. Also there: `board.name`, `board.arch`, `recipe.name`,
-    /// `recipe.title`, `suite`, `overlay`.
-    #[serde(default)]
-    pub(crate) template: bool,
+    /// `recipe.title`, `suite`, `overlay`. `false`: such braces are meant for the device, and are left as they are.
+    pub(crate) template: Option<bool>,
     /// Permissions in octal, e.g. `"0640"`.
     pub(crate) mode: Option<At<String>>,
     /// Owner's name. `root` if left out.

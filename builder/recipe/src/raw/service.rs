@@ -69,7 +69,7 @@ pub(crate) struct RawService {
     pub(crate) network: Option<At<bool>>,
     /// Of kind `yunohost-app`: seconds that its installation may take, on an emulated processor. 3600 if left out.
     pub(crate) install_seconds: Option<At<u64>>,
-    /// Memory that it takes while it runs, e.g. `64M`. Of a `YunoHost` app in a directory: what its manifest says, if that is more.
+    /// Memory that it takes while it runs, e.g. `64M`; of kind `static` none. Of a `YunoHost` app in a directory: what its manifest says, if that is more.
     pub(crate) ram: Option<At<String>>,
     /// Room that it needs on the disk to begin, e.g. `20M`, beside its packages. As `ram`, of a `YunoHost` app.
     pub(crate) disk: Option<At<String>>,

@@ -93,8 +93,8 @@ fn files() {
         (
             OVERLAY,
             "template = true",
-            "[[link]]\npath = \"/etc/motd/x\"\ntarget = \"y\"",
-            "overlays/base/overlay.toml:29:8: overlay `base` brings /etc/motd/x below /etc/motd, which is not a directory",
+            "template = true\n[[link]]\npath = \"/etc/motd/x\"\ntarget = \"y\"",
+            "overlays/base/overlay.toml:30:8: overlay `base` brings /etc/motd/x below /etc/motd, which is not a directory",
             "overlays/base/files/etc/motd",
         ),
     ]);
@@ -175,7 +175,106 @@ fn overlays_come_after_what_they_require() {
     tree.edit(RECIPE, "[\"base\"]", "[\"portal\", \"base\"]");
     let said = tree.complaints();
     assert!(
-        said.contains("recipes/minimal.toml:5:13: overlay `portal` needs `base` before it\n  help: put `base` before `portal`"),
+        said.contains("recipes/minimal.toml:5:13: overlay `portal` needs `base` before it\n  help: write `overlays = [\"base\", \"portal\"]`"),
         "{said}"
     );
+}
+
+#[test]
+fn braces_that_nothing_fills_in_are_told() {
+    let tree = TestTree::new();
+    let plain = "overlays/base/files/etc/issue";
+    // Of the device's own template languages.
+    tree.write(
+        "overlays/base/files/usr/share/tell/templates/page.html",
+        "<h1>{{ hostname }}</h1>\n",
+    );
+    for text in [
+        "{{ name }}",
+        "{{hostname.local}}",
+        "{{ hostname",
+        "{% if hostname %}{% endif %}",
+        "{ hostname }",
+    ] {
+        tree.write(plain, text);
+        tree.plan();
+    }
+    for text in ["{{ hostname }}", "{{hostname}}", "{{- hostname | upper -}}"] {
+        tree.write(plain, &format!("{{{{ other }}}} {text}\n"));
+        assert_eq!(
+            tree.complaints(),
+            "overlays/base/files/etc/issue: /etc/issue has `{{ hostname }}`, which nothing fills in\n  help: write in \
+             overlay.toml:\n[[file]]\npath = \"/etc/issue\"\ntemplate = true\nor `template = false`, if the braces are meant for \
+             the device",
+            "{text}"
+        );
+    }
+    tree.append(OVERLAY, "\n[[file]]\npath = \"/etc/issue\"\ntemplate = false\n");
+    tree.plan();
+}
+
+#[test]
+fn programs_that_nothing_can_run_are_told() {
+    let said = |tree: &TestTree, path: &str, why: &str| {
+        assert_eq!(
+            tree.complaints(),
+            format!(
+                "overlays/base/files{path}: {path} can't be run: its mode is 0644\n  help: {why}; write in overlay.toml:\n[[file]]\n\
+                 path = \"{path}\"\nmode = \"0755\""
+            )
+        );
+    };
+    for path in [
+        "/usr/bin/tell",
+        "/usr/local/sbin/tell",
+        "/etc/cron.daily/tell",
+        "/etc/network/if-up.d/tell",
+        "/usr/lib/systemd/system-generators/tell",
+    ] {
+        let tree = TestTree::new();
+        tree.write(&format!("overlays/base/files{path}"), "#!/bin/sh\n");
+        let directory = path.rsplit_once('/').unwrap().0;
+        said(&tree, path, &format!("what is in {directory} is run"));
+        tree.append(
+            OVERLAY,
+            &format!("\n[[file]]\npath = {path:?}\nmode = \"0700\"\n"),
+        );
+        tree.plan();
+    }
+    let (script, unit) = ("/usr/lib/tell", "/usr/lib/systemd/system/tell.service");
+    for line in [
+        "ExecStart=/usr/lib/tell --now",
+        "ExecStartPre=-+/usr/lib/tell",
+        "ExecStop = @!/lib/tell tell",
+        "ExecReload=:\"/usr/lib/tell\"",
+    ] {
+        let tree = TestTree::new();
+        tree.write(&format!("overlays/base/files{script}"), "#!/bin/sh\n");
+        // Data of that name, and a program that somebody else starts with it.
+        tree.write(
+            &format!("overlays/base/files{unit}"),
+            "[Service]\nExecStart=/usr/bin/python3 /usr/lib/tell\n",
+        );
+        tree.plan();
+        tree.write(
+            &format!("overlays/base/files{unit}"),
+            &format!("[Service]\n{line}\n"),
+        );
+        said(&tree, script, &format!("{unit} starts it"));
+    }
+    for (entry, why) in [
+        (
+            "[[check]]\nname = \"it tells\"\ncommand = \"/usr/lib/tell --check\"\n",
+            "the check `it tells` runs it",
+        ),
+        (
+            "[[bake]]\nname = \"it tells\"\ncommand = \"/usr/lib/tell\\nsync\"\n",
+            "the bake `it tells` runs it",
+        ),
+    ] {
+        let tree = TestTree::new();
+        tree.write(&format!("overlays/base/files{script}"), "#!/bin/sh\n");
+        tree.append(OVERLAY, &format!("\n{entry}"));
+        said(&tree, script, why);
+    }
 }

@@ -178,7 +178,7 @@ fn change(chroot: &Chroot<'_>, unit: &JobUnit) -> Result<()> {
         .err()
         .unwrap_or_else(|| anyhow::anyhow!("systemctl: there is no such unit"));
     Err(error.context(
-        UserError::new(what + " failed")
+        UserError::new(format!("{}: {what} failed", unit.place))
             .help("no package or file of the recipe brings a unit of this name, or it cannot be changed so"),
     ))
 }

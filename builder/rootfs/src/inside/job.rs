@@ -97,6 +97,8 @@ pub struct JobUnit {
     pub state: UnitState,
     /// Who asks for it.
     pub from: String,
+    /// Where that is written: `overlays/base/overlay.toml:12:8`.
+    pub place: String,
 }
 
 /// What was done.
