@@ -242,6 +242,7 @@ pub fn check(tree: &Tree, recipe: Option<&str>) -> Result<Checked, Report> {
             }
         }
     }
+    loader.tell_idle();
     loader.problems.into_result()?;
     files.sort();
     files.dedup();

@@ -1,18 +1,22 @@
 //! The plan: everything resolved, nothing done. What every room to the right works from.
 
 mod app;
+mod asked;
 mod bundle;
 mod overlay;
 mod service;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clic_host::Sha256;
 use serde::{Deserialize, Serialize};
 
+pub use crate::overlay_files::EntryPlace;
 use crate::source::Origin;
 
 pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
+pub use asked::{Asked, Effect, Must, Preseed};
 pub use bundle::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts, Theme, Unpack};
 pub use overlay::{Absent, Capability, PlannedOverlay, Provides, Value, YunoHost};
 pub use service::{Category, FirstBoot, Place, Service, ServiceKind, ServiceState};
@@ -38,9 +42,14 @@ pub struct Plan {
     /// Where packages come from beside Debian's own archives, in the recipe's order.
     pub sources: Vec<PackageSource>,
     /// debconf selections (`package question type value`), sorted.
-    pub preseeds: Vec<String>,
+    pub preseeds: Vec<Preseed>,
+    /// What packages must have made of files, in the overlays' order.
+    pub effects: Vec<Effect>,
     /// Files, directories and symlinks of the overlays, sorted by path.
     pub files: Vec<TreeFile>,
+    /// Where each of these was written, by path.
+    #[serde(skip)]
+    pub places: BTreeMap<String, EntryPlace>,
     /// What happens to systemd units, sorted by unit.
     pub units: Vec<UnitChange>,
     /// What is done in the running system while the image is built, in the overlays' order.

@@ -218,6 +218,17 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Of these. Nothing, if there are none.
+    pub fn of(problems: Vec<Problem>) -> Result<(), Self> {
+        let mut all = Problems::default();
+        for problem in problems {
+            all.push(problem);
+        }
+        all.into_result()
+    }
+}
+
 impl From<Problem> for Report {
     fn from(problem: Problem) -> Self {
         Self {

@@ -55,7 +55,8 @@ pub fn resolve_without_keys(
     finish(loader, plan).map(|plan| (plan, absent))
 }
 
-fn finish(loader: Loader<'_>, plan: Option<Plan>) -> Result<Plan, Report> {
+fn finish(mut loader: Loader<'_>, plan: Option<Plan>) -> Result<Plan, Report> {
+    loader.tell_idle();
     loader.problems.into_result()?;
     plan.ok_or_else(|| Problem::request("the plan could not be made, and no reason was noted").into())
 }
@@ -116,7 +117,7 @@ pub(crate) fn plan(
     let absent = &mut loader.absent_keys;
     let (sources, entries) = sources::plan(tree, &recipe.sources, &suite, &components, absent, problems);
     draft.files.declare(entries, problems);
-    let files = draft.files.finish(problems);
+    let (files, places) = draft.files.finish(problems);
     for service in &mut services {
         first_boot::complete(tree, service, &draft.overlays, &files, problems);
     }
@@ -134,7 +135,9 @@ pub(crate) fn plan(
         packages,
         sources,
         preseeds: draft.preseeds.finish(),
+        effects: draft.effects,
         files,
+        places,
         bakes: draft.bakes,
         of_one_run: draft.of_one_run.into_iter().collect(),
         varies: draft.varies,
@@ -177,6 +180,7 @@ fn draft(
                 suite,
                 overlay: &overlay.name,
             },
+            recipe.set_in(&overlay.name),
         );
         rules(recipe, overlay, &values, problems);
         draft.add_overlay(overlay, parameters, &values, problems);
