@@ -17,6 +17,7 @@
 pub mod apps;
 mod build;
 mod compared;
+pub mod counted_on;
 mod finished;
 pub mod fits;
 pub mod image;
