@@ -13,6 +13,7 @@ use crate::finished::{self, Earlier, Finished};
 use crate::fits;
 use crate::image::Image;
 use crate::kept::Kept;
+use crate::kernels::Kernels;
 use crate::make::{Options, Site};
 use crate::outputs::Written;
 use crate::pipeline::{Forecast, Pipeline};
@@ -34,6 +35,9 @@ pub fn build(
     // What is hopeless already is refused before it is downloaded.
     fits::check(plan, Some(resolution.installed_size()))?;
     counted_on::check(plan, &resolution.packages)?;
+    if let Some(kernels) = Kernels::of(&resolution) {
+        session.progress.note(format!("of several kernels, {kernels}"));
+    }
     let image = Image::new(plan, &resolution)?;
     let finished = Finished::of(session.store, &image.name(), out)?;
     let mut apps = apps::there(plan, &resolution, session.store)?;

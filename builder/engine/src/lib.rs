@@ -23,6 +23,7 @@ pub mod fits;
 pub mod image;
 pub mod inputs;
 mod kept;
+pub mod kernels;
 pub mod layer;
 pub mod make;
 mod outputs;

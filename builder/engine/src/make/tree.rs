@@ -27,6 +27,7 @@ use super::{Found, Site};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::{Kept, KeptLayer, Stored, Trace};
+use crate::kernels::Kernels;
 use crate::layer::{Layer, Make};
 use crate::secrets::Secrets;
 
@@ -217,6 +218,7 @@ impl<'a> Site<'a> {
                 .map(str::to_owned)
                 .collect(),
             units: units.collect(),
+            kernel: Kernels::of(image.resolution).map(|kernels| kernels.first),
             commands: image.commands.clone(),
         })
     }
@@ -295,6 +297,9 @@ pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: Conten
     }
     for unit in &image.plan.units {
         inputs.add(format!("unit {}", unit.name), format!("{:?}", unit.state));
+    }
+    if let Some(kernels) = Kernels::of(image.resolution) {
+        inputs.add("kernel that starts", kernels.first);
     }
     for (number, command) in image.commands.iter().enumerate() {
         inputs.add(format!("command {number}"), command.join("\u{0}"));
