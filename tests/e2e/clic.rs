@@ -145,6 +145,17 @@ fn tree(dir: &Path, repository: &Repository) -> PathBuf {
         "\"yunohost\", \"things\"]\nbundles",
     );
     append(&recipe, SERVICES);
+    // Packages of the real YunoHost that the stand-in leaves out: nobody asks their questions.
+    let overlay = tree.join("overlays/yunohost/overlay.toml");
+    let text = fs::read_to_string(&overlay).unwrap();
+    let of_others = |line: &&str| {
+        !["nslcd ", "libnss-ldapd "]
+            .iter()
+            .any(|package| line.trim_start().starts_with(&format!("\"{package}")))
+    };
+    let kept: Vec<&str> = text.lines().filter(of_others).collect();
+    assert_eq!(text.lines().count() - kept.len(), 7, "{text}");
+    fs::write(overlay, kept.join("\n") + "\n").unwrap();
     tree
 }
 

@@ -3,6 +3,7 @@
 //! They share the images that they build (see [`support::image`]) and take turns at heavy work (see
 //! [`turn::turn`]).
 
+mod asked;
 mod bake;
 mod boot;
 mod broken;

@@ -15,7 +15,7 @@ const SETUP: &str = r#"
 mount -t tmpfs -o mode=755 none "$1"
 mkdir -p "$1/home-of-the-tree/tree"
 cd "$1/home-of-the-tree/tree"
-mkdir -p usr/sbin etc var/log var/lib/dpkg/info var/lib/dpkg/triggers var/lib/dpkg/updates
+mkdir -p usr/sbin etc var/log var/cache/debconf var/lib/dpkg/info var/lib/dpkg/triggers var/lib/dpkg/updates
 for dir in bin lib lib64 libexec share; do
     if [ -d "/usr/$dir" ]; then mkdir "usr/$dir"; mount --rbind "/usr/$dir" "usr/$dir"; fi
 done
@@ -58,14 +58,22 @@ impl World {
 
     /// The package `name` with this maintainer script.
     pub fn package(&self, name: &str, script: &str, text: &str) -> PathBuf {
+        self.package_of(name, &[(script, &format!("#!/bin/sh\nset -e\n{text}\n"))])
+    }
+
+    /// The package `name` with these files in its control part.
+    pub fn package_of(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
         let root = self.at("package");
         // Another's scripts are not its.
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(root.join("DEBIAN")).unwrap();
         fs::write(root.join("DEBIAN/control"), control(name)).unwrap();
-        let path = root.join("DEBIAN").join(script);
-        fs::write(&path, format!("#!/bin/sh\nset -e\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        for (file, text) in files {
+            let path = root.join("DEBIAN").join(file);
+            fs::write(&path, text).unwrap();
+            let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
         let deb = self.at("package.deb");
         let options = ["--build", "--root-owner-group"].map(std::ffi::OsStr::new);
         tool(
@@ -77,12 +85,17 @@ impl World {
 
     /// Installs it. Nothing outside is different afterwards.
     pub fn install(&self, name: &str, deb: &Path) -> Installed {
+        self.install_answering(name, deb, &[])
+    }
+
+    /// Installs it after debconf got these answers.
+    pub fn install_answering(&self, name: &str, deb: &Path, preseeds: &[String]) -> Installed {
         let place = self.at("work/root");
         let job = serde_json::json!({
             "root": place.join("home-of-the-tree/tree"), "arch": arch(), "epoch": 1_700_000_000, "threads": 2,
             "accel": null, "restore": [],
             "work": { "packages": {
-                "base": false, "preseeds": [],
+                "base": false, "preseeds": preseeds,
                 "new": [{ "name": name, "deb": deb, "installed_size": 1024 }],
             } },
             "tar": self.at("work/changes.tar"), "done": self.at("work/done.json"),

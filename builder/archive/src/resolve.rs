@@ -115,6 +115,18 @@ fn without_optional(lines: &[Line]) -> Vec<Vec<Line>> {
     ways
 }
 
+/// Where the packages that apt speaks of were asked for, a line each.
+fn asked_for(said: &str, requests: &[PackageRequest]) -> String {
+    let words: BTreeSet<&str> = said
+        .split(|c: char| c.is_whitespace() || "():,|".contains(c))
+        .collect();
+    requests
+        .iter()
+        .filter(|request| words.contains(request.name.as_str()))
+        .map(|request| format!("\n{}: `{}` is asked for here", request.origin, request.name))
+        .collect()
+}
+
 /// What every question to apt needs.
 struct Resolver<'a> {
     plan: &'a Plan,
@@ -203,8 +215,10 @@ impl Resolver<'_> {
             .choose_keeping(apt, &index, &mut keep, &names)?
             .map_err(|said| {
                 UserError::new(format!(
-                    "{} for {} cannot install the packages asked for together:\n{said}",
-                    plan.suite, plan.arch
+                    "{} for {} cannot install the packages asked for together:\n{said}{}",
+                    plan.suite,
+                    plan.arch,
+                    asked_for(&said, &plan.packages)
                 ))
                 .help("leave one of them out of the recipe, or let it take another suite")
             })?;
@@ -399,6 +413,23 @@ mod tests {
             "a mirror's fault is not the request's: {error}"
         );
         format!("{error:#}")
+    }
+
+    #[test]
+    fn a_refusal_says_where_its_packages_are_asked_for() {
+        let recipe = clic_recipe::source::SourceFile::new("recipes/r.toml", "x\npackages\n");
+        let request = |name: &str| PackageRequest {
+            name: name.into(),
+            board_only: false,
+            origin: recipe.at(2..10),
+        };
+        let requests = ["chrony", "systemd", "systemd-timesyncd"].map(request);
+        let said = "The following packages have unmet dependencies:\n chrony : Conflicts: time-daemon\n \
+                    systemd-timesyncd : Conflicts: time-daemon";
+        assert_eq!(
+            asked_for(said, &requests),
+            "\nrecipes/r.toml:2:1: `chrony` is asked for here\nrecipes/r.toml:2:1: `systemd-timesyncd` is asked for here"
+        );
     }
 
     #[test]

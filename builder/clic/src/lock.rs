@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clic_archive::{HostApt, Keep, Lock, Package, Pins, ResolveOptions};
 use clic_debian::version;
+use clic_engine::counted_on;
 use clic_engine::resolution::{LockFile, State, open_sources};
 use clic_host::{Outcome, Progress, UserError};
 use clic_recipe::{Plan, nearest};
@@ -119,6 +120,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         _ => Keep::default(),
     };
     let lock = resolve(args, &plan, keep, pins, &context.progress())?;
+    counted_on::check(&plan, &lock.packages)?;
     let (none, no_tools) = (Vec::new(), BTreeMap::new());
     let (packages, tools) = before
         .as_ref()

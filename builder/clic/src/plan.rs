@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clic_archive::Resolution;
+use clic_engine::kernels::Kernels;
 use clic_engine::resolution::{LockFile, Packages};
 use clic_engine::{Forecast, apps};
 use clic_host::Outcome;
@@ -191,8 +192,11 @@ fn show_exact(exact: &Exact, context: &Context) -> String {
             output::size(package.size),
         ]);
     }
+    let kernels = Kernels::of(&exact.resolution)
+        .map(|kernels| format!("of several kernels, {kernels}\n"))
+        .unwrap_or_default();
     format!(
-        "\n{}\n{} packages, {} installed; {} to download, of which the store has {}\n",
+        "\n{}\n{kernels}{} packages, {} installed; {} to download, of which the store has {}\n",
         output::table(&rows),
         context.out.bold(&packages.len().to_string()),
         output::size(exact.installed_size),

@@ -4,6 +4,7 @@ pub mod arch;
 pub mod control;
 pub mod date;
 pub mod deb;
+pub mod debconf;
 #[cfg(test)]
 mod spoiled;
 pub mod status;

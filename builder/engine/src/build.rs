@@ -8,10 +8,12 @@ use clic_recipe::Plan;
 use clic_store::{Session, Store};
 
 use crate::apps;
+use crate::counted_on;
 use crate::finished::{self, Earlier, Finished};
 use crate::fits;
 use crate::image::Image;
 use crate::kept::Kept;
+use crate::kernels::Kernels;
 use crate::make::{Options, Site};
 use crate::outputs::Written;
 use crate::pipeline::{Forecast, Pipeline};
@@ -32,6 +34,10 @@ pub fn build(
     let resolution = packages.resolve(plan, mirrors, session)?;
     // What is hopeless already is refused before it is downloaded.
     fits::check(plan, Some(resolution.installed_size()))?;
+    counted_on::check(plan, &resolution.packages)?;
+    if let Some(kernels) = Kernels::of(&resolution) {
+        session.progress.note(format!("of several kernels, {kernels}"));
+    }
     let image = Image::new(plan, &resolution)?;
     let finished = Finished::of(session.store, &image.name(), out)?;
     let mut apps = apps::there(plan, &resolution, session.store)?;
@@ -53,9 +59,10 @@ pub fn build(
 
 /// What a build of exactly these packages would do, and what it would take up; `out` is where the image would go. Uses no network.
 ///
-/// Errors: an app that does not suit, and files that get into each other's way.
+/// Errors: an app that does not suit, packages that the builder counts on and that are not there, and files that get into each other's way.
 pub fn forecast(plan: &Plan, resolution: &Resolution, store: &Store, out: &Path) -> Result<Vec<Forecast>> {
     apps::suit(plan, resolution)?;
+    counted_on::check(plan, &resolution.packages)?;
     let image = Image::new(plan, resolution)?;
     let apps = apps::there(plan, resolution, store)?;
     let name = image.name();

@@ -17,11 +17,13 @@
 pub mod apps;
 mod build;
 mod compared;
+pub mod counted_on;
 mod finished;
 pub mod fits;
 pub mod image;
 pub mod inputs;
 mod kept;
+pub mod kernels;
 pub mod layer;
 pub mod make;
 mod outputs;

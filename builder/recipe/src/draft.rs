@@ -6,7 +6,7 @@ use crate::debian;
 use crate::merge::{Files, Preseeds, Units};
 use crate::overlay::{CheckTemplate, Overlay, ProbeTemplate, Steps};
 use crate::plan::{
-    Bake, Check, PlannedOverlay, Probe, Service, ServiceState, UnitChange, UnitState, Value, Varies,
+    Bake, Check, Effect, PlannedOverlay, Probe, Service, ServiceState, UnitChange, UnitState, Value, Varies,
 };
 use crate::report::Problems;
 use crate::source::Sited;
@@ -17,6 +17,7 @@ use crate::template::{self, Source, Values};
 pub(crate) struct Draft {
     pub(crate) files: Files,
     pub(crate) preseeds: Preseeds,
+    pub(crate) effects: Vec<Effect>,
     pub(crate) bakes: Vec<Bake>,
     pub(crate) of_one_run: BTreeSet<String>,
     pub(crate) varies: Vec<Varies>,
@@ -36,6 +37,9 @@ impl Draft {
     ) {
         for preseed in &overlay.preseeds {
             self.preseeds.add(preseed, &overlay.name, values, problems);
+        }
+        for effect in &overlay.effects {
+            self.effects.extend(effect.fill(values, problems));
         }
         for entry in &overlay.entries {
             self.files.add(entry, &overlay.name, values, problems);

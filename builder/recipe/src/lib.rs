@@ -16,6 +16,7 @@ mod debian;
 mod disk;
 mod document;
 mod draft;
+mod effect;
 mod first_boot;
 mod keys;
 mod listing;

@@ -265,6 +265,7 @@ pub fn check_with(
             }
         }
     }
+    loader.tell_idle();
     loader.problems.into_result()?;
     files.sort();
     files.dedup();

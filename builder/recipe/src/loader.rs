@@ -233,6 +233,23 @@ impl<'t> Loader<'t> {
         self.incomplete.contains(&recipe.origin.file.name)
     }
 
+    /// Says which parameters of the overlays that were read have no effect, if nothing else is wrong: what is wrong may be where they
+    /// are to have it.
+    pub(crate) fn tell_idle(&mut self) {
+        if self.problems.count() > 0 {
+            return;
+        }
+        for parameter in self.overlays.values().flatten().flat_map(|overlay| &overlay.idle) {
+            let name = &parameter.value;
+            self.problems
+                .wrong(&parameter.origin, format!("nothing reads the parameter `{name}`"))
+                .help(format!(
+                    "write `{{{{ {name} }}}}` where it has its effect (a file with `template = true`, a preseed, a bake, a check), \
+                     or remove it"
+                ));
+        }
+    }
+
     /// An overlay by name.
     pub(crate) fn overlay(&mut self, name: &str) -> Option<Rc<Overlay>> {
         if let Some(overlay) = self.overlays.get(name) {

@@ -8,7 +8,7 @@ use clic_host::Sha256;
 use crate::debian;
 use crate::nearest::advice;
 use crate::overlay_files::{Entry, EntryKind, EntryPlace};
-use crate::plan::{Content, Data, TreeFile, TreeFileKind, UnitChange};
+use crate::plan::{Content, Data, Preseed, TreeFile, TreeFileKind, UnitChange};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited};
 use crate::template::{self, Source, Values};
@@ -48,9 +48,9 @@ impl Units {
     }
 }
 
-/// debconf selections by package and question, each with who asked.
+/// debconf selections by package and question, each with the overlay that asked.
 #[derive(Default)]
-pub(crate) struct Preseeds(BTreeMap<(String, String), (String, String, Origin)>);
+pub(crate) struct Preseeds(BTreeMap<(String, String), (Preseed, String)>);
 
 impl Preseeds {
     pub(crate) fn add(
@@ -72,6 +72,10 @@ impl Preseeds {
             return problems.push(wrong("a preseed is one line without tabs".to_owned()));
         }
         let line = line.trim().to_owned();
+        // How an overlay says that it has no answer for this board or suite.
+        if line.is_empty() && preseed.value.contains('{') {
+            return;
+        }
         let mut words = line.splitn(4, ' ');
         let (Some(package), Some(question), Some(kind)) = (words.next(), words.next(), words.next()) else {
             return problems.push(wrong(format!("`{line}` is not a preseed")));
@@ -87,24 +91,39 @@ impl Preseeds {
                 )
                 .help(advice(kind, "types", debian::QUESTION_TYPES));
         }
-        let key = (package.to_owned(), question.to_owned());
-        match self.0.get(&key) {
-            Some((other, _, _)) if *other == line => {}
-            Some((_, other, first)) => problems
+        let value = words.next().unwrap_or_default();
+        if kind == "boolean" && !["true", "false"].contains(&value) {
+            return problems
                 .wrong(
                     &preseed.origin,
-                    format!("overlays `{other}` and `{overlay}` answer `{question}` differently"),
+                    format!("`{question}` is answered by `true` or `false`, not by `{value}`"),
                 )
-                .help(format!("the other one is at {first}")),
+                .help("write one of these");
+        }
+        let key = (package.to_owned(), question.to_owned());
+        let new = Preseed {
+            package: package.to_owned(),
+            question: question.to_owned(),
+            kind: kind.to_owned(),
+            value: value.to_owned(),
+            asked: values.asked(preseed),
+        };
+        match self.0.get(&key) {
+            Some((other, _)) if (&other.kind, &other.value) == (&new.kind, &new.value) => {}
+            Some((other, by)) => problems
+                .wrong(
+                    &preseed.origin,
+                    format!("overlays `{by}` and `{overlay}` answer `{question}` differently"),
+                )
+                .help(format!("the other one is at {}", other.asked.at)),
             None => {
-                self.0
-                    .insert(key, (line, overlay.to_owned(), preseed.origin.clone()));
+                self.0.insert(key, (new, overlay.to_owned()));
             }
         }
     }
 
-    pub(crate) fn finish(self) -> Vec<String> {
-        self.0.into_values().map(|(line, _, _)| line).collect()
+    pub(crate) fn finish(self) -> Vec<Preseed> {
+        self.0.into_values().map(|(preseed, _)| preseed).collect()
     }
 }
 
@@ -157,7 +176,7 @@ impl Files {
         self.0.insert(file.path.clone(), (file, place));
     }
 
-    /// Sorted by path, and nothing below something that is not a directory; and where each is written.
+    /// Sorted by path, and nothing below something that is not a directory; and where each was declared.
     pub(crate) fn finish(self, problems: &mut Problems) -> (Vec<TreeFile>, BTreeMap<String, EntryPlace>) {
         for (path, (file, place)) in &self.0 {
             let above = path
@@ -172,12 +191,10 @@ impl Files {
                 }
             }
         }
-        let places = self
-            .0
-            .iter()
-            .map(|(path, (_, place))| (path.clone(), place.clone()));
-        let places = places.collect();
-        (self.0.into_values().map(|(file, _)| file).collect(), places)
+        self.0
+            .into_iter()
+            .map(|(path, (file, place))| (file, (path, place)))
+            .unzip()
     }
 }
 

@@ -1,18 +1,19 @@
 //! Overlays: from TOML and `files/` to checked declarations, before any value is filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::board::packages;
 use crate::checker::Checker;
 use crate::debian;
+use crate::effect::{self, EffectTemplate};
 use crate::nearest::advice;
 use crate::only::Only;
 use crate::overlay_files::{self, Entry};
 use crate::overlay_slips;
 use crate::parameter::{self, Parameter};
-use crate::plan::{Arch, Provides, UnitChange, UnitState, Varies};
+use crate::plan::{Arch, Capability, Provides, UnitChange, UnitState, Varies};
 use crate::provides;
 use crate::raw::{At, RawCheck, RawOverlay, RawRule, RawUnit};
 use crate::report::{Problem, Problems};
@@ -44,7 +45,10 @@ pub(crate) struct Overlay {
     /// Besides them, by the board's architecture.
     pub(crate) packages_on: BTreeMap<Arch, Vec<Sited<String>>>,
     pub(crate) preseeds: Vec<Sited<String>>,
+    pub(crate) effects: Vec<EffectTemplate>,
     pub(crate) parameters: BTreeMap<String, Parameter>,
+    /// Those of them that nothing reads, each with where it is declared.
+    pub(crate) idle: Vec<Sited<String>>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) units: Vec<(UnitChange, Origin)>,
@@ -162,10 +166,12 @@ pub(crate) fn check(
             .help("make several overlays of it");
         return None;
     }
+    let mut written: BTreeMap<String, Origin> = BTreeMap::new();
     for (key, parameter) in std::mem::take(&mut raw.parameters) {
         if let Err(why) = template::variable_name(&key.value) {
             checker.wrong(&key, why);
         }
+        written.insert(key.value.clone(), key.origin(checker.file));
         if let Some(parameter) = parameter::declare(&key.value, parameter, checker) {
             parameters.insert(key.value, parameter);
         }
@@ -181,6 +187,10 @@ pub(crate) fn check(
         .map(|(arch, list)| (arch, self::packages(list, checker)))
         .collect();
     let preseeds = checker.sited(std::mem::take(&mut raw.preseeds));
+    let effects: Vec<EffectTemplate> = std::mem::take(&mut raw.effect)
+        .into_iter()
+        .filter_map(|effect| effect::check(effect, checker))
+        .collect();
     let units = units(name, std::mem::take(&mut raw.unit), checker);
     let bakes: Vec<BakeTemplate> = std::mem::take(&mut raw.bake)
         .into_iter()
@@ -228,6 +238,7 @@ pub(crate) fn check(
     }
 
     // Templates are looked at only when all parameters are known: else each use of a broken one would be reported.
+    let mut idle = Vec::new();
     if declared {
         let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
         for (rule, origin) in &rules {
@@ -247,20 +258,28 @@ pub(crate) fn check(
         let said = rules
             .iter()
             .flat_map(|(rule, _)| [Some(&rule.message), rule.help.as_ref()]);
-        for text in preseeds
+        let texts = preseeds
             .iter()
+            .chain(effects.iter().map(|effect| &effect.text))
             .chain(bakes.iter().flat_map(|bake| [&bake.name, &bake.command]))
             .chain(checks.iter().flat_map(CheckTemplate::texts))
             .chain(said.flatten())
-        {
-            template::check(
-                template::Source::Inline(&text.origin, &text.value),
-                &names,
-                checker.problems,
-            );
+            .map(|text| template::Source::Inline(&text.origin, &text.value));
+        let files = entries
+            .iter()
+            .filter_map(Entry::template)
+            .map(template::Source::File);
+        let sources: Vec<template::Source<'_>> = texts.chain(files).collect();
+        for source in &sources {
+            template::check(*source, &names, checker.problems);
         }
-        for origin in entries.iter().filter_map(Entry::template) {
-            template::check(template::Source::File(origin), &names, checker.problems);
+        // A template that is wrong may be what the parameter is for.
+        if checker.count() == before {
+            let expressions = rules
+                .iter()
+                .map(|(rule, _)| template::variables_of_expression(&rule.must.value));
+            let read = sources.into_iter().map(template::variables).chain(expressions);
+            idle = unread(written, &read.flatten().collect(), &provides);
         }
         if as_meant {
             overlay_slips::left_as_they_are(&entries, &names, checker.problems);
@@ -276,6 +295,8 @@ pub(crate) fn check(
             packages,
             packages_on,
             preseeds,
+            effects,
+            idle,
             parameters,
             rules: rules.into_iter().map(|(rule, _)| rule).collect(),
             entries,
@@ -288,6 +309,23 @@ pub(crate) fn check(
             checks,
         })
     })
+}
+
+/// The parameters that nothing reads: whoever sets one gets nothing.
+fn unread(
+    written: BTreeMap<String, Origin>,
+    read: &HashSet<String>,
+    provides: &Provides,
+) -> Vec<Sited<String>> {
+    let provided = Capability::ALL
+        .into_iter()
+        .filter(|capability| provides.has(*capability));
+    let by_builder: Vec<&str> = provided.flat_map(Capability::parameters).copied().collect();
+    written
+        .into_iter()
+        .filter(|(name, _)| !read.contains(name) && !by_builder.contains(&name.as_str()))
+        .map(|(value, origin)| Sited { value, origin })
+        .collect()
 }
 
 /// Each with the place of the parameter's name.

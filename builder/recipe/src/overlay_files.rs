@@ -51,9 +51,9 @@ pub(crate) enum EntryKind {
     Symlink(String),
 }
 
-/// Where an entry was declared.
+/// Where a file, a directory or a link of the image was declared.
 #[derive(Clone, Debug)]
-pub(crate) enum EntryPlace {
+pub enum EntryPlace {
     /// In `overlay.toml`.
     Declared(Origin),
     /// By being there: path relative to the tree.
@@ -62,7 +62,7 @@ pub(crate) enum EntryPlace {
 
 impl EntryPlace {
     /// A problem with the entry.
-    pub(crate) fn problem(&self, message: String) -> Problem {
+    pub fn problem(&self, message: String) -> Problem {
         match self {
             Self::Declared(origin) => Problem::at(origin, message),
             Self::File(name) => Problem::file(name, message),

@@ -1,6 +1,7 @@
 //! The plan: everything resolved, nothing done. What every room to the right works from.
 
 mod app;
+mod asked;
 mod bundle;
 mod overlay;
 mod places;
@@ -11,9 +12,11 @@ use std::path::PathBuf;
 use clic_host::Sha256;
 use serde::{Deserialize, Serialize};
 
+pub use crate::overlay_files::EntryPlace;
 use crate::source::Origin;
 
 pub use app::{Answer, App, AppFile, AppSource, Argument, Manifest, Question};
+pub use asked::{Asked, Effect, Must, Preseed};
 pub use bundle::{
     Bundle, BundleItem, BundleKind, CONTENT_DIRECTORY, InPackage, ItemSource, Texts, Theme, Unpack,
 };
@@ -42,7 +45,9 @@ pub struct Plan {
     /// Where packages come from beside Debian's own archives, in the recipe's order.
     pub sources: Vec<PackageSource>,
     /// debconf selections (`package question type value`), sorted.
-    pub preseeds: Vec<String>,
+    pub preseeds: Vec<Preseed>,
+    /// What packages must have made of files, in the overlays' order.
+    pub effects: Vec<Effect>,
     /// Files, directories and symlinks of the overlays, sorted by path.
     pub files: Vec<TreeFile>,
     /// What happens to systemd units, sorted by unit.

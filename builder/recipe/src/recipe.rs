@@ -49,6 +49,17 @@ pub(crate) struct Settings {
     pub(crate) values: BTreeMap<String, (Origin, Sited<RawValue>)>,
 }
 
+impl Recipe {
+    /// Where the recipe sets each parameter of an overlay, by the parameter's name.
+    pub(crate) fn set_in(&self, overlay: &str) -> BTreeMap<String, Origin> {
+        let settings = self.parameters.get(overlay);
+        let values = settings.into_iter().flat_map(|settings| &settings.values);
+        values
+            .map(|(name, (_, value))| (name.clone(), value.origin.clone()))
+            .collect()
+    }
+}
+
 /// Checks a recipe's own values and puts them on top of its parent's. `None` when anything is wrong with it.
 pub(crate) fn check(
     name: &str,

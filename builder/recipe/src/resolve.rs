@@ -56,7 +56,8 @@ pub fn resolve_without_keys(
     finish(loader, plan).map(|plan| (plan, absent))
 }
 
-fn finish(loader: Loader<'_>, plan: Option<Plan>) -> Result<Plan, Report> {
+fn finish(mut loader: Loader<'_>, plan: Option<Plan>) -> Result<Plan, Report> {
+    loader.tell_idle();
     loader.problems.into_result()?;
     plan.ok_or_else(|| Problem::request("the plan could not be made, and no reason was noted").into())
 }
@@ -141,6 +142,7 @@ pub(crate) fn plan(
         packages,
         sources,
         preseeds: draft.preseeds.finish(),
+        effects: draft.effects,
         files,
         bakes: draft.bakes,
         of_one_run: draft.of_one_run.into_iter().collect(),
@@ -188,6 +190,7 @@ fn draft(
                 suite,
                 overlay: &overlay.name,
             },
+            recipe.set_in(&overlay.name),
         );
         rules(recipe, overlay, &values, problems);
         draft.add_overlay(overlay, parameters, &values, problems);

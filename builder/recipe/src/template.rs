@@ -8,7 +8,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Captured, Environment, ErrorKind, UndefinedBehavior};
 
 use crate::nearest::advice;
-use crate::plan::Value;
+use crate::plan::{Asked, Value};
 use crate::report::{Problem, Problems};
 use crate::source::{Origin, Sited};
 
@@ -151,6 +151,26 @@ pub(crate) fn check(source: Source<'_>, parameters: &[&str], problems: &mut Prob
     unknown_names(template.undeclared_variables(false), source, parameters, problems)
 }
 
+/// The names that a template reads; none if it can't be compiled.
+pub(crate) fn variables(source: Source<'_>) -> HashSet<String> {
+    let engine = engine();
+    let template = engine.template_from_str(source.text());
+    template.map_or_else(
+        |_| HashSet::new(),
+        |template| template.undeclared_variables(false),
+    )
+}
+
+/// The names that an expression reads; none if it can't be compiled.
+pub(crate) fn variables_of_expression(expression: &str) -> HashSet<String> {
+    let engine = engine();
+    let compiled = engine.compile_expression(expression);
+    compiled.map_or_else(
+        |_| HashSet::new(),
+        |compiled| compiled.undeclared_variables(false),
+    )
+}
+
 /// True when every name is a parameter or one that all templates have.
 fn unknown_names(
     names: HashSet<String>,
@@ -254,11 +274,17 @@ fn used_up() -> Problem {
 pub(crate) struct Values {
     parameters: BTreeMap<String, Value>,
     context: minijinja::Value,
+    /// Where the recipe sets some of the parameters.
+    set: BTreeMap<String, Origin>,
 }
 
 impl Values {
-    /// The overlay's parameters with their final values, and the plan's own names.
-    pub(crate) fn new(parameters: &BTreeMap<String, Value>, plan: &Surroundings<'_>) -> Self {
+    /// The overlay's parameters with their final values, the plan's own names, and where the recipe sets parameters.
+    pub(crate) fn new(
+        parameters: &BTreeMap<String, Value>,
+        plan: &Surroundings<'_>,
+        set: BTreeMap<String, Origin>,
+    ) -> Self {
         let mut context: BTreeMap<&str, minijinja::Value> = parameters
             .iter()
             .map(|(name, value)| (name.as_str(), in_templates(value)))
@@ -276,6 +302,17 @@ impl Values {
         Self {
             parameters: parameters.clone(),
             context: minijinja::Value::from_pairs(context),
+            set,
+        }
+    }
+
+    /// Who asks for what a text of an overlay says.
+    pub(crate) fn asked(&self, text: &Sited<String>) -> Asked {
+        let names = variables(Source::Inline(&text.origin, &text.value));
+        let set = self.set.iter().filter(|(name, _)| names.contains(*name));
+        Asked {
+            at: text.origin.clone(),
+            set: set.map(|(name, at)| (name.clone(), at.clone())).collect(),
         }
     }
 }

@@ -5,7 +5,8 @@ mod testtree;
 use std::os::unix::fs::PermissionsExt as _;
 
 use clic_recipe::plan::{
-    Boot, Machine, PartitionSize, Plan, Probe, Table, TreeFile, TreeFileKind, UnitState, Value,
+    Asked, Boot, Machine, Must, PartitionSize, Plan, Preseed, Probe, Table, TreeFile, TreeFileKind,
+    UnitState, Value,
 };
 use clic_recipe::{Tree, check};
 use testtree::TestTree;
@@ -49,7 +50,8 @@ fn everything_comes_together() {
         plan.packages[1].origin.to_string(),
         "overlays/base/overlay.toml:4:13"
     );
-    assert_eq!(plan.preseeds, ["locales locales/default select fr_FR.UTF-8"]);
+    let preseeds: Vec<String> = plan.preseeds.iter().map(Preseed::to_string).collect();
+    assert_eq!(preseeds, ["locales locales/default select fr_FR.UTF-8"]);
     assert_eq!(text(&plan, "/etc/hostname"), "box\n");
     assert_eq!(text(&plan, "/etc/motd"), "hello\n");
     assert_eq!(plan.units[0].state, UnitState::Enabled);
@@ -81,6 +83,88 @@ fn everything_comes_together() {
     assert_eq!(pi.disk.partitions[0].first_sector, Some(8192));
 }
 
+/// Who asks: the overlay's line, and the recipe's where it sets what is in it.
+#[test]
+fn what_is_asked_of_packages_knows_who_asks() {
+    let tree = TestTree::new();
+    tree.edit(
+        "overlays/base/overlay.toml",
+        "preseeds = [",
+        "preseeds = [\n    \"xx x/n note\",\n    ",
+    );
+    tree.append(
+        "overlays/base/overlay.toml",
+        r#"
+[[effect]]
+file = "/etc/name"
+line = "{{ hostname }}.{{ locale }}"
+
+[[effect]]
+file = "/etc/localtime"
+target = "/usr/share/{{ locale }}"
+"#,
+    );
+    tree.append("recipes/minimal.toml", "locale = \"en_GB.UTF-8\"\n");
+    let plan = tree.plan();
+    let [locale, note] = &plan.preseeds[..] else {
+        panic!("{:?}", plan.preseeds)
+    };
+    let places = |asked: &Asked| {
+        let set = asked.set.iter().map(|(name, at)| format!("{name} {at}"));
+        let set: Vec<String> = set.collect();
+        format!("{}, {}", asked.at, set.join(", "))
+    };
+    assert_eq!(
+        (
+            locale.question.as_str(),
+            locale.kind.as_str(),
+            locale.value.as_str()
+        ),
+        ("locales/default", "select", "en_GB.UTF-8")
+    );
+    assert_eq!(
+        places(&locale.asked),
+        "overlays/base/overlay.toml:7:5, locale recipes/minimal.toml:13:10"
+    );
+    assert_eq!(
+        (note.value.as_str(), note.to_string().as_str()),
+        ("", "xx x/n note")
+    );
+    let [name, zone] = &plan.effects[..] else {
+        panic!("{:?}", plan.effects)
+    };
+    assert_eq!(name.must, Must::Line("box.en_GB.UTF-8".into()));
+    assert!(
+        places(&name.asked)
+            .ends_with(", hostname recipes/minimal.toml:12:12, locale recipes/minimal.toml:13:10"),
+        "{}",
+        places(&name.asked)
+    );
+    assert_eq!(zone.must, Must::Target("/usr/share/en_GB.UTF-8".into()));
+    let json = serde_json::to_string(&plan).unwrap();
+    assert!(
+        json.contains(r#""effects":[{"file":"/etc/name","must":{"line":"box.en_GB.UTF-8"}}"#),
+        "{json}"
+    );
+}
+
+/// An overlay that asks only on some boards, or in some suites.
+#[test]
+fn an_answer_or_effect_that_becomes_empty_is_left_out() {
+    let tree = TestTree::new();
+    let only = |text: &str| format!("{{{{ '{text}' if board.arch == 'amd64' else '' }}}}");
+    tree.edit(
+        "overlays/base/overlay.toml",
+        "preseeds = [",
+        &format!("preseeds = [\"{}\", ", only("xx x/a boolean true")),
+    );
+    let effect = format!("[[effect]]\nfile = \"/etc/x\"\nline = \"{}\"\n", only("y"));
+    tree.append("overlays/base/overlay.toml", &effect);
+    let (pc, pi) = (tree.plan(), tree.resolve("minimal", "pi").unwrap());
+    assert_eq!((pc.preseeds.len(), pc.effects.len()), (2, 1));
+    assert_eq!((pi.preseeds.len(), pi.effects.len()), (1, 0));
+}
+
 #[test]
 fn what_is_of_one_run_comes_from_all_overlays() {
     let tree = TestTree::new();
@@ -92,6 +176,15 @@ fn what_is_of_one_run_comes_from_all_overlays() {
     tree.overlay("guard", "of-one-run = [\"/var/lib/bans\", \"/etc/issue\"]\n");
     tree.overlay("wiki", "of-one-run = [\"/var/lib/bans\"]\n");
     assert_eq!(tree.plan().of_one_run, ["/etc/issue", "/var/lib/bans"]);
+}
+
+/// So that an error about the image can point at the tree.
+#[test]
+fn files_know_where_they_were_written() {
+    let plan = TestTree::new().plan();
+    let place = |path: &str| plan.places[path].to_string();
+    assert_eq!(place("/etc/hostname"), "overlays/base/overlay.toml:27:8");
+    assert_eq!(place("/etc/motd"), "overlays/base/files/etc/motd");
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use clic_host::{Sha256, UserError};
-use clic_recipe::plan::{TreeFile, TreeFileKind};
+use clic_host::Sha256;
+use clic_recipe::Problem;
+use clic_recipe::plan::{EntryPlace, TreeFile, TreeFileKind};
 use clic_store::space::io_error;
 use clic_tree::{FileTree, Follow, Kind};
 use tar::{EntryType, Header};
@@ -80,58 +81,70 @@ pub fn numbers(text: &[u8]) -> BTreeMap<String, u64> {
     text.lines().filter_map(line).collect()
 }
 
-/// Every file is in the tree as it was asked for; else an error that names it and who brings it.
-pub fn verify(tree: &FileTree, files: &[TreeFile]) -> Result<()> {
+/// Files that are not in the tree as they were asked for, each with who brings it and where that was written.
+pub fn problems(
+    tree: &FileTree,
+    files: &[TreeFile],
+    places: &BTreeMap<String, EntryPlace>,
+) -> Result<Vec<Problem>> {
     let users = numbers(&tree.content("etc/passwd")?.unwrap_or_default());
     let groups = numbers(&tree.content("etc/group")?.unwrap_or_default());
+    let mut problems = Vec::new();
     for file in files {
-        let from = format!("{} (from {})", file.path, file.from);
-        let unknown = |what: &str, name: &str| {
-            UserError::new(format!("{from}: the tree has no {what} {name:?}"))
-                .help("use one that Debian or a package of the recipe creates")
+        let (owner, group) = (users.get(&file.owner), groups.get(&file.group));
+        let (what, help) = match (owner, group) {
+            (None, _) => (format!("the tree has no user {:?}", file.owner), NO_ACCOUNT),
+            (_, None) => (format!("the tree has no group {:?}", file.group), NO_ACCOUNT),
+            (Some(uid), Some(gid)) => match difference(tree, file, (*uid, *gid))? {
+                Some(what) => (format!("in the finished tree {what}"), CHANGED),
+                None => continue,
+            },
         };
-        let uid = users
-            .get(&file.owner)
-            .ok_or_else(|| unknown("user", &file.owner))?;
-        let gid = groups
-            .get(&file.group)
-            .ok_or_else(|| unknown("group", &file.group))?;
-        let place = tree
-            .resolve(&file.path, Follow::Directories)
-            .with_context(|| format!("{from}: it is not in the finished tree"))?;
-        let entry = tree
-            .get(&place)
-            .with_context(|| format!("{from}: it is not in the finished tree"))?
-            .clone();
-        let differs = |what: String| {
-            anyhow::anyhow!(
-                "{from}: in the finished tree {what}; a package or command of the build changed it"
-            )
+        let what = format!("{} (from {}): {what}", file.path, file.from);
+        let problem = match places.get(&file.path) {
+            Some(place) => place.problem(what),
+            None => Problem::request(what),
         };
-        match (&file.kind, &entry.kind) {
-            (TreeFileKind::Directory, Kind::Directory) => {}
-            (TreeFileKind::Symlink(target), Kind::Symlink(there)) if target.as_bytes() == there => {}
-            (TreeFileKind::File(content), Kind::File(_)) => {
-                if tree.size(&place) != Some(content.size)
-                    || Sha256::of(tree.content(&place)?.unwrap_or_default()) != content.sha256
-                {
-                    return Err(differs("it has other content".into()));
-                }
-            }
-            _ => return Err(differs("it is something else".into())),
-        }
-        let mode = file.mode & 0o7777;
-        if !matches!(file.kind, TreeFileKind::Symlink(_)) && entry.mode != mode {
-            return Err(differs(format!("its mode is {:04o}, not {mode:04o}", entry.mode)));
-        }
-        if (u64::from(entry.uid), u64::from(entry.gid)) != (*uid, *gid) {
-            return Err(differs(format!(
-                "it belongs to {}:{}, not {uid}:{gid}",
-                entry.uid, entry.gid
-            )));
-        }
+        problems.push(problem.help(help));
     }
-    Ok(())
+    Ok(problems)
+}
+
+const NO_ACCOUNT: &str = "use one that Debian or a package of the recipe creates";
+const CHANGED: &str = "it was put there once all packages were configured: enabling a unit, making the initramfs or a command of the \
+    boot loader changed it then (see the build's log); bring it under another name, or as they want it";
+
+/// What is different from what was asked for; `owner` are its owner's and group's numbers.
+fn difference(tree: &FileTree, file: &TreeFile, owner: (u64, u64)) -> Result<Option<String>> {
+    let Ok(place) = tree.resolve(&file.path, Follow::Directories) else {
+        return Ok(Some("it is missing".into()));
+    };
+    let Some(entry) = tree.get(&place) else {
+        return Ok(Some("it is missing".into()));
+    };
+    match (&file.kind, &entry.kind) {
+        (TreeFileKind::Directory, Kind::Directory) => {}
+        (TreeFileKind::Symlink(target), Kind::Symlink(there)) if target.as_bytes() == there => {}
+        (TreeFileKind::Symlink(target), Kind::Symlink(there)) => {
+            let there = String::from_utf8_lossy(there);
+            return Ok(Some(format!("it leads to {there}, not to {target}")));
+        }
+        (TreeFileKind::File(content), Kind::File(_)) => {
+            if tree.size(&place) != Some(content.size)
+                || Sha256::of(tree.content(&place)?.unwrap_or_default()) != content.sha256
+            {
+                return Ok(Some("it has other content".into()));
+            }
+        }
+        _ => return Ok(Some("it is something else".into())),
+    }
+    let mode = file.mode & 0o7777;
+    if !matches!(file.kind, TreeFileKind::Symlink(_)) && entry.mode != mode {
+        return Ok(Some(format!("its mode is {:04o}, not {mode:04o}", entry.mode)));
+    }
+    let (uid, gid) = owner;
+    Ok(((u64::from(entry.uid), u64::from(entry.gid)) != owner)
+        .then(|| format!("it belongs to {}:{}, not {uid}:{gid}", entry.uid, entry.gid)))
 }
 
 #[cfg(test)]
@@ -192,7 +205,8 @@ mod tests {
     fn what_was_packed_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let files = [file("/etc/motd", "root", b"hello")];
-        verify(&unpacked(dir.path(), &files), &files).unwrap();
+        let found = problems(&unpacked(dir.path(), &files), &files, &BTreeMap::new()).unwrap();
+        assert!(found.is_empty(), "{found:?}");
     }
 
     #[test]
@@ -200,7 +214,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let check = |packed: TreeFile, asked: TreeFile| {
             let tree = unpacked(dir.path(), &[packed]);
-            format!("{:#}", verify(&tree, &[asked]).unwrap_err())
+            let place = EntryPlace::File("overlays/base/files/etc/motd".into());
+            let places = BTreeMap::from([(asked.path.clone(), place)]);
+            let found = problems(&tree, &[asked], &places).unwrap();
+            assert_eq!(found.len(), 1, "{found:?}");
+            found[0].to_string()
         };
         let plain = file("/etc/motd", "root", b"hello");
         let mode = TreeFile {
@@ -215,7 +233,10 @@ mod tests {
             ),
             (file("/etc/motd", "root", b"hallo"), "it has other content"),
             (mode, "its mode is 0640, not 0600"),
-            (file("/etc/other", "root", b""), "it is not in the finished tree"),
+            (
+                file("/etc/other", "root", b""),
+                "in the finished tree it is missing",
+            ),
             (
                 TreeFile {
                     kind: TreeFileKind::Directory,
@@ -225,7 +246,14 @@ mod tests {
             ),
         ] {
             let error = check(plain.clone(), asked);
-            assert!(error.contains(" (from base)") && error.contains(said), "{error}");
+            assert!(
+                error.starts_with("overlays/base/files/etc/motd: /etc/"),
+                "{error}"
+            );
+            assert!(
+                error.contains(" (from base): ") && error.contains(said),
+                "{error}"
+            );
         }
     }
 

@@ -15,6 +15,7 @@
 )]
 
 pub mod accel;
+pub mod asked;
 pub mod binfmt;
 pub mod clean;
 pub mod files;

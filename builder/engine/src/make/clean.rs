@@ -8,8 +8,9 @@ use clic_archive::Resolution;
 use clic_debian::control;
 use clic_host::figures;
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
+use clic_recipe::Report;
 use clic_recipe::plan::{TreeFile, TreeFileKind};
-use clic_rootfs::{clean, files};
+use clic_rootfs::{asked, clean, files};
 use clic_tree::{Entry, FileTree, Follow, Kind, shown};
 
 use super::{Site, makers};
@@ -27,7 +28,13 @@ impl Site<'_> {
             .progress
             .stage("clean", "Clean the tree", "from the layers, every time");
         compare(image.resolution, &installed(&self.tree)?)?;
-        files::verify(&self.tree, &image.files)?;
+        let mut problems = files::problems(&self.tree, &image.files, image.plan.places.files())?;
+        problems.extend(asked::problems(
+            &self.tree,
+            &image.plan.preseeds,
+            &image.plan.effects,
+        )?);
+        Report::of(problems).context("what the recipe asks is not what came out")?;
         Secrets::remove_made_on_device(&mut self.tree, &image.files)?;
         finish(&mut self.tree, image);
         stage.finish();

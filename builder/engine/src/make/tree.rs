@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use clic_archive::Part;
 use clic_host::{Sha256, Stage};
-use clic_recipe::plan::{TreeFile, TreeFileKind};
+use clic_recipe::plan::{Preseed, TreeFile, TreeFileKind};
 use clic_rootfs::files;
 use clic_rootfs::inside::job::{Customize, Done, Job, JobPackage, JobUnit, LayerTar, Packages, Work};
 use clic_rootfs::inside::restore;
@@ -27,6 +27,7 @@ use super::{Found, Site};
 use crate::image::Image;
 use crate::inputs::Inputs;
 use crate::kept::{Kept, KeptLayer, Stored, Trace};
+use crate::kernels::Kernels;
 use crate::layer::{Layer, Make};
 use crate::secrets::Secrets;
 
@@ -218,6 +219,7 @@ impl<'a> Site<'a> {
                 .map(str::to_owned)
                 .collect(),
             units: units.collect(),
+            kernel: Kernels::of(image.resolution).map(|kernels| kernels.first),
             commands: image.commands.clone(),
         })
     }
@@ -248,11 +250,10 @@ fn preseeds(image: &Image<'_>, part: Part) -> Vec<String> {
     let packages = &image.resolution.packages;
     let has = |part: Part| packages.iter().any(|package| package.part == part);
     let last = [Part::Recipe, Part::Board].into_iter().find(|part| has(*part));
-    let of = |line: &String| {
-        let owner = line.split_ascii_whitespace().next().unwrap_or_default();
+    let of = |preseed: &Preseed| {
         let base = packages
             .iter()
-            .any(|package| package.part == Part::Base && package.name == owner);
+            .any(|package| package.part == Part::Base && package.name == preseed.package);
         if base {
             Part::Base
         } else {
@@ -260,7 +261,9 @@ fn preseeds(image: &Image<'_>, part: Part) -> Vec<String> {
         }
     };
     let all = image.plan.preseeds.iter();
-    all.filter(|line| of(line) == part).cloned().collect()
+    all.filter(|preseed| of(preseed) == part)
+        .map(Preseed::to_string)
+        .collect()
 }
 
 /// What shapes the packages of a part.
@@ -295,6 +298,9 @@ pub(super) fn add_files(inputs: &mut Inputs, image: &Image<'_>, contents: Conten
     }
     for unit in &image.plan.units {
         inputs.add(format!("unit {}", unit.name), format!("{:?}", unit.state));
+    }
+    if let Some(kernels) = Kernels::of(image.resolution) {
+        inputs.add("kernel that starts", kernels.first);
     }
     for (number, command) in image.commands.iter().enumerate() {
         inputs.add(format!("command {number}"), command.join("\u{0}"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clic_debian::version;
 use clic_recipe::plan::{Plan, TreeFile};
-use clic_tree::{Content, FileTree};
+use clic_tree::{Content, FileTree, Follow};
 
 use crate::ids::Ids;
 use crate::table::BOOT_CODE;
@@ -91,7 +91,8 @@ pub(super) fn loader(plan: &Plan, ids: &Ids, tree: &FileTree) -> Result<Loader> 
         bail!("the tree has no {FIRMWARE}/{missing}: package raspi-firmware brings it");
     }
 
-    let version = newest(tree, "vmlinuz-")
+    let version = first(tree)
+        .or_else(|| newest(tree, "vmlinuz-"))
         .context("the tree has no kernel (/boot/vmlinuz-*): which package brings it?")?;
     for name in [format!("vmlinuz-{version}"), format!("initrd.img-{version}")] {
         let from = if name.starts_with('v') {
@@ -188,6 +189,13 @@ fn copy_tree(
         }
     }
     Ok(())
+}
+
+/// The version of the kernel that /vmlinuz leads to: of several, the one that was chosen when the tree was made.
+fn first(tree: &FileTree) -> Option<String> {
+    let path = tree.resolve("vmlinuz", Follow::All).ok()?;
+    let version = path.strip_prefix(b"boot/vmlinuz-")?;
+    Some(String::from_utf8_lossy(version).into_owned())
 }
 
 /// The newest version among `/boot/<prefix><version>`, by the order that the hook uses.
@@ -302,6 +310,21 @@ mod tests {
             ));
             assert!(config.ends_with("\ninitramfs initrd.img-6.1.0-56-arm64\n"));
         }
+    }
+
+    #[test]
+    fn of_several_kernels_the_one_that_was_chosen_is_started() {
+        let mut tree = tree(
+            &["6.1.0-9-rt-arm64", "6.1.0-56-arm64"],
+            "/usr/lib/linux-image-V/broadcom",
+        );
+        tree.write_symlink("/vmlinuz", "boot/vmlinuz-6.1.0-9-rt-arm64");
+        let config = content(&tree, "config.txt");
+        assert!(config.contains("\nkernel=vmlinuz-6.1.0-9-rt-arm64\n"), "{config}");
+        assert!(
+            config.ends_with("\ninitramfs initrd.img-6.1.0-9-rt-arm64\n"),
+            "{config}"
+        );
     }
 
     #[test]

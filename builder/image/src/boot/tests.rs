@@ -54,6 +54,8 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         packages: vec![],
         sources: vec![],
         preseeds: vec![],
+        effects: vec![],
+        places: std::collections::BTreeMap::new(),
         files: vec![],
         units: vec![],
         bakes: vec![],

@@ -66,6 +66,16 @@ impl Capability {
         Self::Zim,
     ];
 
+    /// Parameters of the overlay that provides it which the builder itself reads.
+    pub(crate) fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Hotspot => &["address", "domain", "hidden", "passphrase", "ssid", "ssid_suffix"],
+            Self::Portal => &["language", "show_passphrase"],
+            Self::YunoHost => &["domain"],
+            Self::FirstBoot | Self::Services | Self::Zim => &[],
+        }
+    }
+
     /// As overlays write it: `[provides.KEY]`.
     pub fn key(self) -> &'static str {
         match self {

@@ -18,6 +18,13 @@ pub struct Places {
     pub(crate) units: BTreeMap<String, Origin>,
 }
 
+impl Places {
+    /// Where files, directories and symlinks were written, by path.
+    pub fn files(&self) -> &BTreeMap<String, EntryPlace> {
+        &self.files
+    }
+}
+
 impl Plan {
     /// A problem with the recipe as a whole. Lines after the message's first one are a part of the help.
     pub fn problem(&self, message: &str, help: Option<&str>) -> Problem {

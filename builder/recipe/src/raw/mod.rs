@@ -22,7 +22,8 @@ use crate::source::{Origin, Sited, SourceFile};
 pub(crate) use board::{RawBoard, RawDisk, RawEmulate, RawPartition, RawPower};
 pub(crate) use bundle::{RawBundle, RawItem};
 pub(crate) use overlay::{
-    ParameterType, RawCheck, RawFile, RawOverlay, RawParameter, RawPlace, RawProvides, RawRule, RawUnit,
+    ParameterType, RawCheck, RawEffect, RawFile, RawOverlay, RawParameter, RawPlace, RawProvides, RawRule,
+    RawUnit,
 };
 pub(crate) use recipe::{RawRecipe, RawSource, RawValue};
 pub(crate) use service::RawService;

@@ -43,7 +43,8 @@ pub(crate) struct RawOverlay {
     /// More of them for boards of one architecture: `[packages-on]` with `amd64 = ["..."]`. Firmware of a PC's radios, say.
     #[serde(default)]
     pub(crate) packages_on: BTreeMap<Arch, Vec<At<String>>>,
-    /// Answers to packages' questions, as `debconf-set-selections` reads them: `package question type value`. Templates.
+    /// Answers to packages' questions, as `debconf-set-selections` reads them: `package question type value`. Templates; one that
+    /// becomes empty is left out.
     #[serde(default)]
     pub(crate) preseeds: Vec<At<String>>,
     /// What a recipe can set: a table for each parameter, `[parameters.hostname]`.
@@ -53,6 +54,9 @@ pub(crate) struct RawOverlay {
     /// What must hold between parameters.
     #[serde(default)]
     pub(crate) rule: Vec<RawRule>,
+    /// What packages must have made of files, because of preseeds or by themselves: looked at when the image is built.
+    #[serde(default)]
+    pub(crate) effect: Vec<RawEffect>,
     /// Says more about files of `files/` that need it: templates, modes, owners.
     #[serde(default)]
     pub(crate) file: Vec<RawFile>,
@@ -181,6 +185,20 @@ pub(crate) enum ParameterType {
     Boolean,
     /// A list of text.
     List,
+}
+
+/// What packages must have made of a file once all of them are configured: exactly one of `line`, `target`, which are templates. Where
+/// a text becomes empty, nothing is asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Effect")]
+pub(crate) struct RawEffect {
+    /// Absolute path in the image.
+    pub(crate) file: At<String>,
+    /// A whole line that the file must have.
+    pub(crate) line: Option<At<String>>,
+    /// An absolute path that the file, a symbolic link, must lead to.
+    pub(crate) target: Option<At<String>>,
 }
 
 /// Says more about a file.

@@ -5,6 +5,85 @@ use clic_recipe::check;
 use crate::testtree::TestTree;
 use crate::{OVERLAY, RECIPE, told};
 
+/// Whoever sets one gets what is said of it: in files, in what packages are told, or in what the builder makes.
+#[test]
+fn a_parameter_that_nothing_reads_is_told() {
+    let tree = TestTree::new();
+    tree.edit(OVERLAY, "{{ clients }}", "many");
+    assert_eq!(
+        tree.complaints(),
+        "overlays/base/overlay.toml:19:13: nothing reads the parameter `clients`\n  help: write `{{ clients }}` where it has its \
+         effect (a file with `template = true`, a preseed, a bake, a check), or remove it"
+    );
+    let report = tree.resolve("minimal", "pc").unwrap_err().to_string();
+    assert!(report.contains(":19:13: nothing reads"), "{report}");
+
+    // A mistake that may be the reason is told alone.
+    tree.edit(
+        "overlays/base/files/etc/hostname",
+        "{{ hostname }}",
+        "{{ hostnam }}",
+    );
+    let said = tree.complaints();
+    assert!(
+        said.contains("unknown parameter `hostnam`") && !said.contains("nothing reads"),
+        "{said}"
+    );
+
+    // What the builder reads itself, in the overlay that provides it.
+    for (provides, said) in [
+        ("", ":4:13: nothing reads the parameter `domain`"),
+        ("[provides.hotspot]\n", ""),
+    ] {
+        let tree = TestTree::new();
+        tree.overlay(
+            "wifi",
+            &format!(
+                "[parameters.domain]\ntype = \"string\"\ndefault = \"x\"\ndescription = \"D\"\n{provides}"
+            ),
+        );
+        let found = tree.said();
+        assert!(
+            found.contains(said) && found.is_empty() == said.is_empty(),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn effects() {
+    told(&[
+        (
+            OVERLAY,
+            "[[unit]]",
+            "[[effect]]\nfile = \"/etc/timezone\"\n\n[[unit]]",
+            "overlays/base/overlay.toml:31:8: an effect has exactly one of `line`, `target`; this has none",
+            "the file has this line",
+        ),
+        (
+            OVERLAY,
+            "[[unit]]",
+            "[[effect]]\nfile = \"/etc/x\"\nline = \"x\"\ntarget = \"/x\"\n\n[[unit]]",
+            "overlays/base/overlay.toml:31:8: an effect has exactly one of `line`, `target`; this has both",
+            "",
+        ),
+        (
+            OVERLAY,
+            "[[unit]]",
+            "[[effect]]\nfile = \"/etc/x\"\ntarget = \"{{ locale }}\"\n\n[[unit]]",
+            "overlays/base/overlay.toml:32:10: ",
+            "",
+        ),
+        (
+            OVERLAY,
+            "[[unit]]",
+            "[[effect]]\nfile = \"etc/x\"\nline = \"x\"\n\n[[unit]]",
+            "overlays/base/overlay.toml:31:8: ",
+            "",
+        ),
+    ]);
+}
+
 #[test]
 fn parameters() {
     told(&[

@@ -56,6 +56,20 @@ fn templates() {
         ),
         (
             OVERLAY,
+            "locales/default select {{ locale }}",
+            "locales/default boolean {{ locale }}",
+            "overlays/base/overlay.toml:5:13: `locales/default` is answered by `true` or `false`, not by `fr_FR.UTF-8`",
+            "write one of these",
+        ),
+        (
+            OVERLAY,
+            "locales locales/default select {{ locale }}",
+            "",
+            "overlays/base/overlay.toml:5:13: `` is not a preseed",
+            "package question type value",
+        ),
+        (
+            OVERLAY,
             "locales locales/default select {{ locale }}",
             "locales",
             "overlays/base/overlay.toml:5:13: `locales` is not a preseed",

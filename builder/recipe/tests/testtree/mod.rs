@@ -101,6 +101,10 @@ state = "enabled"
 name = "SSH answers"
 port = 22
 contains = "SSH-2.0"
+
+[[check]]
+name = "there is room"
+command = "test {{ clients }} -ge 1"
 "#;
 
 /// The tree; it goes when this goes.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clic_host::UserError;
 use clic_recipe::plan::UnitState;
 use clic_store::space::io_error;
@@ -33,7 +33,7 @@ pub fn customize(root: &Root, job: &Job, work: &Customize) -> Result<Option<Vec<
         change(&chroot, unit)?;
     }
     // Before the commands: its hooks fill /boot/firmware, which the Raspberry Pi's command empties.
-    initramfs(&chroot, root)?;
+    initramfs(&chroot, root, work.kernel.as_deref())?;
     for command in &work.commands {
         let shown = command.join(" ");
         step(&format!("running {shown}"));
@@ -187,8 +187,9 @@ fn change(chroot: &Chroot<'_>, unit: &JobUnit) -> Result<()> {
 const SHORTCUTS_DIR: &str = "usr/share/initramfs-tools/conf-hooks.d";
 const SHORTCUTS: &str = "usr/share/initramfs-tools/conf-hooks.d/clic-build";
 
-/// The kernel's package has made /vmlinuz, but with `INITRD=No` no /initrd.img: its tool is asked once more.
-fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
+/// The kernel's package has made /vmlinuz, but with `INITRD=No` no /initrd.img: its tool is asked once more. Of several kernels the last
+/// that was installed is there then; `first` is the one that it shall be.
+fn initramfs(chroot: &Chroot<'_>, root: &Root, first: Option<&str>) -> Result<()> {
     let has = |path: &str| root.openat(path.as_bytes(), OFlags::PATH, Mode::empty()).is_ok();
     if !has("usr/sbin/update-initramfs") {
         return Ok(());
@@ -229,6 +230,14 @@ fn initramfs(chroot: &Chroot<'_>, root: &Root) -> Result<()> {
             run(&["linux-update-symlinks", "upgrade", &version, &kernel])?;
         }
     }
+    if let Some(version) = first {
+        let kernel = format!("/boot/vmlinuz-{version}");
+        ensure!(
+            has(kernel.trim_start_matches('/')),
+            "the kernel that is to start, {version}, has no {kernel}"
+        );
+        run(&["linux-update-symlinks", "install", version, &kernel])?;
+    }
     Ok(())
 }
 
@@ -265,6 +274,7 @@ mod tests {
             .map(str::to_owned)
             .to_vec(),
             units: Vec::new(),
+            kernel: None,
             commands: Vec::new(),
         };
         remove_secrets(&root, &work).unwrap();

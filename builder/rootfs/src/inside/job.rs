@@ -84,6 +84,8 @@ pub struct Customize {
     pub secrets: Vec<String>,
     /// Units to change.
     pub units: Vec<JobUnit>,
+    /// Version of the kernel that starts, where there are several.
+    pub kernel: Option<String>,
     /// Programs to run at the end, with their arguments.
     pub commands: Vec<Vec<String>>,
 }
