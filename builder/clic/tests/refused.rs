@@ -107,15 +107,20 @@ fn the_shipped_overlays_bound_their_parameters() {
 #[test]
 fn what_a_build_would_refuse_check_and_plan_refuse() {
     let request = Request::new();
-    let fstab = request.tree().join("overlays/base/files/etc/fstab");
-    std::fs::write(fstab, "# mine\n").unwrap();
+    let path = "overlays/base/files/etc/initramfs-tools/conf.d/clic-root";
+    let file = request.tree().join(path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, "FSTYPE=xfs\n").unwrap();
     request.edit(
         "recipes/nomad.toml",
         "title = \"",
         &format!("title = \"{}", "long ".repeat(50)),
     );
+    let taken = format!(
+        "{path}: overlay \"base\" brings /etc/initramfs-tools/conf.d/clic-root, which every image makes itself"
+    );
     let texts = [
-        "overlays/base/files/etc/fstab: overlay \"base\" brings /etc/fstab, which every image makes itself",
+        taken.as_str(),
         "take the file out of the overlay",
         "the portal can't be made: edition: title has more than 200 characters",
         "recipes/nomad.toml:1:",
