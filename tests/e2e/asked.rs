@@ -29,7 +29,7 @@ fn an_answer_that_debconf_does_not_keep_is_told_with_its_place() {
         "asks asks/secret password secret",
         "asks asks/zones select Paris",
     ];
-    let listed: String = lines.iter().map(|line| format!("    \"{line}\",\n")).collect();
+    let listed = lines.map(|line| format!("    \"{line}\",\n")).concat();
     let overlay = tree.join("overlays/base/overlay.toml");
     edit(&overlay, "preseeds = [\n", &format!("preseeds = [\n{listed}"));
     let recipe = tree.join("recipes/minimal.toml");

@@ -93,20 +93,20 @@ fn filled(text: &str, answered: &str) -> Option<String> {
 
 /// The elements of a list: between them is a comma with blanks after it. A backslash before a comma or a blank makes it a part of an
 /// element.
-pub fn elements(list: &str) -> Vec<String> {
+pub fn elements(text: &str) -> Vec<String> {
     let mut found = vec![String::new()];
-    let mut rest = list;
+    let mut rest = text;
     while let Some(character) = rest.chars().next() {
         rest = &rest[character.len_utf8()..];
-        let last = found.len() - 1;
+        let at = found.len() - 1;
         if character == '\\' && rest.starts_with([',', ' ']) {
-            found[last].push_str(&rest[..1]);
+            found[at].push_str(&rest[..1]);
             rest = &rest[1..];
         } else if character == ',' && rest.starts_with(char::is_whitespace) {
             rest = rest.trim_start();
             found.push(String::new());
         } else {
-            found[last].push(character);
+            found[at].push(character);
         }
     }
     found.retain(|element| !element.is_empty());

@@ -317,10 +317,12 @@ fn unread(
     read: &HashSet<String>,
     provides: &Provides,
 ) -> Vec<Sited<String>> {
-    let provided = Capability::ALL
+    let by_builder: Vec<&str> = Capability::ALL
         .into_iter()
-        .filter(|capability| provides.has(*capability));
-    let by_builder: Vec<&str> = provided.flat_map(Capability::parameters).copied().collect();
+        .filter(|capability| provides.has(*capability))
+        .flat_map(Capability::parameters)
+        .copied()
+        .collect();
     written
         .into_iter()
         .filter(|(name, _)| !read.contains(name) && !by_builder.contains(&name.as_str()))

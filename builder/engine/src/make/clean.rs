@@ -47,6 +47,9 @@ impl Site<'_> {
         if let Some(unbaked) = self.unbaked.take() {
             let changed = changed(&unbaked, &self.tree, &image.files)?;
             self.files.retain(|file| !changed.contains(file.path.as_str()));
+            for path in changed {
+                self.session.log.line(&format!("a bake has changed {path}"));
+            }
             finish(&mut self.tree, image);
         }
         for file in &image.late {
