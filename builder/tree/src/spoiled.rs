@@ -33,7 +33,7 @@ fn good() -> Vec<u8> {
         b'x',
         "pax",
         "",
-        b"12 path=./d\n30 SCHILY.xattr.user.x=value\n15 mtime=12.5\n",
+        b"12 path=./d\n29 SCHILY.xattr.user.x=value\n14 mtime=12.5\n",
     );
     add(b'0', "short", "", &[7; 700]);
     add(b'L', "././@LongLink", "", b"./dir/with/a/long/name\0");
