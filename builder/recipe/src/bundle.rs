@@ -9,7 +9,7 @@ use clic_host::Sha256;
 use crate::bundle_files;
 use crate::checker::Checker;
 use crate::debian;
-use crate::nearest::nearest;
+use crate::nearest::{nearest, quoted};
 use crate::plan::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts};
 use crate::raw::{At, RawBundle, RawItem};
 use crate::report::Problems;
@@ -79,12 +79,53 @@ fn licence(raw: &At<String>, checker: &mut Checker<'_>) -> String {
     let spelled = as_listed(&raw.value);
     if let Err(error) = spdx::Expression::parse(&spelled) {
         let what = format!("unknown licence `{}`: {}", raw.value, error.reason);
-        checker.wrong(raw, what).help(
-            "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` \
-             (spdx.org/licenses)",
-        );
+        checker.wrong(raw, what).help(licence_advice(&raw.value));
     }
     spelled
+}
+
+fn licence_advice(text: &str) -> String {
+    const WRITE: &str = "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` (spdx.org/licenses)";
+    let lower = text.to_lowercase();
+    if ["all rights", "tous droits", "copyright", "proprietary"]
+        .iter()
+        .any(|words| lower.contains(words))
+    {
+        return "a bundle is given away with every image, which only a free licence allows: ask its authors for one, such as \
+                `CC-BY-SA-4.0`"
+            .to_owned();
+    }
+    match likely_licences(text).as_slice() {
+        [] => WRITE.to_owned(),
+        near => format!("did you mean {}? {WRITE}", quoted(near)),
+    }
+}
+
+/// Identifiers that somebody may mean by `CC BY-SA`, `CC-BY-SA 4`, `GPLv3`: those that begin like it, else those that are written
+/// nearly so.
+fn likely_licences(text: &str) -> Vec<&'static str> {
+    let normal = |text: &str| -> String {
+        let text = text.to_lowercase();
+        text.chars().filter(char::is_ascii_alphanumeric).collect()
+    };
+    let wanted = normal(text)
+        .replace("gplv", "gpl")
+        .replace("license", "")
+        .replace("licence", "");
+    let listed = spdx::identifiers::LICENSES.iter();
+    let current = |name: &&str| spdx::license_id(name).is_some_and(|id| !id.is_deprecated());
+    let names = listed.map(|licence| licence.name).filter(current);
+    let mut begins: Vec<&str> = names
+        .filter(|name| wanted.len() > 2 && normal(name).starts_with(&wanted))
+        .collect();
+    if begins.is_empty() {
+        let listed = spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
+        return nearest(text, listed, 3);
+    }
+    // Longer names are of special cases; of the others, the newest.
+    begins.sort_by_key(|name| (name.len(), std::cmp::Reverse(*name)));
+    begins.truncate(3);
+    begins
 }
 
 /// An expression with every identifier as the list of SPDX spells it, and operators in capitals.
