@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 
 /// List, check and download content bundles, or add your own content
@@ -49,6 +50,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Names {
     /// Only these bundles
+    #[arg(add = names::bundles())]
     bundles: Vec<String>,
 }
 
@@ -203,6 +205,7 @@ fn update(args: &Fetch, context: &Context) -> Result<Outcome> {
     let mut newer = Vec::new();
     for bundle in &bundles {
         let file = tree.bundle_file(&bundle.name)?;
+        clic_store::writable_file(&file, None)?;
         let stage = progress.stage("update", "Look at the sources", &bundle.name);
         for item in &bundle.items {
             let ItemSource::File {

@@ -16,6 +16,7 @@ use super::place::{Limits, Place, is_what_it_says};
 use crate::cache::parse_size;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 
 #[derive(Debug, clap::Args)]
@@ -24,10 +25,10 @@ pub struct Args {
     #[arg(value_name = "PATH_OR_URL")]
     place: String,
     /// The bundle: one of content-bundles/, or a new one
-    #[arg(long = "to", value_name = "BUNDLE")]
+    #[arg(long = "to", value_name = "BUNDLE", add = names::bundles())]
     bundle: String,
     /// Also add the bundle to this recipe
-    #[arg(long, value_name = "RECIPE")]
+    #[arg(long, value_name = "RECIPE", add = names::recipes())]
     recipe: Option<String>,
     /// Path in the bundle on the device [default: the file's name]
     #[arg(long, value_name = "PATH")]
@@ -85,6 +86,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         served(path).map_err(UserError::new)?;
     }
     let place = Place::of(&args.place)?;
+    clic_store::writable_file(&file, None)?;
     let before = if file.exists() { Some(read(&file)?) } else { None };
     let head = match &before {
         Some(text) => text.clone(),
@@ -216,6 +218,7 @@ fn recipe_with(tree: &clic_recipe::Tree, name: &str, bundle: &str) -> Result<(Pa
             .help(format!("recipes: {}", names.join(", ")))
             .into());
     }
+    clic_store::writable_file(&path, None)?;
     match named(&read(&path)?, bundle) {
         Ok(text) => Ok((path, text)),
         Err(error) => Err(UserError::new(format!("{}: {error}", path.display())).into()),
