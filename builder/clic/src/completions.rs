@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use clap_complete::env::{CompleteEnv, EnvCompleter as _, Shells};
+use clap_complete::env::{CompleteEnv, Shells};
 use clic_host::Outcome;
 
 use crate::args;
