@@ -26,7 +26,8 @@ Environment:
   CLIC_DEBIAN_MIRROR          Debian mirror (else --mirror, else this machine's own apt sources)
   CLIC_LOG                    what to trace on standard error, e.g. clic_rootfs=debug
   SOURCE_DATE_EPOCH           latest time of any file, in seconds since 1970 (else the archive's date)
-  NO_COLOR                    no colours";
+  NO_COLOR                    no colours
+  CLIC_ALLOW_ROOT=1           run as root, in a container where there is nobody else";
 
 /// Builds bootable images of community servers from recipes, tests them in QEMU, and never needs root.
 #[derive(Debug, Parser)]
@@ -98,6 +99,7 @@ pub enum Command {
     Boards,
     /// List the recipes of the tree
     Recipes,
+    Overlays(crate::overlays::Args),
     Content(crate::content::Args),
     Cache(crate::cache::Args),
     /// Check whether this machine is ready to build and test, and how to make it ready

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::failure::is_request;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 use crate::progress::{Both, Logged};
 
@@ -38,9 +39,10 @@ Write an image to a disk or card with e.g. `bmaptool copy IMAGE /dev/sdX`, or wi
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
+    #[arg(add = names::recipes())]
     recipe: String,
     /// Board: a name from `clic boards`, or the path of a TOML file
-    #[arg(short, long)]
+    #[arg(short, long, add = names::boards())]
     board: String,
     /// Where the image goes
     #[arg(short, long, value_name = "DIR", default_value = "out")]
@@ -87,6 +89,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     clic_engine::refused::check(&plan)?;
     let lock = LockFile::new(&tree, &args.recipe, &args.board, &plan)?;
     let packages = Packages::find(lock, &plan, args.locked)?;
+    clic_store::writable(&args.out, Some("--out"))?;
     let mirrors = args.from.find()?;
     Sandbox::for_arch(plan.arch)?;
     let store = args.from.store()?;

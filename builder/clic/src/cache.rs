@@ -102,7 +102,7 @@ fn list(context: &Context) -> Result<Outcome> {
             let count = if entries == files {
                 format!("{entries}")
             } else {
-                format!("{entries} ({files} files)")
+                format!("{entries} ({})", output::counted(*files, "file"))
             };
             vec![kind.name().to_owned(), count, output::size(*bytes)]
         })

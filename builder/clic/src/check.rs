@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 use clic_host::Outcome;
+use clic_recipe::Checked;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::names;
 use crate::output;
 
 /// Check the TOML files of the tree, without building anything
@@ -18,6 +20,7 @@ Examples:
   clic check minimal")]
 pub struct Args {
     /// Only this recipe: a name from `clic recipes`, or the path of a TOML file
+    #[arg(add = names::recipes())]
     recipe: Option<String>,
 }
 
@@ -36,14 +39,17 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let ok = context.out.good("ok");
-    let files = checked
-        .files
+    // A line for each recipe; the rest is in the last one.
+    let mut recipes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (recipe, board) in &checked.plans {
+        match recipes.last_mut().filter(|last| last.0 == recipe) {
+            Some((_, boards)) => boards.push(board),
+            None => recipes.push((recipe.as_str(), vec![board.as_str()])),
+        }
+    }
+    let plans = recipes
         .iter()
-        .map(|file| format!("{ok}  {}\n", file.display()));
-    let plans = checked
-        .plans
-        .iter()
-        .map(|(recipe, board)| format!("{ok}  {recipe} on {board}\n"));
+        .map(|(recipe, boards)| format!("{ok}  {recipe} on {}\n", boards.join(", ")));
     // Nothing is wrong with that; it is still to be done before a build.
     let note = context.out.fair("to confirm");
     let keys = checked.keys.iter().map(|key| {
@@ -54,6 +60,31 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         let line = key.line.unwrap_or_default();
         format!("{note}  {file}:{line}: {}\n    help: {help}\n", key.message)
     });
-    output::text(&files.chain(plans).chain(keys).collect::<String>())?;
+    let verdict = format!("{}: nothing wrong\n", summed_up(&checked));
+    output::text(&plans.chain(keys).chain([verdict]).collect::<String>())?;
     Ok(Outcome::Done)
+}
+
+/// `3 recipes, 2 boards, 8 overlays, 6 bundles`.
+fn summed_up(checked: &Checked) -> String {
+    let kinds = [
+        ("recipes", "recipe"),
+        ("boards", "board"),
+        ("overlays", "overlay"),
+        ("content-bundles", "bundle"),
+    ];
+    let count = |(directory, one): &(&str, &str)| {
+        let count = checked
+            .files
+            .iter()
+            .filter(|file| file.starts_with(directory))
+            .count();
+        (count > 0).then(|| output::counted(count, one))
+    };
+    let counts: Vec<String> = kinds.iter().filter_map(count).collect();
+    if counts.is_empty() {
+        output::counted(checked.files.len(), "file")
+    } else {
+        counts.join(", ")
+    }
 }

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 
 /// List, check and download content bundles, or add your own content
@@ -65,6 +66,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Names {
     /// Only these bundles
+    #[arg(add = names::bundles())]
     bundles: Vec<String>,
 }
 

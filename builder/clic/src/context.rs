@@ -37,7 +37,7 @@ impl Context {
             Arc::new(JsonLines::default())
         } else if global.quiet {
             Arc::new(Quiet)
-        } else if stderr().is_terminal() {
+        } else if stderr().is_terminal() && !dumb() {
             let bars = Bars::new(style);
             trace(global.verbose, Some(bars.clone()));
             Arc::new(bars)
@@ -89,11 +89,31 @@ impl Context {
         Ok(store.remover(Arc::new(|dir: &Path| Sandbox::remove(dir))))
     }
 
-    /// Columns of the terminal that standard error is. Elsewhere lines are not to be broken.
+    /// Columns to wrap text for standard error to. Where that is no terminal, lines are not to be broken.
     pub fn width() -> usize {
         const UNBROKEN: usize = 1000;
-        rustix::termios::tcgetwinsize(stderr()).map_or(UNBROKEN, |size| usize::from(size.ws_col).max(40))
+        columns().map_or(UNBROKEN, |columns| columns.max(40))
     }
+
+    /// Columns of the terminal that standard error is.
+    pub fn columns() -> usize {
+        columns().unwrap_or(80)
+    }
+}
+
+/// None where standard error is no terminal; a serial line often does not know its width.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stderr()).ok()?;
+    Some(if size.ws_col == 0 {
+        80
+    } else {
+        usize::from(size.ws_col)
+    })
+}
+
+/// Whether the terminal can only write one line after the other.
+fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Whether to use colours. `NO_COLOR` counts when it is not empty (no-color.org).
@@ -102,9 +122,7 @@ fn colors(when: ColorWhen, terminal: bool) -> bool {
         ColorWhen::Always => true,
         ColorWhen::Never => false,
         ColorWhen::Auto => {
-            terminal
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !dumb()
         }
     }
 }

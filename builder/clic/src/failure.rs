@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clic_host::{Cancelled, UserError, cancel};
-use clic_recipe::Report;
+use clic_recipe::{Problem, Report};
 use serde_json::json;
 
 use crate::context::Context;
@@ -84,6 +84,9 @@ impl Failure {
 
     /// For people: what people wrote is shown with its lines.
     fn text(&self, context: &Context) -> String {
+        if self.kind == Kind::Cancelled {
+            return self.plain();
+        }
         let error = context.style.bad("error:");
         match self.problems() {
             // A request on the command line alone has no lines to show.
@@ -93,7 +96,8 @@ impl Failure {
                     .iter()
                     .any(|problem| problem.position().is_some()) =>
             {
-                let rendered = output::ours(&report.render(Context::width(), context.style.colors()));
+                let width = Context::width();
+                let rendered = output::ours(&report.render(width, context.style.colors(), output::unicode()));
                 let above: Vec<String> = self
                     .error
                     .chain()
@@ -101,12 +105,7 @@ impl Failure {
                     .map(ToString::to_string)
                     .collect();
                 if above.is_empty() {
-                    let count = report.count();
-                    let what = if count == 1 {
-                        "1 mistake".to_owned()
-                    } else {
-                        format!("{count} mistakes")
-                    };
+                    let what = mistakes(report);
                     format!("{error} {what}\n{}", rendered.trim_end())
                 } else {
                     format!("{error} {}\n{}", above.join("\n  because: "), rendered.trim_end())
@@ -136,6 +135,20 @@ impl Failure {
             }
         }
         lines.join("\n  because: ")
+    }
+}
+
+/// `1 mistake in recipes/nomad.toml`, `3 mistakes`.
+fn mistakes(report: &Report) -> String {
+    let count = output::counted(report.count(), "mistake");
+    let mut files = report.problems().iter().map(Problem::file_name);
+    let first = files.next().flatten();
+    match first {
+        // Where others are not listed, nobody knows where they are.
+        Some(file) if report.count() == report.problems().len() && files.all(|other| other == first) => {
+            format!("{count} in {}", file.display())
+        }
+        _ => count,
     }
 }
 

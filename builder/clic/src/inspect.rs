@@ -19,6 +19,7 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   clic inspect out/minimal-x86-pc.img
+  clic inspect out/minimal-x86-pc.img --packages
   clic inspect out/minimal-x86-pc.img /etc/os-release
   clic inspect out/minimal-raspberry-pi.img firmware:/config.txt
   clic inspect out/minimal-x86-pc.img --json | jq '.packages[].name'")]
@@ -27,6 +28,9 @@ pub struct Args {
     image: PathBuf,
     /// A file or directory in it
     path: Option<String>,
+    /// Also list the installed packages (--json always has them)
+    #[arg(long, conflicts_with = "path")]
+    packages: bool,
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
@@ -36,7 +40,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         if context.json {
             output::json(&inspection)?;
         } else {
-            output::text(&inspection.text())?;
+            output::text(&inspection.text(args.packages))?;
         }
         return Ok(Outcome::Done);
     };

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 
 /// Record the exact packages of an image in a lock
@@ -37,12 +38,13 @@ Examples:
 Keep the lock in version control, beside the recipe.")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
+    #[arg(add = names::recipes())]
     recipe: String,
     /// With --update: only these packages; all others keep their versions, if that is possible
     #[arg(value_name = "PACKAGE", requires = "update")]
     packages: Vec<String>,
     /// Board: a name from `clic boards`, or the path of a TOML file
-    #[arg(short, long)]
+    #[arg(short, long, add = names::boards())]
     board: String,
     /// Take what the mirror has now, and show what changed
     #[arg(long)]
@@ -98,6 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     if args.check {
         return check(&file, &plan, context);
     }
+    clic_store::writable_file(&file.path, None)?;
     // A damaged lock is what this command fixes.
     let before = file.read().unwrap_or_else(|error| {
         context.say(&format!("the old lock is not used: {error:#}"));
@@ -302,14 +305,14 @@ fn report(
         counts.push(format!("{tools} of the build's own tools"));
     }
     let lines: String = changes.iter().map(|change| line(change) + "\n").collect();
-    let packages = lock.packages.len();
+    let packages = output::counted(lock.packages.len(), "package");
     let what = match (written, counts.is_empty()) {
-        (None, _) => format!("is up to date: {packages} packages"),
-        (Some(true), _) => format!("written: {packages} packages"),
+        (None, _) => format!("is up to date: {packages}"),
+        (Some(true), _) => format!("written: {packages}"),
         (Some(false), true) => {
-            format!("written: {packages} packages, as before; only inputs or the archive's date changed")
+            format!("written: {packages}, as before; only inputs or the archive's date changed")
         }
-        (Some(false), false) => format!("written: {packages} packages ({})", counts.join(", ")),
+        (Some(false), false) => format!("written: {packages} ({})", counts.join(", ")),
     };
     output::text(&format!("{lines}{shown} {what}\n"))?;
     Ok(Outcome::Done)

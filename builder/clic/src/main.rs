@@ -4,8 +4,10 @@ mod args;
 mod context;
 mod failure;
 mod mirror;
+mod names;
 mod output;
 mod progress;
+mod root;
 
 mod boards;
 mod build;
@@ -18,6 +20,7 @@ mod doctor;
 mod inspect;
 mod lock;
 mod man;
+mod overlays;
 mod plan;
 mod recipes;
 mod test;
@@ -25,7 +28,7 @@ mod test;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clic_host::Outcome;
+use clic_host::{Event, Outcome};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
     {
         return clic_rootfs::inside::main(job.as_ref());
     }
+    // What a shell asks when somebody presses Tab: answered here, and over.
+    completions::complete();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return output::usage(&error),
@@ -48,13 +53,16 @@ fn main() -> ExitCode {
     match run(&args.command, &context) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Stopped) => Failure::of(clic_host::Cancelled.into()).report(&context),
         Err(error) => Failure::of(error).report(&context),
     }
 }
 
 fn run(command: &args::Command, context: &Context) -> anyhow::Result<Outcome> {
     use args::Command;
-    clic_host::cancel::install()?;
+    root::refuse(command)?;
+    let sink = context.sink();
+    clic_host::cancel::install(move || sink.event(&Event::Stopping))?;
     match command {
         Command::Build(args) => build::run(args, context),
         Command::Check(args) => check::run(args, context),
@@ -65,6 +73,7 @@ fn run(command: &args::Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Diff(args) => diff::run(args, context),
         Command::Boards => boards::run(context),
         Command::Recipes => recipes::run(context),
+        Command::Overlays(args) => overlays::run(args, context),
         Command::Content(args) => content::run(args, context),
         Command::Cache(args) => cache::run(args, context),
         Command::Doctor => doctor::run(context),

@@ -17,6 +17,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
+    clic_store::writable(&args.dir, None)?;
     std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {}", args.dir.display()))?;
     clap_mangen::generate_to(crate::args::Args::command(), &args.dir)
         .with_context(|| format!("cannot write man pages to {}", args.dir.display()))?;

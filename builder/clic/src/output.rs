@@ -1,6 +1,6 @@
 //! The border to whoever watches: all that is printed goes through here, results to standard output and the rest to standard
 //! error. What others wrote (names, titles, files, servers, guests) can not steer a terminal: hidden characters are written out,
-//! and only the colours that we gave ourselves become escape sequences.
+//! and only the colours that we gave ourselves become escape sequences. Logins of addresses are left out.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IsTerminal as _, Write};
@@ -9,8 +9,9 @@ use std::sync::LazyLock;
 
 use anyhow::Result;
 pub use clic_host::figures::size;
-use clic_host::plain::{hidden, one_line};
+use clic_host::plain::{ascii, hidden, one_line, without_logins};
 use serde::Serialize;
+use unicode_width::UnicodeWidthChar as _;
 
 /// Stands for ESC in our own colours on their way to the border: a private character that each run chooses anew, so that nobody
 /// can have written it before.
@@ -35,10 +36,38 @@ impl std::fmt::Display for ReaderGone {
 
 impl std::error::Error for ReaderGone {}
 
+/// Whether the locale's characters are those of Unicode (POSIX.1, environment variables: the first of these that is set).
+pub fn unicode() -> bool {
+    static UNICODE: LazyLock<bool> = LazyLock::new(|| {
+        let set = |name: &&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        let names = ["LC_ALL", "LC_CTYPE", "LANG"];
+        let locale = names
+            .into_iter()
+            .find(set)
+            .and_then(|name| std::env::var(name).ok());
+        locale.is_some_and(|locale| is_utf8(&locale))
+    });
+    *UNICODE
+}
+
+/// `fr_FR.UTF-8`, `C.utf8@euro`.
+fn is_utf8(locale: &str) -> bool {
+    let charset = locale.split_once('.').map_or("", |(_, charset)| charset);
+    let charset = charset.split('@').next().unwrap_or_default();
+    ["utf-8", "utf8"].contains(&charset.to_ascii_lowercase().as_str())
+}
+
+/// The text as a terminal of this locale can show it: see above.
+pub fn shown(text: &str) -> String {
+    let written = written(text);
+    if unicode() { written } else { ascii(&written) }
+}
+
 /// The text as it may be written: see above.
 fn written(text: &str) -> String {
+    let text = without_logins(text);
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = &*text;
     while let Some(at) = rest.find(|c| c == *ESCAPE || hidden(c) && c != '\n' && c != '\t') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
@@ -112,7 +141,7 @@ impl Write for Out {
 
 /// A piece of a file as a terminal may have it. A character that the piece ends within is shown as damaged.
 fn on_terminal(bytes: &[u8]) -> String {
-    written(&String::from_utf8_lossy(bytes))
+    shown(&String::from_utf8_lossy(bytes))
 }
 
 /// Standard error for who wants a writer and writes whole lines.
@@ -133,20 +162,20 @@ impl Write for StandardError {
 pub fn say(text: &str) {
     let _ = io::stderr()
         .lock()
-        .write_all(format!("{}\n", written(text)).as_bytes());
+        .write_all(format!("{}\n", shown(text)).as_bytes());
 }
 
 /// Writes a question to standard error; the answer comes on the same line.
 pub fn ask(question: &str) -> Result<()> {
     let mut to = io::stderr().lock();
-    to.write_all(format!("{} ", written(question)).as_bytes())?;
+    to.write_all(format!("{} ", shown(question)).as_bytes())?;
     Ok(to.flush()?)
 }
 
 /// Answers a command line that is not one, or that asks for help. clap repeats words of it, which may be names of others' files.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
-    if text == written(&text) {
+    if text == shown(&text) {
         // With its colours. Nobody is left to be told when its reader is gone.
         let _ = error.print();
     } else {
@@ -162,7 +191,13 @@ pub fn text(text: &str) -> Result<()> {
     } else {
         "\n"
     };
-    bytes(format!("{}{newline}", written(text)).as_bytes())
+    // What others read, names above all, stays as it is.
+    let text = if io::stdout().is_terminal() {
+        shown(text)
+    } else {
+        written(text)
+    };
+    bytes(format!("{text}{newline}").as_bytes())
 }
 
 /// Writes one JSON object, laid out for reading.
@@ -177,6 +212,7 @@ pub fn json_line(value: &impl Serialize) -> Result<()> {
 
 /// JSON with the hidden characters that it would allow as escapes; they can only be in its strings.
 fn in_json(text: &str) -> String {
+    let text = &*without_logins(text);
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if hidden(c) && c != '\n' {
@@ -219,9 +255,8 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Columns that a text takes on a terminal, not counting colour sequences. Good for the scripts that our
-/// titles are written in; wide characters count as one.
-fn width(text: &str) -> usize {
+/// Columns that a text takes on a terminal, not counting colour sequences.
+pub fn width(text: &str) -> usize {
     let mut count = 0;
     let mut in_sequence = false;
     for c in text.chars() {
@@ -229,10 +264,54 @@ fn width(text: &str) -> usize {
             (false, c) if c == *ESCAPE => in_sequence = true,
             (true, 'm') => in_sequence = false,
             (true, _) => {}
-            (false, _) => count += 1,
+            (false, c) => count += c.width().unwrap_or(0),
         }
     }
     count
+}
+
+/// The text, cut to at most so many columns, with a mark where that was done. It must have no colours.
+pub fn fitted(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mark = if unicode() { "…" } else { "..." };
+    let room = columns.saturating_sub(width(mark));
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    };
+    let mut cut: String = text.chars().take_while(fits).collect();
+    if columns >= width(mark) {
+        cut.push_str(mark);
+    }
+    cut
+}
+
+/// The text, with spaces up to so many columns.
+pub fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
+/// Words in lines of at most `width` columns.
+pub fn wrap(words: &[&str], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if self::width(line) + 1 + self::width(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push((*word).to_owned()),
+        }
+    }
+    lines
+}
+
+/// `1 file`, `3 files`.
+pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    clic_host::figures::counted(count.try_into().unwrap_or(u64::MAX), one)
 }
 
 /// A duration in seconds for people: `3.2 s`, `4 min 05 s`.
@@ -331,6 +410,36 @@ mod tests {
         assert!(!written(&format!("{}]0;title", *ESCAPE)).contains('\x1b'));
         assert_eq!(written(&ours("\x1b[1;31mred\x1b[0m")), "\x1b[1;31mred\x1b[0m");
         assert_eq!(on_terminal(b"a\x1b[2J\xff\n"), "a\\u{1b}[2J\u{fffd}\n");
+    }
+
+    #[test]
+    fn text_is_cut_by_the_columns_that_it_takes() {
+        assert_eq!(fitted("Médiathèque", 11), "Médiathèque");
+        assert_eq!(width(&fitted("Médiathèque", 6)), 6);
+        assert_eq!(width(&fitted("日本語の本", 6)), 5);
+        assert_eq!(padded("日本", 6), "日本  ");
+        assert_eq!(fitted("anything", 0), "");
+    }
+
+    #[test]
+    fn a_locale_without_unicode_gets_ascii() {
+        for (locale, unicode) in [
+            ("fr_FR.UTF-8", true),
+            ("C.utf8", true),
+            ("fr_FR.utf8@euro", true),
+            ("C", false),
+            ("fr_FR.ISO-8859-1", false),
+            ("utf8", false),
+        ] {
+            assert_eq!(is_utf8(locale), unicode, "{locale}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_wrapped() {
+        assert_eq!(wrap(&["abc", "de", "f"], 6), ["abc de", "f"]);
+        assert_eq!(wrap(&["été", "à"], 5), ["été à"]);
+        assert_eq!(wrap(&[], 6), Vec::<String>::new());
     }
 
     #[test]

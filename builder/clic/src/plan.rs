@@ -12,7 +12,7 @@ use clic_host::Outcome;
 use clic_recipe::Plan;
 use clic_recipe::plan::{
     AppSource, Boot, Filesystem, Machine, Partition, PartitionSize, Place, Service, ServiceState, Table,
-    TreeFileKind, UnitState, Value,
+    TreeFileKind, UnitState,
 };
 use clic_recipe::{ResolveOptions, resolve};
 use clic_store::{Session, Store};
@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 
 /// Show what a build would contain and do, without doing it
@@ -34,9 +35,10 @@ Examples:
   clic plan minimal --board x86-pc --json | jq '.packages[].name'")]
 pub struct Args {
     /// Recipe: a name from `clic recipes`, or the path of a TOML file
+    #[arg(add = names::recipes())]
     recipe: String,
     /// Board: a name from `clic boards`, or the path of a TOML file
-    #[arg(short, long)]
+    #[arg(short, long, add = names::boards())]
     board: String,
     /// Also resolve the exact packages: versions, sizes, and what would be downloaded
     #[arg(long)]
@@ -88,10 +90,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         fits(&plan, &exact)?;
         return Ok(Outcome::Done);
     }
+    output::text(&format!("{}\n", takes(&plan, exact.as_ref().ok())))?;
     output::text(&show(&plan, &packages, &unread, context))?;
     output::text(&show_stages(exact.as_ref(), context))?;
     if let (Ok(exact), true) = (&exact, args.packages) {
-        output::text(&show_exact(exact, context))?;
+        output::text(&show_exact(exact))?;
     }
     fits(&plan, &exact)?;
     Ok(Outcome::Done)
@@ -164,6 +167,33 @@ impl Exact {
     }
 }
 
+/// What it takes, first of all: the image, and the card to buy for it.
+fn takes(plan: &Plan, exact: Option<&Exact>) -> String {
+    let mut text = match exact.and_then(|exact| clic_engine::fits::image_size(plan, exact.installed_size)) {
+        Some(size) => format!("Image about {}: {}.", output::size(size), card(size)),
+        None => match plan.image_size {
+            Some(most) => format!(
+                "How large the image becomes: with --packages; at most {}.",
+                output::size(most)
+            ),
+            None => "How large the image becomes: with --packages.".to_owned(),
+        },
+    };
+    if let Some(exact) = exact.filter(|exact| exact.missing_size > 0) {
+        let _ = write!(text, " To download: {}.", output::size(exact.missing_size));
+    }
+    text
+}
+
+/// The card or disk to buy for an image. What is sold as 4 GB often has somewhat less.
+fn card(bytes: u64) -> String {
+    let fits = |gb: &u64| bytes <= gb * 950_000_000;
+    match [4, 8, 16, 32, 64, 128, 256, 512].iter().find(|gb| fits(gb)) {
+        Some(gb) => format!("a card or disk of {gb} GB or more"),
+        None => "a disk that is larger than that".to_owned(),
+    }
+}
+
 fn show_stages(exact: Result<&Exact, &String>, context: &Context) -> String {
     let exact = match exact {
         Ok(exact) => exact,
@@ -181,7 +211,7 @@ fn show_stages(exact: Result<&Exact, &String>, context: &Context) -> String {
     format!("\n{}", output::table(&rows))
 }
 
-fn show_exact(exact: &Exact, context: &Context) -> String {
+fn show_exact(exact: &Exact) -> String {
     let packages = &exact.resolution.packages;
     let mut rows: Vec<Vec<String>> = Vec::new();
     for package in packages {
@@ -196,9 +226,12 @@ fn show_exact(exact: &Exact, context: &Context) -> String {
         .map(|kernels| format!("of several kernels, {kernels}\n"))
         .unwrap_or_default();
     format!(
-        "\n{}\n{kernels}{} packages, {} installed; {} to download, of which the store has {}\n",
+        "
+{}
+{kernels}{}, {} installed; {} to download, of which the store has {}
+",
         output::table(&rows),
-        context.out.bold(&packages.len().to_string()),
+        output::counted(packages.len(), "package"),
         output::size(exact.installed_size),
         output::size(exact.download_size),
         output::size(exact.download_size - exact.missing_size.min(exact.download_size)),
@@ -232,7 +265,7 @@ fn show(plan: &Plan, packages: &Packages, unread: &[&str], context: &Context) ->
         .iter()
         .map(|package| package.name.as_str())
         .collect();
-    section("packages", wrap(&names, 90));
+    section("packages", output::wrap(&names, 90));
     section("lock", vec![packages.describe()]);
     section("overlays", plan.overlays.iter().flat_map(overlay).collect());
     section("content", content(plan));
@@ -266,34 +299,19 @@ fn show(plan: &Plan, packages: &Packages, unread: &[&str], context: &Context) ->
     section(
         "test",
         vec![format!(
-            "{} checks on {machine}, at most {} s a boot",
-            plan.checks.len(),
+            "{} on {machine}, at most {} s a boot",
+            output::counted(plan.checks.len(), "check"),
             plan.emulate.timeout
         )],
     );
     text
 }
 
-/// Words in lines of at most `width` columns.
-fn wrap(words: &[&str], width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push((*word).to_owned()),
-        }
-    }
-    lines
-}
-
 fn overlay(overlay: &clic_recipe::plan::PlannedOverlay) -> Vec<String> {
     let parameters = overlay
         .parameters
         .iter()
-        .map(|(name, value)| format!("  {name} = {}", toml(value)));
+        .map(|(name, value)| format!("  {name} = {}", value.written()));
     std::iter::once(format!("{}: {}", overlay.name, overlay.title))
         .chain(parameters)
         .collect()
@@ -306,10 +324,7 @@ fn content(plan: &Plan) -> Vec<String> {
         .iter()
         .map(|bundle| {
             let size = output::size(bundle.size());
-            let files = match bundle.items.len() {
-                1 => "1 file".to_owned(),
-                count => format!("{count} files"),
-            };
+            let files = output::counted(bundle.items.len(), "file");
             format!("{}: {size}, {files}, {}", bundle.name, bundle.licence)
         })
         .collect();
@@ -362,16 +377,6 @@ fn services(plan: &Plan, unread: &[&str]) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// A value as one would write it in a recipe.
-fn toml(value: &Value) -> String {
-    match value {
-        Value::Boolean(value) => value.to_string(),
-        Value::Integer(value) => value.to_string(),
-        Value::String(value) => format!("{value:?}"),
-        Value::List(values) => format!("{values:?}"),
-    }
 }
 
 fn file(file: &clic_recipe::plan::TreeFile) -> String {
@@ -439,15 +444,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_card_is_the_next_that_is_sold() {
+        for (bytes, gb) in [
+            (0, 4),
+            (1_900_000_000, 4),
+            (3_990_000_000, 8),
+            (4 << 30, 8),
+            (60_000_000_000, 64),
+        ] {
+            assert_eq!(
+                card(bytes),
+                format!("a card or disk of {gb} GB or more"),
+                "{bytes}"
+            );
+        }
+        assert_eq!(card(u64::MAX), "a disk that is larger than that");
+    }
+
+    #[test]
     fn sizes_are_shown_as_they_were_written() {
         assert_eq!(binary_size(512 << 20), "512 MiB");
         assert_eq!(binary_size(2 << 30), "2 GiB");
         assert_eq!(binary_size(1000), "1000 B");
-    }
-
-    #[test]
-    fn long_lists_are_wrapped() {
-        assert_eq!(wrap(&["abc", "de", "f"], 6), ["abc de", "f"]);
-        assert_eq!(wrap(&[], 6), Vec::<String>::new());
     }
 }

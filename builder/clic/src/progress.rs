@@ -1,15 +1,18 @@
 //! How long work looks: bars on a terminal, one line a step elsewhere, JSON lines for programs.
 
+mod bars;
+mod lines;
+mod rate;
+
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use clic_host::plain::one_line;
 use clic_host::{Event, Log, Outcome, Sink, Unit};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::{self, Style};
+pub use self::bars::Bars;
+pub use self::lines::Lines;
+use crate::output;
 
 /// Says nothing.
 pub struct Quiet;
@@ -47,7 +50,7 @@ impl Sink for Logged {
                 ));
             }
             Event::Note { text } => self.0.line(&format!("=== note: {text}")),
-            Event::Total { .. } | Event::Advance { .. } | Event::Message { .. } => {}
+            Event::Total { .. } | Event::Advance { .. } | Event::Message { .. } | Event::Stopping => {}
         }
     }
 }
@@ -56,93 +59,51 @@ fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
         Outcome::Failed => "failed",
+        Outcome::Stopped => "stopped",
     }
 }
 
-/// One plain line a step, with the time since the start; a further one now and then while a step is long.
-pub struct Lines {
-    begun: Instant,
-    verbose: bool,
-    stages: Mutex<HashMap<String, LineStage>>,
-}
-
-struct LineStage {
+/// A stage under way, for people.
+struct Shown {
     title: String,
+    why: String,
+    begun: Instant,
     total: Option<(Unit, u64)>,
-    said: Instant,
+    done: u64,
+    /// What it is busy with.
+    message: String,
 }
 
-/// A log that is silent for longer looks dead.
-const HEARTBEAT: Duration = Duration::from_secs(30);
-
-impl Lines {
-    /// `verbose` also says what each stage is busy with, and how long it took.
-    pub fn new(verbose: bool) -> Self {
+impl Shown {
+    fn new(title: String, why: String) -> Self {
         Self {
+            title,
+            why,
             begun: Instant::now(),
-            verbose,
-            stages: Mutex::default(),
+            total: None,
+            done: 0,
+            message: String::new(),
         }
     }
 
-    fn say(&self, text: &str) {
-        let text = one_line(text);
-        output::say(&format!("[{:>7.1} s] {text}", self.begun.elapsed().as_secs_f64()));
+    /// Its title, and what it is busy with: `Base system (configure dpkg)`.
+    fn busy(&self) -> String {
+        if self.message.is_empty() {
+            self.title.clone()
+        } else {
+            format!("{} ({})", self.title, self.message)
+        }
     }
 }
 
-impl Sink for Lines {
-    fn event(&self, event: &Event) {
-        let mut stages = lock(&self.stages);
-        match event {
-            Event::Start { stage, title, why } => {
-                self.say(&format!("{title} ({why})"));
-                let begun = LineStage {
-                    title: title.clone(),
-                    total: None,
-                    said: Instant::now(),
-                };
-                stages.insert(stage.clone(), begun);
-            }
-            Event::Total { stage, unit, total } => {
-                if let Some(stage) = stages.get_mut(stage) {
-                    stage.total = Some((*unit, *total));
-                }
-            }
-            Event::Advance { stage, done } => {
-                if let Some(stage) = stages.get_mut(stage)
-                    && stage.said.elapsed() >= HEARTBEAT
-                {
-                    stage.said = Instant::now();
-                    self.say(&format!("{}: {}", stage.title, how_far(*done, stage.total)));
-                }
-            }
-            Event::Message { stage, text } => {
-                if let Some(stage) = stages.get_mut(stage)
-                    && (self.verbose || stage.said.elapsed() >= HEARTBEAT)
-                {
-                    stage.said = Instant::now();
-                    self.say(&format!("{}: {text}", stage.title));
-                }
-            }
-            Event::End {
-                stage,
-                outcome,
-                seconds,
-            } => {
-                if let Some(stage) = stages.remove(stage)
-                    && (self.verbose || *outcome == Outcome::Failed)
-                {
-                    let word = outcome_word(*outcome);
-                    self.say(&format!(
-                        "{}: {word} in {}",
-                        stage.title,
-                        output::seconds(*seconds)
-                    ));
-                }
-            }
-            Event::Note { text } => self.say(&format!("note: {text}")),
-        }
+/// What is said at once when a signal comes, for work that has to end: it names what is waited for.
+fn stopping<'a>(stages: impl Iterator<Item = &'a Shown>) -> String {
+    let mut running: Vec<&Shown> = stages.collect();
+    running.sort_by_key(|stage| stage.begun);
+    let names: Vec<String> = running.into_iter().map(Shown::busy).collect();
+    match names.as_slice() {
+        [] => "Stopping…".to_owned(),
+        names => format!("Stopping… This waits for the end of: {}", names.join(", ")),
     }
 }
 
@@ -150,17 +111,17 @@ impl Sink for Lines {
 fn how_far(done: u64, total: Option<(Unit, u64)>) -> String {
     match total {
         Some((Unit::Bytes, total)) => format!("{} of {}", output::size(done), output::size(total)),
-        Some((unit, total)) => format!("{done} of {total} {}", plural(unit)),
+        Some((unit, total)) => format!("{done} of {}", output::counted(total, one(unit))),
         None => format!("{done} done"),
     }
 }
 
-fn plural(unit: Unit) -> &'static str {
+fn one(unit: Unit) -> &'static str {
     match unit {
-        Unit::Bytes => "bytes",
-        Unit::Packages => "packages",
-        Unit::Files => "files",
-        Unit::Checks => "checks",
+        Unit::Bytes => "byte",
+        Unit::Packages => "package",
+        Unit::Files => "file",
+        Unit::Checks => "check",
     }
 }
 
@@ -193,132 +154,6 @@ impl Sink for JsonLines {
     }
 }
 
-/// One bar for each running stage; a finished one leaves a line.
-#[derive(Clone)]
-pub struct Bars {
-    style: Style,
-    multi: MultiProgress,
-    stages: Arc<Mutex<HashMap<String, BarStage>>>,
-}
-
-struct BarStage {
-    title: String,
-    why: String,
-    bar: ProgressBar,
-}
-
-impl Bars {
-    /// Bars on standard error.
-    pub fn new(style: Style) -> Self {
-        let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        Self {
-            style,
-            multi,
-            stages: Arc::default(),
-        }
-    }
-
-    /// A writer to standard error that does not write across the bars.
-    pub fn writer(&self) -> impl Write + use<> {
-        AboveBars(self.multi.clone())
-    }
-
-    fn line(&self, text: &str) {
-        // `MultiProgress::println` leaves the cursor at the end of its line when no bar follows.
-        self.multi.suspend(|| output::say(text));
-    }
-}
-
-impl Sink for Bars {
-    fn event(&self, event: &Event) {
-        let mut stages = lock(&self.stages);
-        match event {
-            Event::Start { stage, title, why } => {
-                let bar = self.multi.add(ProgressBar::no_length());
-                bar.set_style(spinner());
-                bar.set_prefix(one_line(title).into_owned());
-                bar.enable_steady_tick(Duration::from_millis(200));
-                stages.insert(
-                    stage.clone(),
-                    BarStage {
-                        title: one_line(title).into_owned(),
-                        why: one_line(why).into_owned(),
-                        bar,
-                    },
-                );
-            }
-            Event::Total { stage, unit, total } => {
-                if let Some(stage) = stages.get(stage) {
-                    stage.bar.set_style(bar_style(*unit));
-                    stage.bar.set_length(*total);
-                }
-            }
-            Event::Advance { stage, done } => {
-                if let Some(stage) = stages.get(stage) {
-                    stage.bar.set_position(*done);
-                }
-            }
-            Event::Message { stage, text } => {
-                if let Some(stage) = stages.get(stage) {
-                    stage.bar.set_message(one_line(text).into_owned());
-                }
-            }
-            Event::End {
-                stage,
-                outcome,
-                seconds,
-            } => {
-                if let Some(stage) = stages.remove(stage) {
-                    stage.bar.finish_and_clear();
-                    self.multi.remove(&stage.bar);
-                    let word = match outcome {
-                        Outcome::Done => self.style.good("  done"),
-                        Outcome::Failed => self.style.bad("failed"),
-                    };
-                    let time = output::seconds(*seconds);
-                    let why = self.style.dim(&format!("({})", stage.why));
-                    self.line(&format!("{word} {:<28} {time:>12}  {why}", stage.title));
-                }
-            }
-            Event::Note { text } => self.line(&format!("{} {text}", self.style.fair("  note"))),
-        }
-    }
-}
-
-/// The templates are ours, so that they parse is a matter of the test below; a default style is not a disaster.
-fn template(text: &str) -> ProgressStyle {
-    ProgressStyle::with_template(text)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
-}
-
-const SPINNER: &str = "{spinner} {prefix:<28} {elapsed:>5}  {wide_msg}";
-const BYTES: &str = "{spinner} {prefix:<28} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left  {wide_msg}";
-const COUNT: &str = "{spinner} {prefix:<28} [{bar:24}] {pos}/{len}, {eta} left  {wide_msg}";
-
-fn spinner() -> ProgressStyle {
-    template(SPINNER)
-}
-
-fn bar_style(unit: Unit) -> ProgressStyle {
-    match unit {
-        Unit::Bytes => template(BYTES),
-        Unit::Packages | Unit::Files | Unit::Checks => template(COUNT),
-    }
-}
-
-struct AboveBars(MultiProgress);
-
-impl Write for AboveBars {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.suspend(|| output::StandardError.write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        output::StandardError.flush()
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -328,33 +163,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_parse() {
-        for text in [SPINNER, BYTES, COUNT] {
-            assert!(ProgressStyle::with_template(text).is_ok(), "{text}");
-        }
-    }
-
-    #[test]
     fn progress_is_said_in_its_unit() {
         assert_eq!(
             how_far(12_000_000, Some((Unit::Bytes, 60_000_000))),
             "12.0 MB of 60.0 MB"
         );
         assert_eq!(how_far(3, Some((Unit::Packages, 260))), "3 of 260 packages");
+        assert_eq!(how_far(1, Some((Unit::Checks, 1))), "1 of 1 check");
         assert_eq!(how_far(3, None), "3 done");
     }
 
     #[test]
-    fn bars_survive_unknown_stages() {
-        let bars = Bars::new(Style::new(false));
-        bars.event(&Event::Advance {
-            stage: "never-begun".into(),
-            done: 1,
-        });
-        bars.event(&Event::End {
-            stage: "never-begun".into(),
-            outcome: Outcome::Done,
-            seconds: 0.0,
-        });
+    fn who_stops_is_told_what_is_waited_for() {
+        let mut first = Shown::new("Base system".into(), "why".into());
+        first.message = "configure dpkg".into();
+        let second = Shown::new("Downloads".into(), "why".into());
+        assert_eq!(stopping(std::iter::empty()), "Stopping…");
+        assert_eq!(
+            stopping([&second, &first].into_iter()),
+            "Stopping… This waits for the end of: Base system (configure dpkg), Downloads"
+        );
     }
 }

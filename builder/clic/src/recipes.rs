@@ -23,7 +23,17 @@ pub fn run(context: &Context) -> Result<Outcome> {
             } else {
                 recipe.boards.join(", ")
             };
-            vec![context.out.bold(&recipe.name), recipe.title.clone(), boards]
+            let content = match recipe.content {
+                Some(0) => "-".to_owned(),
+                Some(bytes) => format!("{} of content", output::size(bytes)),
+                None => "?".to_owned(),
+            };
+            vec![
+                context.out.bold(&recipe.name),
+                boards,
+                content,
+                recipe.title.clone(),
+            ]
         })
         .collect();
     output::text(&output::table(&rows))?;

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use clic_host::{Outcome, Progress, Sha256, UserError};
+use clic_host::{Outcome, Progress, Sha256};
 use clic_image::read::DiskImage;
 use clic_image::rules::{Expected, Violation, verify};
+use clic_store::space;
 use clic_vm::{AccelChoice, Case, Report, Status, Target, TestOptions};
 use serde_json::{Value, json};
 
@@ -85,8 +86,10 @@ fn machine(name: &str) -> Result<Target, String> {
 
 pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     let progress = context.progress();
-    // A name that cannot be written to should not be found out after ten minutes of booting.
-    let junit = args.junit.as_deref().map(writable).transpose()?;
+    // What cannot be written should not be found out after ten minutes of booting.
+    if let Some(junit) = &args.junit {
+        clic_store::writable_file(junit, Some("--junit"))?;
+    }
     let beside = args
         .image
         .parent()
@@ -105,6 +108,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         jobs: usize::from(args.jobs),
         ..TestOptions::new(args.logs.as_deref().unwrap_or(beside))
     };
+    // That there is no image is told below.
+    if args.logs.is_some() || args.image.exists() {
+        clic_store::writable(&options.out_dir, Some("--logs"))?;
+    }
     let (rules, kept) = rules(&args.image, &progress)?;
     let report = if kept || args.boot_anyway {
         let mut report = clic_vm::test(&args.image, &Context::store()?, &options, &progress)?;
@@ -114,7 +121,10 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         context.say("The image breaks a rule, so it is not booted (--boot-anyway does).");
         unbooted(&args.image, rules)?
     };
-    if let Some(path) = junit {
+    if let Some(path) = &args.junit {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|error| space::io_error(error, dir))?;
+        }
         clic_store::write_whole(path, report.junit()?.as_bytes())?;
     }
     show(&report, context)?;
@@ -158,14 +168,6 @@ fn unbooted(path: &Path, cases: Vec<Case>) -> Result<Report> {
         image_cases: cases,
         machines: Vec::new(),
     })
-}
-
-/// The file's directory must be there; the file itself is written in the end.
-fn writable(path: &Path) -> Result<&Path> {
-    clic_store::publish(path)
-        .map_err(|error| UserError::new(format!("cannot write {}: {error:#}", path.display())))
-        .context("--junit")?;
-    Ok(path)
 }
 
 fn show(report: &Report, context: &Context) -> Result<()> {

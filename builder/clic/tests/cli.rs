@@ -45,7 +45,7 @@ fn said(command: &mut Command, code: i32) -> (String, String) {
     (stdout, stderr)
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "build",
     "check",
     "plan",
@@ -55,6 +55,7 @@ const COMMANDS: [&str; 14] = [
     "diff",
     "boards",
     "recipes",
+    "overlays",
     "content",
     "cache",
     "doctor",
@@ -85,13 +86,55 @@ fn help_lists_every_command_and_each_has_help_of_its_own() {
     }
 }
 
+/// What Tab would offer in bash, behind `words`, in a directory below the tree's.
+fn completed(words: &[&str]) -> Vec<String> {
+    let mut command = clic(&[]);
+    command.current_dir(root().join("overlays/hotspot"));
+    command.env("CLIC_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    command.args(["--", "clic"]).args(words);
+    let (offered, _) = said(&mut command, 0);
+    offered.lines().map(|line| line.trim().to_owned()).collect()
+}
+
 #[test]
-fn completions_know_every_command() {
+fn completions_know_every_command_and_name() {
+    let offered = completed(&[""]);
+    for command in COMMANDS {
+        assert!(
+            offered.iter().any(|word| word == command),
+            "{command}: {offered:?}"
+        );
+    }
+    let has = |words: &[&str], wanted: &str| {
+        let offered = completed(words);
+        assert!(
+            offered.iter().any(|word| word == wanted),
+            "{wanted} after {words:?}: {offered:?}"
+        );
+    };
+    has(&["build", ""], "nomad");
+    has(&["check", "no"], "nomad");
+    has(&["build", "nomad", "--board", ""], "x86-pc");
+    has(&["plan", "nomad", "-b", "rasp"], "raspberry-pi");
+    has(&["overlays", ""], "hotspot");
+    has(&["content", "fetch", ""], "premiers-pas");
+    has(&["content", "add", "a.pdf", "--to", ""], "alphabet");
+    has(&["build", "--lo"], "--locked");
+    let root = root();
+    let root = root.to_str().unwrap();
+    has(&["--root", root, "build", ""], "nomad");
+    let outside = completed(&["--root", "/nonexistent", "build", ""]);
+    assert!(!outside.iter().any(|word| word == "nomad"), "{outside:?}");
+}
+
+#[test]
+fn completion_scripts_ask_this_program() {
     for shell in ["bash", "zsh", "fish"] {
         let (script, _) = said(&mut clic(&["completions", shell]), 0);
-        for command in COMMANDS {
-            assert!(script.contains(command), "{shell} does not complete {command}");
-        }
+        assert!(script.contains("CLIC_COMPLETE"), "{shell}: {script}");
+        // Wherever it is installed.
+        assert!(!script.contains(env!("CARGO_BIN_EXE_clic")), "{shell}: {script}");
     }
     let (_, stderr) = said(&mut clic(&["completions", "cobol"]), 2);
     assert!(stderr.contains("cobol"), "{stderr}");
@@ -157,9 +200,17 @@ fn the_tree_is_found_from_below_and_by_name() {
 #[test]
 fn the_shipped_tree_is_valid() {
     let (stdout, stderr) = said(&mut clic(&["check"]), 0);
-    for plan in ["ok  minimal on x86-pc\n", "ok  clic on raspberry-pi\n"] {
+    for plan in [
+        "ok  minimal on x86-pc, raspberry-pi\n",
+        "ok  clic on x86-pc, raspberry-pi\n",
+    ] {
         assert!(stdout.contains(plan), "{stdout}{stderr}");
     }
+    let verdict = stdout.lines().next_back().unwrap();
+    assert!(
+        verdict.contains(" recipes, ") && verdict.ends_with(" bundles: nothing wrong"),
+        "{verdict}"
+    );
 }
 
 #[test]

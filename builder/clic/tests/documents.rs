@@ -18,7 +18,9 @@ fn inside(directory: &str) -> Vec<PathBuf> {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let places = [".", "docs", "docs/decisions", "tests"].map(inside).concat();
+    let places = [".", "docs", "docs/decisions", "docs/reference", "tests"]
+        .map(inside)
+        .concat();
     let beside = [inside("overlays"), inside("tests")].concat();
     let readmes = beside.iter().map(|directory| directory.join("README.md"));
     let mut found: Vec<PathBuf> = places.into_iter().chain(readmes).collect();

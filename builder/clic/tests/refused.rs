@@ -131,6 +131,105 @@ fn what_a_build_would_refuse_check_and_plan_refuse() {
     request.refused("nomad", "x86-pc", &[], &texts);
 }
 
+/// Where a command will write in the end is tried before it begins.
+#[test]
+fn places_that_cannot_be_written_are_refused() {
+    let request = Request::new();
+    let dir = request.dir.path();
+    let file = dir.join("file");
+    std::fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    let tree = request.tree();
+    let tree = tree.to_str().unwrap();
+    let help = "name another directory with `--out`";
+    let no_directory = format!("cannot write to {file}: {file} is not a directory");
+    let build = [
+        "build", "minimal", "--board", "x86-pc", "--root", tree, "--out", file,
+    ];
+    fails(&mut clic(&build), &[&no_directory, help]);
+    fails(&mut clic(&["man", file]), &[&no_directory]);
+    let below = format!("{file}/logs");
+    let test = ["test", "no.img", "--logs", &below];
+    fails(
+        &mut clic(&test),
+        &[&format!("cannot write to {below}: "), "`--logs`"],
+    );
+    let test = ["test", "no.img", "--junit", tree];
+    fails(
+        &mut clic(&test),
+        &[&format!("cannot write {tree}: it is a directory")],
+    );
+    let bundle = dir.join("tree/content-bundles/new");
+    std::fs::write(&bundle, "").unwrap();
+    let add = ["content", "add", file, "--to", "new", "--root", tree];
+    fails(&mut clic(&add), &["new is not a directory"]);
+}
+
+#[test]
+fn a_login_in_an_address_is_shown_nowhere() {
+    let request = Request::new();
+    let tree = request.tree();
+    let address = "https://me:secret@example.org/a.pdf";
+    for json in [&[][..], &["--json"]] {
+        let mut command = clic(&["content", "add", address, "--to", "new", "--root"]);
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.arg(&tree).args(json).output().unwrap();
+        let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("https://example.org/a.pdf is not the address of a file"),
+            "{said}"
+        );
+        assert!(said.contains("without a login"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    assert!(!tree.join("content-bundles/new").exists());
+    let bundle = "content-bundles/bureau-deux-ecrans/bundle.toml";
+    let text = std::fs::read_to_string(tree.join(bundle)).unwrap();
+    let text = format!("{text}\n[[item]]\npath = \"a.pdf\"\nurl = [\"{address}\"]\n");
+    std::fs::write(tree.join(bundle), text).unwrap();
+    let Output { stderr, .. } = clic(&["check", "--root"]).arg(&tree).output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(
+        said.contains("https://example.org/a.pdf") && !said.contains("secret"),
+        "{said}"
+    );
+}
+
+#[test]
+fn where_there_is_no_unicode_errors_are_ascii() {
+    let request = Request::new();
+    request.edit(RECIPE, "\"resolved\"]", "\"resolved\", \"médiathèque\"]");
+    let said = |locale: &str| {
+        let mut command = clic(&["check", "--root"]);
+        let output = command
+            .arg(request.tree())
+            .env("LC_ALL", locale)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let ascii = said("C");
+    assert!(
+        ascii.is_ascii() && ascii.contains("m\\u{e9}diath\\u{e8}que"),
+        "{ascii}"
+    );
+    let unicode = said("C.UTF-8");
+    assert!(
+        unicode.contains("médiathèque") && unicode.contains('│'),
+        "{unicode}"
+    );
+    // Several mistakes of one file are told with its name.
+    assert!(
+        unicode.contains("error: 1 mistake in recipes/minimal.toml\n"),
+        "{unicode}"
+    );
+}
+
 #[test]
 fn a_mirror_that_is_no_address_is_refused() {
     let request = Request::new();

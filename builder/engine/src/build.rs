@@ -54,6 +54,8 @@ pub fn build(
         stage.finish();
         return Ok(written);
     }
+    // Nothing is downloaded for an image that could not be written.
+    fits::room(plan, resolution.installed_size(), out)?;
     pipeline.run(Site::new(&image, options, session, &finished)?)
 }
 

@@ -23,8 +23,8 @@ use crate::tools;
 /// Notes everything that shapes an image and its manifest, beside its tree.
 pub(crate) fn add_inputs(inputs: &mut Inputs, image: &Image<'_>) -> Result<()> {
     // Who writes the image: all of our code, and what is linked into it.
-    let program = std::env::current_exe().context("cannot tell which program this is")?;
-    let program = Sha256::of_file(&program).map_err(|error| io_error(error, &program))?;
+    let program = Path::new(clic_rootfs::OWN_PROGRAM);
+    let program = Sha256::of_file(program).map_err(|error| io_error(error, program))?;
     inputs.add("clic itself", program);
     inputs.add("mke2fs", tools::version_of("mke2fs").unwrap_or_default());
     add_releases(inputs, image.resolution);

@@ -14,9 +14,40 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// So many of something, by the word for one of it: `1 file`, `3 files`, `0 boxes`.
+pub fn counted(count: u64, one: &str) -> String {
+    let end = match one {
+        _ if count == 1 => "",
+        _ if one.ends_with(['s', 'x']) || one.ends_with("ch") => "es",
+        _ => "s",
+    };
+    let stem = one
+        .strip_suffix('y')
+        .filter(|stem| count != 1 && !stem.ends_with(['a', 'e', 'o']));
+    match stem {
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {one}{end}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        for (count, one, said) in [
+            (0, "file", "0 files"),
+            (1, "file", "1 file"),
+            (2, "file", "2 files"),
+            (1, "directory", "1 directory"),
+            (2, "directory", "2 directories"),
+            (2, "key", "2 keys"),
+            (3, "box", "3 boxes"),
+        ] {
+            assert_eq!(counted(count, one), said);
+        }
+    }
 
     #[test]
     fn bytes_carry_their_unit() {

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::plain::{plain, without_logins};
+
 /// Most that one program's output may take in a log, in bytes. A whole desktop's packages print a tenth of it.
 const MOST: u64 = 64 << 20;
 
@@ -40,8 +42,12 @@ impl Log {
         &self.path
     }
 
-    /// Appends one line. A full disk must not hide the error that is being logged, so failures are ignored.
+    /// Appends one line, or several. What would steer the terminal of who reads the log is written out,
+    /// and logins of addresses are left out. A full disk must not
+    /// hide the error that is being logged, so failures are ignored.
     pub fn line(&self, text: &str) {
+        let text = without_logins(text);
+        let text = plain(&text);
         let mut file = self
             .file
             .lock()
@@ -68,6 +74,7 @@ pub struct Part<'a> {
 impl Part<'_> {
     /// Appends one line, unless there are too many already. The first that is left out is told.
     pub fn line(&mut self, text: &str) {
+        let text = &*plain(text);
         let size = text.len() as u64 + 1;
         if size <= self.left {
             self.left -= size;
@@ -99,6 +106,18 @@ mod tests {
         let text = std::fs::read_to_string(log.path()).unwrap();
         let told = format!("[it printed more than {MOST} bytes: the rest is left out]");
         assert_eq!(text, format!("four\n{told}\nnext\n"));
+    }
+
+    #[test]
+    fn a_log_steers_no_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::claim(&dir.path().join("log")).unwrap().unwrap();
+        log.part().line("\u{1b}[2J\u{1b}]0;title\u{7}10%\r100%\tété");
+        log.line("one\ntwo");
+        assert_eq!(
+            std::fs::read_to_string(log.path()).unwrap(),
+            "\\u{1b}[2J\\u{1b}]0;title\\u{7}10%\\r100%\tété\none\ntwo\n"
+        );
     }
 
     #[test]

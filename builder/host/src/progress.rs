@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::cancel;
+
 /// What a stage counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,8 +30,10 @@ pub enum Unit {
 pub enum Outcome {
     /// It did its work.
     Done,
-    /// It was left before its end, by an error or a signal.
+    /// It was left before its end, by an error.
     Failed,
+    /// It was left before its end, by a signal.
+    Stopped,
 }
 
 /// One thing that happened. `stage` is a short, stable, kebab-case id (`resolve`, `download`, `tree`, ...).
@@ -82,6 +86,8 @@ pub enum Event {
         /// What a person reads.
         text: String,
     },
+    /// A signal came: stages that run are on their way to their end.
+    Stopping,
 }
 
 /// Where events go.
@@ -111,7 +117,7 @@ impl Progress {
         Self(Arc::new(Silent))
     }
 
-    /// Begins a stage. It ends as `Failed` when it is dropped without [`Stage::finish`].
+    /// Begins a stage. Dropped without [`Stage::finish`], it ends as `Failed`, or as `Stopped` if a signal came.
     pub fn stage(&self, id: &str, title: &str, why: &str) -> Stage {
         self.0.event(&Event::Start {
             stage: id.into(),
@@ -204,10 +210,19 @@ impl Stage {
     }
 }
 
+/// How a stage ended that was left before its end.
+fn left(stopped: bool) -> Outcome {
+    if stopped {
+        Outcome::Stopped
+    } else {
+        Outcome::Failed
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         if !self.finished {
-            self.end(Outcome::Failed);
+            self.end(left(cancel::requested()));
         }
     }
 }
@@ -216,6 +231,15 @@ impl Drop for Stage {
 mod tests {
     use super::*;
     use std::sync::Mutex;
+
+    #[test]
+    fn what_a_signal_ends_has_not_failed() {
+        assert_eq!((left(true), left(false)), (Outcome::Stopped, Outcome::Failed));
+        assert_eq!(
+            serde_json::to_string(&Event::Stopping).unwrap(),
+            r#"{"event":"stopping"}"#
+        );
+    }
 
     struct Recorder(Mutex<Vec<String>>);
 

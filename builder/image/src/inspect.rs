@@ -319,15 +319,15 @@ fn root_piece(image: &DiskImage, what: &str, path: &str) -> Result<BootPiece> {
 }
 
 impl Inspection {
-    /// The inspection for people.
-    pub fn text(&self) -> String {
+    /// The inspection for people; with `packages`, each of them, and otherwise how many there are.
+    pub fn text(&self, packages: bool) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
-        let _ = self.write(&mut out);
+        let _ = self.write(&mut out, packages);
         out
     }
 
-    fn write(&self, out: &mut String) -> std::fmt::Result {
+    fn write(&self, out: &mut String, packages: bool) -> std::fmt::Result {
         writeln!(
             out,
             "{}  {} ({} bytes)",
@@ -360,7 +360,7 @@ impl Inspection {
             &["partition", "files", "directories", "links", "size"],
             rows,
         ));
-        self.write_packages(out)
+        self.write_packages(out, packages)
     }
 
     fn write_description(&self, out: &mut String) -> std::fmt::Result {
@@ -423,12 +423,18 @@ impl Inspection {
         Ok(())
     }
 
-    fn write_packages(&self, out: &mut String) -> std::fmt::Result {
+    fn write_packages(&self, out: &mut String, each: bool) -> std::fmt::Result {
         let installed: Vec<&Package> = self
             .packages
             .iter()
             .filter(|package| package.installed())
             .collect();
+        if !each {
+            let kib = installed.iter().filter_map(|package| package.installed_size);
+            let bytes = kib.fold(0_u64, |sum, kib| sum.saturating_add(kib.saturating_mul(1024)));
+            let count = figures::counted(installed.len() as u64, "package");
+            return writeln!(out, "\n{count}, {} installed", figures::size(bytes));
+        }
         writeln!(out, "\nPackages ({})", installed.len())?;
         let rows = installed.iter().map(|package| {
             let size = package

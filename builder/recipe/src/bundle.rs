@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::bundle_files;
 use crate::checker::Checker;
 use crate::debian;
-use crate::nearest::nearest;
+use crate::nearest::{nearest, quoted};
 use crate::plan::{Bundle, BundleItem, BundleKind, InPackage, ItemSource, Texts};
 use crate::raw::{At, RawBundle, RawItem};
 use crate::report::Problems;
@@ -46,10 +46,9 @@ pub(crate) fn check(
     }
     let licence = licence(&raw.licence.value).unwrap_or_else(|why| {
         let what = format!("unknown licence `{}`: {why}", raw.licence.value);
-        checker.wrong(&raw.licence, what).help(
-            "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` \
-             (spdx.org/licenses)",
-        );
+        checker
+            .wrong(&raw.licence, what)
+            .help(licence_advice(&raw.licence.value));
         String::new()
     });
     if raw.item.is_empty() {
@@ -103,6 +102,51 @@ pub fn language(text: &str) -> Result<(), String> {
     } else {
         Err(format!("`{text}` is not a language code; write it {AS_IN_HTML}"))
     }
+}
+
+/// What to write instead of a licence that is none.
+pub fn licence_advice(text: &str) -> String {
+    const WRITE: &str = "write an SPDX identifier, such as `CC-BY-SA-4.0`, `CC0-1.0`, `GFDL-1.3-or-later` (spdx.org/licenses)";
+    let lower = text.to_lowercase();
+    if ["all rights", "tous droits", "copyright", "proprietary"]
+        .iter()
+        .any(|words| lower.contains(words))
+    {
+        return "a bundle is given away with every image, which only a free licence allows: ask its authors for one, such as \
+                `CC-BY-SA-4.0`"
+            .to_owned();
+    }
+    match likely_licences(text).as_slice() {
+        [] => WRITE.to_owned(),
+        near => format!("did you mean {}? {WRITE}", quoted(near)),
+    }
+}
+
+/// Identifiers that somebody may mean by `CC BY-SA`, `CC-BY-SA 4`, `GPLv3`: those that begin like it, else those that are written
+/// nearly so.
+fn likely_licences(text: &str) -> Vec<&'static str> {
+    let normal = |text: &str| -> String {
+        let text = text.to_lowercase();
+        text.chars().filter(char::is_ascii_alphanumeric).collect()
+    };
+    let wanted = normal(text)
+        .replace("gplv", "gpl")
+        .replace("license", "")
+        .replace("licence", "");
+    let listed = spdx::identifiers::LICENSES.iter();
+    let current = |name: &&str| spdx::license_id(name).is_some_and(|id| !id.is_deprecated());
+    let names = listed.map(|licence| licence.name).filter(current);
+    let mut begins: Vec<&str> = names
+        .filter(|name| wanted.len() > 2 && normal(name).starts_with(&wanted))
+        .collect();
+    if begins.is_empty() {
+        let listed = spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
+        return nearest(text, listed, 3);
+    }
+    // Longer names are of special cases; of the others, the newest.
+    begins.sort_by_key(|name| (name.len(), std::cmp::Reverse(*name)));
+    begins.truncate(3);
+    begins
 }
 
 /// An expression with every identifier as the list of SPDX spells it, and operators in capitals.

@@ -40,10 +40,16 @@ pub(crate) fn parse<T: DeserializeOwned>(checker: &mut Checker<'_>) -> Option<T>
         Ok(table) => table,
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            checker.wrong(
-                &checker.file.at(span),
-                format!("not valid TOML: {}", error.message().replace('\n', ", ")),
-            );
+            let said = error.message().replace('\n', ", ");
+            if let Some(line) = unclosed(checker.file, checker.file.line(span.start)) {
+                let message = format!("not valid TOML: is a `\"` missing on line {line}?");
+                checker
+                    .wrong(&checker.file.at(checker.file.line_span(line)), message)
+                    .help("text stands between two of them, on one line");
+            } else {
+                let message = format!("not valid TOML: {said}");
+                checker.wrong(&checker.file.at(span), message);
+            }
             return None;
         }
     };
@@ -203,6 +209,39 @@ fn has(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
             DeValue::Array(array) => array.iter().any(|value| has(value, span)),
             _ => false,
         }
+}
+
+/// The line with a text that does not end, if it is what the parser stumbled over at `line`: that one, or the last before it that
+/// says something.
+fn unclosed(file: &SourceFile, line: usize) -> Option<usize> {
+    let text = |number: usize| file.text.get(file.whole_line(number)).unwrap_or_default();
+    let says =
+        |number: &usize| !text(*number).trim().is_empty() && !text(*number).trim_start().starts_with('#');
+    let before = (1..line).rev().find(says);
+    // Text of several lines has quotes of its own.
+    if file.text.contains("\"\"\"") || file.text.contains("\'\'\'") {
+        return None;
+    }
+    before
+        .into_iter()
+        .chain([line])
+        .find(|number| is_open(text(*number)))
+}
+
+/// Whether a text begins on the line and does not end there.
+fn is_open(line: &str) -> bool {
+    let mut open = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (open, c) {
+            (None, '#') => return false,
+            (None, '"' | '\'') => open = Some(c),
+            (Some('"'), '\\') => drop(chars.next()),
+            (Some(quote), c) if c == quote => open = None,
+            _ => {}
+        }
+    }
+    open == Some('"')
 }
 
 /// Where there is a list or table with too many elements.
@@ -370,5 +409,24 @@ fn expected_in_words(expected: &str) -> String {
             "text in quotes".to_owned()
         }
         _ => expected.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_end_is_found_on_its_line() {
+        for (line, open) in [
+            ("title = \"a", true),
+            ("    \"a, # b", true),
+            ("title = \"a\" # it's \"", false),
+            ("title = \"a\\\"b\"", false),
+            ("title = 'a\"b'", false),
+            ("[table]", false),
+        ] {
+            assert_eq!(is_open(line), open, "{line}");
+        }
     }
 }

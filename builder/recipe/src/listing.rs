@@ -1,15 +1,18 @@
 //! What there is in a tree, and whether all of it is valid.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::board::Power;
 use crate::loader::Loader;
-use crate::plan::{Arch, Bundle, Plan};
+use crate::overlay::Overlay;
+use crate::parameter::ParameterInfo;
+use crate::plan::{Arch, Bundle, Capability, Plan};
 use crate::report::{Problem, ProblemEntry, Report};
 use crate::resolve::{ResolveOptions, plan};
-use crate::source::SourceFile;
+use crate::source::{Sited, SourceFile};
 use crate::sources::AbsentKey;
 use crate::tree::{Kind, Tree};
 
@@ -26,6 +29,8 @@ pub struct RecipeInfo {
     pub boards: Vec<String>,
     /// Its overlays.
     pub overlays: Vec<String>,
+    /// Bytes of its content bundles; none for a recipe with one that can't be read.
+    pub content: Option<u64>,
 }
 
 /// A board, for lists.
@@ -52,8 +57,40 @@ pub struct OverlayInfo {
     pub title: String,
     /// A paragraph for people.
     pub description: String,
-    /// Its parameters: name and description.
-    pub parameters: Vec<(String, String)>,
+    /// Overlays that it needs before it.
+    pub requires: Vec<String>,
+    /// Its parameters, by name.
+    pub parameters: BTreeMap<String, ParameterInfo>,
+    /// Debian packages that it brings, on every board.
+    pub packages: Vec<String>,
+    /// Those that it brings besides, by the board's architecture.
+    pub packages_on: BTreeMap<Arch, Vec<String>>,
+    /// What the builder and other overlays find in it.
+    pub provides: Vec<&'static str>,
+}
+
+impl OverlayInfo {
+    fn of(overlay: &Overlay) -> Self {
+        let values = |list: &[Sited<String>]| list.iter().map(|name| name.value.clone()).collect();
+        let parameters = overlay.parameters.iter();
+        let packages_on = overlay.packages_on.iter();
+        let capabilities = Capability::ALL.into_iter();
+        Self {
+            name: overlay.name.clone(),
+            title: overlay.title.clone(),
+            description: overlay.description.clone(),
+            requires: values(&overlay.requires),
+            parameters: parameters
+                .map(|(name, parameter)| (name.clone(), parameter.info()))
+                .collect(),
+            packages: values(&overlay.packages),
+            packages_on: packages_on.map(|(arch, names)| (*arch, values(names))).collect(),
+            provides: capabilities
+                .filter(|capability| overlay.provides.has(*capability))
+                .map(Capability::key)
+                .collect(),
+        }
+    }
 }
 
 impl Tree {
@@ -65,7 +102,14 @@ impl Tree {
             let recipe = loader.recipe(&name, &mut Vec::new());
             let whole = recipe.filter(|recipe| !loader.is_incomplete(recipe));
             list.extend(whole.map(|recipe| {
+                let sizes = recipe.bundles.iter().map(|bundle| {
+                    let known = self.has(Kind::Bundle, &bundle.value);
+                    known
+                        .then(|| loader.bundle(&bundle.value))?
+                        .map(|bundle| bundle.size())
+                });
                 RecipeInfo {
+                    content: sizes.sum(),
                     name,
                     title: recipe.named.title.clone(),
                     suite: recipe.suite.as_ref().map(|suite| suite.value.clone()),
@@ -135,25 +179,24 @@ impl Tree {
         loader.problems.into_result()
     }
 
-    /// All overlays, sorted by name. A report if one of them can't be read.
-    pub fn overlays(&self) -> Result<Vec<OverlayInfo>, Report> {
+    /// All overlays that can be read, sorted by name, and a report if others can't.
+    pub fn overlays(&self) -> (Vec<OverlayInfo>, Result<(), Report>) {
         let mut loader = Loader::new(self);
         let mut list = Vec::new();
-        for name in loader.names(Kind::Overlay).iter().cloned() {
-            list.extend(loader.overlay(&name).map(|overlay| {
-                OverlayInfo {
-                    name,
-                    title: overlay.title.clone(),
-                    description: overlay.description.clone(),
-                    parameters: overlay
-                        .parameters
-                        .iter()
-                        .map(|(name, parameter)| (name.clone(), parameter.description.clone()))
-                        .collect(),
-                }
-            }));
+        for name in loader.names(Kind::Overlay).iter() {
+            list.extend(loader.overlay(name).map(|overlay| OverlayInfo::of(&overlay)));
         }
-        loader.problems.into_result().map(|()| list)
+        (list, loader.problems.into_result())
+    }
+
+    /// One overlay, whatever else lies beside it. Nothing, if there is none of this name.
+    pub fn overlay(&self, name: &str) -> Result<Option<OverlayInfo>, Report> {
+        let mut loader = Loader::new(self);
+        if !self.has(Kind::Overlay, name) {
+            return Ok(None);
+        }
+        let overlay = loader.overlay(name).map(|overlay| OverlayInfo::of(&overlay));
+        loader.problems.into_result().map(|()| overlay)
     }
 }
 

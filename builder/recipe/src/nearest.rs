@@ -55,6 +55,29 @@ pub(crate) fn advice<'a>(wanted: &str, kind: &str, names: impl IntoIterator<Item
     help
 }
 
+/// Most choices that are all listed.
+const FEW: usize = 12;
+
+/// Like [`advice`], of what can be very many: then only the nearest, and how many there are.
+pub(crate) fn advice_of_many<'a>(
+    wanted: &str,
+    kind: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.len() <= FEW {
+        return advice(wanted, kind, names);
+    }
+    match quoted(&nearest(wanted, names.iter().copied(), 3)).as_str() {
+        "" => format!(
+            "there are {} {kind}, from {}",
+            names.len(),
+            quoted(&[names[0], names[names.len() - 1]]).replace(", ", " to ")
+        ),
+        near => format!("did you mean {near}? there are {} {kind}", names.len()),
+    }
+}
+
 /// `` `a`, `b`, `c` ``; of very many, some.
 pub(crate) fn quoted<S: AsRef<str>>(names: &[S]) -> String {
     let mut list = names
@@ -84,6 +107,21 @@ mod tests {
         assert_eq!(
             advice("X86-PC", "boards", names),
             "did you mean `x86-pc`? boards: `x86-pc`, `raspberry-pi`, `odroid-c4`"
+        );
+        assert_eq!(
+            advice_of_many("toaster", "boards", names),
+            "boards: `x86-pc`, `raspberry-pi`, `odroid-c4`"
+        );
+        let codes = [
+            "AD", "BE", "CH", "DE", "ES", "FR", "GB", "IT", "LU", "MA", "NL", "SN", "TN",
+        ];
+        assert_eq!(
+            advice_of_many("fr", "choices", codes),
+            "did you mean `FR`? there are 13 choices"
+        );
+        assert_eq!(
+            advice_of_many("Atlantis", "choices", codes),
+            "there are 13 choices, from `AD` to `TN`"
         );
         assert_eq!(advice("toaster", "boards", []), "there are no boards");
     }

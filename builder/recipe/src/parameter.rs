@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::checker::Checker;
-use crate::nearest::advice;
+use crate::nearest::advice_of_many;
 use crate::plan::Value;
 use crate::raw::{At, ParameterType, RawParameter, RawValue};
 use crate::report::{Problem, Problems};
@@ -21,6 +23,26 @@ pub(crate) struct Parameter {
     pub(crate) description: String,
     pub(crate) default: Option<Value>,
     rules: Rules,
+}
+
+/// A parameter, for lists: what it accepts, and what it is if nobody says.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// `string`, `integer`, `boolean` or `list`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What it is for.
+    pub description: String,
+    /// Its value where a recipe says none; without one, recipes must.
+    pub default: Option<Value>,
+    /// The only values of a text, or of a list's elements.
+    pub choices: Option<Vec<String>>,
+    /// What the whole of a text, or of each element, matches: a regular expression.
+    pub pattern: Option<String>,
+    /// The least number.
+    pub min: Option<i64>,
+    /// The largest number.
+    pub max: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -138,6 +160,25 @@ fn compile(pattern: &str) -> Result<regex::Regex, regex::Error> {
 }
 
 impl Parameter {
+    /// For lists.
+    pub(crate) fn info(&self) -> ParameterInfo {
+        let rules = &self.rules;
+        ParameterInfo {
+            kind: match rules.kind {
+                ParameterType::String => "string",
+                ParameterType::Integer => "integer",
+                ParameterType::Boolean => "boolean",
+                ParameterType::List => "list",
+            },
+            description: self.description.clone(),
+            default: self.default.clone(),
+            choices: rules.choices.clone(),
+            pattern: rules.pattern.as_ref().map(|(written, _)| written.clone()),
+            min: rules.min,
+            max: rules.max,
+        }
+    }
+
     /// A value that somebody set, if it is of the type and within the limits.
     pub(crate) fn accept(
         &self,
@@ -234,7 +275,13 @@ impl Rules {
         if let Some(choices) = &self.choices
             && !choices.iter().any(|choice| choice == text)
         {
-            if let Some(meant) = self.meant.get(text) {
+            let is_meant = |other: &&String| other.to_lowercase() == text.trim().to_lowercase();
+            if let Some(meant) = self
+                .meant
+                .keys()
+                .find(is_meant)
+                .and_then(|text| self.meant.get(text))
+            {
                 return Err((
                     format!("`{name}` can't be {text:?}"),
                     Some(format!("did you mean `{meant}`?")),
@@ -243,7 +290,7 @@ impl Rules {
             let known = choices.iter().map(String::as_str);
             return Err((
                 format!("`{name}` can't be {text:?}"),
-                Some(advice(text, "choices", known)),
+                Some(advice_of_many(text, "choices", known)),
             ));
         }
         if let Some((written, regex)) = &self.pattern

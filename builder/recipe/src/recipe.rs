@@ -85,7 +85,7 @@ pub(crate) fn check(
         .image
         .free
         .and_then(|free| crate::disk::free_space(&free, checker));
-    let size = raw.image.size.and_then(|size| {
+    let size = raw.image.max_size.and_then(|size| {
         let origin = size.origin(checker.file);
         match size::parse_mib(&size.value) {
             Ok(value) if value > FREE_LEAST => return Some(Sited { value, origin }),

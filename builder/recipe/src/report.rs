@@ -7,15 +7,15 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use clic_host::plain::{cut, one_line, plain};
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
+use clic_host::plain::{ascii, cut, one_line, plain};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, ThemeCharacters, ThemeStyles};
 use serde::Serialize;
 
 use crate::report::excerpt::Excerpt;
 use crate::source::{Origin, Position, shown};
 use crate::template::Fuel;
 
-/// Most problems that a report lists: more than anybody mends at once, and few enough to be made, sorted and shown at once
+/// Most problems that a report lists: more than anybody fixes at once, and few enough to be made, sorted and shown at once
 /// whatever the tree.
 const MOST_LISTED: usize = 100;
 /// Most characters of a message and of a help: names in it can have any length.
@@ -196,7 +196,7 @@ impl Report {
             "mistakes are"
         };
         let what = format!("{least}{} more {mistakes} not listed", self.more);
-        (self.more > 0).then(|| Problem::request(what).help("mend these, and try again"))
+        (self.more > 0).then(|| Problem::request(what).help("fix these, and try again"))
     }
 
     /// Ready for `--json`.
@@ -206,19 +206,26 @@ impl Report {
     }
 
     /// For people: each problem with the line that it is about, wrapped to `width` columns. The only controls in it are newlines
-    /// and, with `colour`, the colours.
-    pub fn render(&self, width: usize, colour: bool) -> String {
-        let theme = if colour {
-            GraphicalTheme::unicode()
-        } else {
-            GraphicalTheme::unicode_nocolor()
+    /// and, with `colour`, the colours. Without `unicode`, all of it is ASCII.
+    pub fn render(&self, width: usize, colour: bool, unicode: bool) -> String {
+        let theme = GraphicalTheme {
+            characters: if unicode {
+                ThemeCharacters::unicode()
+            } else {
+                ThemeCharacters::ascii()
+            },
+            styles: if colour {
+                ThemeStyles::rgb()
+            } else {
+                ThemeStyles::none()
+            },
         };
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_width(width)
             .with_links(false);
         let mut out = String::new();
         for problem in self.problems.iter().chain(&self.rest()) {
-            let diagnostic = Diagnostic::new(problem);
+            let diagnostic = Diagnostic::new(problem, unicode);
             if handler.render_report(&mut out, &diagnostic).is_err() {
                 // A file that changed into something the renderer refuses must not hide the message.
                 out.push_str(&problem.to_string());
@@ -332,24 +339,38 @@ impl Noted<'_> {
 struct Diagnostic<'p> {
     problem: &'p Problem,
     source: Option<Excerpt>,
+    unicode: bool,
 }
 
 impl<'p> Diagnostic<'p> {
-    fn new(problem: &'p Problem) -> Self {
+    fn new(problem: &'p Problem, unicode: bool) -> Self {
         let source = match &problem.place {
-            Place::Text(origin) => Some(Excerpt::of(origin)),
+            Place::Text(origin) => Some(Excerpt::of(origin, unicode)),
             Place::File(_) | Place::Nowhere => None,
         };
-        Self { problem, source }
+        Self {
+            problem,
+            source,
+            unicode,
+        }
+    }
+
+    /// A text of ours with names of others in it.
+    fn text(&self, text: &str) -> String {
+        if self.unicode {
+            text.to_owned()
+        } else {
+            ascii(text)
+        }
     }
 }
 
 impl fmt::Display for Diagnostic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Place::File(name) = &self.problem.place {
-            write!(f, "{}: ", shown(name))?;
+            write!(f, "{}: ", self.text(&shown(name)))?;
         }
-        f.write_str(&self.problem.message)
+        f.write_str(&self.text(&self.problem.message))
     }
 }
 
@@ -360,7 +381,7 @@ impl miette::Diagnostic for Diagnostic<'_> {
         self.problem
             .help
             .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+            .map(|help| Box::new(self.text(help)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

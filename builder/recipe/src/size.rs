@@ -8,7 +8,10 @@ pub(crate) const MOST: u64 = 16 << 40;
 
 /// Bytes of `512K`, `512M`, `4G`, `1T`; powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not a size; write a whole number and K, M, G or T, like `512M`");
+    let wrong = || match meant(text) {
+        Some(meant) => format!("`{text}` is not a size; did you mean `{meant}`?"),
+        None => format!("`{text}` is not a size; write a whole number and K, M, G or T, like `512M`"),
+    };
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let shift = match unit {
@@ -23,6 +26,29 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .checked_mul(1 << shift)
         .filter(|bytes| *bytes <= MOST)
         .ok_or_else(|| format!("`{text}` is more than any disk we can write (16T)"))
+}
+
+/// The size as it is to be written, of one that is written in another way: `4 Go`, `4GB`, `4 gib`, `1,5 G`.
+fn meant(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let text = text.to_ascii_uppercase().replace(',', ".");
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let units = ["K", "M", "G", "T"];
+    let at = units.iter().position(|one| {
+        let rest = unit.strip_prefix(one);
+        rest.is_some_and(|rest| ["", "B", "O", "IB", "IO"].contains(&rest))
+    })?;
+    if let Ok(whole) = number.parse::<u64>() {
+        return Some(format!("{whole}{}", units[at]));
+    }
+    // Of a part of a unit, the next smaller one.
+    let (whole, part) = number.split_once('.')?;
+    let (whole, digits): (u64, u64) = (whole.parse().ok()?, part.parse().ok()?);
+    let scale = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
+    let less = whole
+        .checked_mul(1024)?
+        .checked_add(digits.checked_mul(1024)? / scale)?;
+    Some(format!("{less}{}", units.get(at.checked_sub(1)?)?))
 }
 
 /// Like [`parse`], and a multiple of 1 MiB that is not zero.
@@ -61,6 +87,31 @@ mod tests {
             "", "M", "512", "512m", "512MB", "1.5G", "-1G", "0x1G", " 1G", "١M",
         ] {
             assert!(parse(wrong).unwrap_err().contains("is not a size"), "{wrong}");
+        }
+        for (text, meant) in [
+            ("4 Go", "4G"),
+            ("4GB", "4G"),
+            ("4 GiB", "4G"),
+            ("512m", "512M"),
+            ("512 Mo", "512M"),
+            ("1,5 Go", "1536M"),
+            (" 1G", "1G"),
+        ] {
+            assert_eq!(
+                parse(text),
+                Err(format!("`{text}` is not a size; did you mean `{meant}`?"))
+            );
+        }
+        for text in [
+            "M",
+            "512",
+            "4 X",
+            "-1G",
+            "4 Gig",
+            "99999999999999999999G",
+            "1.99999999999999999999G",
+        ] {
+            assert!(parse(text).unwrap_err().ends_with("like `512M`"), "{text}");
         }
         for large in ["17T", "99999999999G"] {
             assert!(

@@ -22,10 +22,14 @@ pub struct Tree {
 
 /// The kinds of things in a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A file of `recipes/`.
     Recipe,
+    /// A file of `boards/`.
     Board,
+    /// A directory of `overlays/`.
     Overlay,
+    /// A directory of `content-bundles/`.
     Bundle,
 }
 
@@ -184,7 +188,7 @@ impl Tree {
     }
 
     /// Names of all that there is of a kind, sorted.
-    pub(crate) fn names(&self, kind: Kind) -> Result<Vec<String>, Problem> {
+    pub fn names(&self, kind: Kind) -> Result<Vec<String>, Problem> {
         let unreadable =
             |error: std::io::Error| Problem::file(kind.many(), format!("can't be read: {error}"));
         let entries = match self.place(Path::new(kind.many())) {

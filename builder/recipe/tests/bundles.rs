@@ -140,6 +140,24 @@ fn slips_are_told_with_their_place() {
             "SPDX",
         ),
         (
+            "CC-BY-SA-4.0 OR GPL-2.0-or-later",
+            "CC BY-SA",
+            ":7:11: unknown licence `CC BY-SA`",
+            "did you mean `CC-BY-SA-4.0`, `CC-BY-SA-3.0`, `CC-BY-SA-2.5`?",
+        ),
+        (
+            "CC-BY-SA-4.0 OR GPL-2.0-or-later",
+            "GPLv3",
+            ":7:11: unknown licence `GPLv3`",
+            "did you mean `GPL-3.0-only`, `GPL-3.0-or-later`?",
+        ),
+        (
+            "CC-BY-SA-4.0 OR GPL-2.0-or-later",
+            "All rights reserved",
+            ":7:11: unknown licence `All rights reserved`",
+            "which only a free licence allows",
+        ),
+        (
             "\"Jeanne Dupont\"",
             "\" \"",
             ":8:10: nobody is credited",

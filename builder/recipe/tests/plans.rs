@@ -402,7 +402,7 @@ fn lists_and_check() {
         boards.iter().map(|board| board.name.as_str()).collect::<Vec<_>>(),
         ["pc", "pi"]
     );
-    assert_eq!(there.overlays().unwrap()[0].parameters.len(), 3);
+    assert_eq!(there.overlays().0[0].parameters.len(), 3);
 
     let checked = check(&there, None).unwrap();
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clic_recipe::plan::Capability;
-use clic_recipe::{ResolveOptions, Tree, check, resolve, resolve_without_keys, schemas};
+use clic_recipe::{ResolveOptions, Tree, check, overlays_page, resolve, resolve_without_keys, schemas};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -12,7 +12,7 @@ fn root() -> PathBuf {
 #[test]
 fn the_whole_tree_is_valid() {
     let tree = Tree::open(&root()).unwrap();
-    let checked = check(&tree, None).unwrap_or_else(|report| panic!("\n{}", report.render(110, false)));
+    let checked = check(&tree, None).unwrap_or_else(|report| panic!("\n{}", report.render(110, false, true)));
     assert!(
         checked
             .plans
@@ -83,18 +83,31 @@ fn yunohost_is_for_bookworm() {
 /// `CLIC_UPDATE_SCHEMAS=1 cargo test -p clic-recipe` writes them anew.
 #[test]
 fn schemas_are_fresh() {
-    let directory = root().join("schemas");
     for (name, text) in schemas() {
-        let path = directory.join(name);
-        if std::env::var_os("CLIC_UPDATE_SCHEMAS").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        let there = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            there == text,
-            "schemas/{name} is not what the types say; refresh it: CLIC_UPDATE_SCHEMAS=1 cargo test -p clic-recipe"
-        );
+        is_fresh(&format!("schemas/{name}"), &text);
     }
+}
+
+#[test]
+fn the_reference_of_overlays_is_fresh() {
+    let (overlays, problems) = Tree::open(&root()).unwrap().overlays();
+    problems.unwrap();
+    assert!(overlays.len() > 5);
+    is_fresh("docs/reference/overlays.md", &overlays_page(&overlays));
+}
+
+/// A file that is generated has the text that it would get now.
+#[track_caller]
+fn is_fresh(name: &str, text: &str) {
+    let path = root().join(name);
+    if std::env::var_os("CLIC_UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == text,
+        "{name} is stale; refresh it: CLIC_UPDATE_SCHEMAS=1 cargo test -p clic-recipe"
+    );
 }
 
 /// Editors find the schema by the first line.
@@ -161,6 +174,18 @@ fn a_hotspot_that_can_not_be() {
         britain.contains("did you mean `GB`?") && !britain.contains("`DK`"),
         "{britain}"
     );
+    for (name, code) in [
+        ("France", "FR"),
+        ("allemagne", "DE"),
+        ("Germany", "DE"),
+        ("états-unis", "US"),
+    ] {
+        let said = said(&format!("country = \"{name}\""));
+        assert!(said.contains(&format!("did you mean `{code}`?")), "{said}");
+    }
+    let unknown = said("country = \"Atlantis\"");
+    assert!(unknown.contains("choices, from `AD` to `ZW`"), "{unknown}");
+    assert!(unknown.len() < 300, "{unknown}");
     for right in [
         "country = \"FR\"",
         "country = \"FR\"\nssid = \"\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"",

@@ -100,7 +100,7 @@ fn spoiled_files_do_not_panic() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &bytes).unwrap();
         if let Err(report) = check(&tree.tree(), None) {
-            for text in [report.render(100, false), report.to_string()] {
+            for text in [report.render(100, false, true), report.to_string()] {
                 let what = format!("{name}: {text}");
                 assert!(text.len() < 400_000, "{} bytes: {what}", text.len());
                 assert!(

@@ -20,6 +20,7 @@ pub mod binfmt;
 pub mod clean;
 pub mod files;
 pub mod inside;
+mod own;
 pub mod prefetch;
 pub mod sandbox;
 pub mod tools;
@@ -27,4 +28,5 @@ pub mod tools;
 /// The engine's version: what another one made is not taken up.
 pub const ENGINE: &str = env!("CLIC_ENGINE");
 
+pub use own::{OWN_PROGRAM, own_program};
 pub use sandbox::Sandbox;

@@ -27,6 +27,7 @@ pub mod space;
 #[cfg(test)]
 mod testserver;
 mod transfer;
+mod writable;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -48,6 +49,7 @@ pub use request::{Download, FetchError, without_login};
 pub use scratch::Scratch;
 pub use session::Session;
 pub use space::NoSpace;
+pub use writable::{writable, writable_file};
 
 /// Removes a directory tree that plain `remove_dir_all` may not: its files can belong to other users.
 pub type Remover = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;

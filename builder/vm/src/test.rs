@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clic_host::figures::counted;
 use clic_host::progress::Unit;
 use clic_host::{Progress, Sha256, Stage, UserError, parallel};
 use clic_image::embedded::{IMAGE_DESCRIPTION_PATH, ImageDescription};
@@ -98,6 +99,13 @@ pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progre
         checks: &checks,
         sha256,
     };
+    let expected = Expected {
+        checks: checks.len() + OWN_CHECKS,
+        machines: targets.len(),
+        jobs: options.jobs,
+        accel: test.accel.kind,
+    };
+    progress.note(expected.in_words());
     let machines = test.run_all(&targets)?;
     let name = format!("{}-{}", description.recipe.name, description.board.name);
     Ok(Report {
@@ -129,6 +137,45 @@ fn targets(description: &ImageDescription, wanted: &[Target]) -> Result<Vec<Targ
         Firmware::find(*target)?;
     }
     Ok(chosen)
+}
+
+/// Checks of every machine besides those of the overlays: it boots, and no unit failed.
+const OWN_CHECKS: usize = 2;
+
+/// What a test will be like, for whoever waits for it.
+struct Expected {
+    checks: usize,
+    machines: usize,
+    jobs: usize,
+    accel: Accel,
+}
+
+impl Expected {
+    /// Minutes, about: measured on two processors of 2026 with images of 18 and 58 checks, whose last forty are slow ones. KVM
+    /// is five to ten times faster.
+    fn minutes(&self) -> usize {
+        let seconds = 120 + 18 * self.checks.saturating_sub(18);
+        let seconds = match self.accel {
+            Accel::Tcg => seconds,
+            Accel::Kvm => seconds / 6,
+        };
+        let rounds = self.machines.div_ceil(self.jobs.max(1));
+        (seconds * rounds).div_ceil(60)
+    }
+
+    fn in_words(&self) -> String {
+        let checks = counted(self.checks as u64, "check");
+        let each = match self.machines {
+            1 => String::new(),
+            machines => format!(" on each of {machines} machines"),
+        };
+        let accel = match self.accel {
+            Accel::Tcg => "without",
+            Accel::Kvm => "with",
+        };
+        let minutes = counted(self.minutes() as u64, "minute");
+        format!("{checks}{each}; about {minutes} {accel} KVM")
+    }
 }
 
 struct Test<'a> {
@@ -222,7 +269,10 @@ impl Test<'_> {
         let why = format!("{}: {}", accel.kind, accel.why);
         let stage = self.progress.stage(&format!("boot-{target}"), &title, &why);
         let cuts = self.options.power_cuts;
-        stage.total(Unit::Checks, self.checks.len() as u64 + 2 + u64::from(cuts));
+        stage.total(
+            Unit::Checks,
+            (self.checks.len() + OWN_CHECKS) as u64 + u64::from(cuts),
+        );
         stage.message("cloning the image");
         let scratch = self.store.scratch("vm")?;
         let dir = scratch.path();
@@ -339,5 +389,35 @@ impl Test<'_> {
             report.disk = Some(clone::keep(&dir.join(file::DISK), disk)?);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_for_how_long() {
+        let said = |checks, machines, jobs, accel| {
+            Expected {
+                checks,
+                machines,
+                jobs,
+                accel,
+            }
+            .in_words()
+        };
+        assert_eq!(
+            said(58, 1, 1, Accel::Tcg),
+            "58 checks; about 14 minutes without KVM"
+        );
+        assert_eq!(
+            said(18, 3, 1, Accel::Tcg),
+            "18 checks on each of 3 machines; about 6 minutes without KVM"
+        );
+        assert_eq!(
+            said(18, 3, 3, Accel::Kvm),
+            "18 checks on each of 3 machines; about 1 minute with KVM"
+        );
     }
 }

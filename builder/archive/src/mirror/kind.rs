@@ -47,7 +47,7 @@ pub(super) fn of_local_list(url: &str) -> Vec<String> {
 fn cannot_read(why: &dyn std::fmt::Display) -> Useless {
     (
         format!("is a list of mirrors that can't be read: {why}"),
-        "mend it, or name a mirror itself".to_owned(),
+        "fix it, or name a mirror itself".to_owned(),
     )
 }
 

@@ -18,6 +18,7 @@ use super::written::Undo;
 use crate::cache::parse_size;
 use crate::context::Context;
 use crate::mirror::MirrorArgs;
+use crate::names;
 use crate::output;
 
 #[derive(Debug, clap::Args)]
@@ -26,10 +27,10 @@ pub struct Args {
     #[arg(value_name = "PATH_OR_URL", required = true)]
     places: Vec<String>,
     /// The bundle: one of content-bundles/, or a new one
-    #[arg(long = "to", value_name = "BUNDLE")]
+    #[arg(long = "to", value_name = "BUNDLE", add = names::bundles())]
     pub bundle: String,
     /// Also add the bundle to this recipe
-    #[arg(long, value_name = "RECIPE")]
+    #[arg(long, value_name = "RECIPE", add = names::recipes())]
     recipe: Option<String>,
     /// Path in the bundle on the device [default: the file's name]
     #[arg(long, value_name = "PATH")]
@@ -86,6 +87,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
     if let Some(path) = &args.path {
         served(path).map_err(UserError::new)?;
     }
+    clic_store::writable_file(&file, None)?;
     let before = if file.exists() { Some(read(&file)?) } else { None };
     let recipe = match &args.recipe {
         Some(name) => Some(recipe_with(&tree, name, &args.bundle)?),
@@ -381,6 +383,7 @@ fn recipe_with(tree: &Tree, name: &str, bundle: &str) -> Result<(PathBuf, String
             .help(format!("recipes: {}", names.join(", ")))
             .into());
     }
+    clic_store::writable_file(&path, None)?;
     let before = read(&path)?;
     match named(&before, bundle) {
         Ok(text) => Ok((path, before, text)),

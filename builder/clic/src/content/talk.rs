@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr, stdin};
 
 use anyhow::Result;
 use clic_host::{UserError, cancel};
-use clic_recipe::{language, licence};
+use clic_recipe::{language, licence, licence_advice};
 
 use super::add::Args;
 use super::edit::{quoted, table};
@@ -190,7 +190,8 @@ fn any_licence(answer: &str) -> Result<String, String> {
         Ok(word) => Ok(word.to_owned()),
         Err(why) if answer.bytes().all(|byte| byte.is_ascii_digit()) => Err(why),
         Err(_) => licence(answer).map_err(|why| {
-            format!("unknown licence `{answer}`: {why}; give a number, or an identifier of spdx.org/licenses, such as CC-BY-SA-3.0")
+            let advice = licence_advice(answer);
+            format!("unknown licence `{answer}`: {why}; give a number, or {advice}")
         }),
     }
 }

@@ -55,6 +55,10 @@ pub fn confirm(
     // A damaged lock confirms nothing.
     let pins = file.pins(file.read().ok().flatten().as_ref(), &names);
 
+    clic_store::writable_file(&file.path, None)?;
+    for key in &absent {
+        clic_store::writable_file(&tree.inside(&key.path)?, None)?;
+    }
     let mut candidates = in_tree(&plan, &pins)?;
     for key in &absent {
         candidates.push(fetch(key, &pins, args, context)?);

@@ -57,12 +57,13 @@ impl clic_content::Makers for Makers<'_> {
     fn run(&self, script: &str, work: &Path, stage: &Stage) -> Result<()> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let tools = tools::makers(self.resolution, self.store, threads, stage)?;
+        let own = clic_rootfs::own_program(work)?;
         Sandbox::new()?
             .cmd("sh")
             .args(["-c", script, "sh"])
             .arg(tools)
             .arg(work)
-            .args(inside::in_tree(&work.join("jail"), &work.join("tree"))?)
+            .args(inside::in_tree(&own, &work.join("jail"), &work.join("tree")))
             .output()?;
         Ok(())
     }

@@ -95,7 +95,7 @@ impl Workshop {
     fn start(&self, job: &Job, log: &Log, stage: &Stage) -> Result<()> {
         let path = self.scratch.path().join("job.json");
         std::fs::write(&path, serde_json::to_vec(job)?).map_err(|error| io_error(error, &path))?;
-        let program = std::env::current_exe().context("cannot tell which program this is")?;
+        let program = clic_rootfs::own_program(self.scratch.path())?;
         let program = program.to_str().context("this program's path is not UTF-8")?;
         let new: BTreeSet<&str> = match &job.work {
             Work::Packages(packages) => packages.new.iter().map(|package| package.name.as_str()).collect(),

@@ -78,6 +78,12 @@ fn every_kind_of_change_is_told() {
     ] {
         assert!(text.contains(line), "{line:?} is not in\n{text}");
     }
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[1],
+        "1 package added, 1 removed, 1 upgraded, 1 downgraded; 2 files added, 1 removed, 5 changed"
+    );
+    assert!(lines[lines.len() - 1].starts_with("bytes differ from "), "{text}");
     let json = serde_json::to_value(&difference).unwrap();
     assert_eq!(json["packages"][0]["change"], "removed");
     assert_eq!(json["files"][0]["partition"], "esp");
@@ -121,6 +127,7 @@ fn a_difference_below_the_files_is_told_as_such() {
         text.contains("bytes differ from 100 on (outside of all partitions): ff909090909090909090909090909090 -> 626f6f7420636f6465"),
         "{text}"
     );
+    assert!(text.contains("\nno package and no file changed\n"), "{text}");
     assert!(
         text.contains("partitions, packages and files are the same"),
         "{text}"

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clic_host::figures;
+use clic_host::figures::{self, counted};
 use clic_host::plain::one_line;
 
 use super::{Difference, FileChangeKind, PackageChangeKind};
@@ -22,24 +22,51 @@ impl Difference {
         out
     }
 
+    /// All of it in one line: `56 packages added, 2 upgraded; 4 files changed`.
+    fn summary(&self) -> String {
+        let packages = |kind| {
+            self.packages
+                .iter()
+                .filter(|change| change.change == kind)
+                .count()
+        };
+        let files = |kind| self.files.iter().filter(|change| change.change == kind).count();
+        let parts = [
+            in_one(
+                "package",
+                &[
+                    (packages(PackageChangeKind::Added), "added"),
+                    (packages(PackageChangeKind::Removed), "removed"),
+                    (packages(PackageChangeKind::Upgraded), "upgraded"),
+                    (packages(PackageChangeKind::Downgraded), "downgraded"),
+                ],
+            ),
+            in_one(
+                "file",
+                &[
+                    (files(FileChangeKind::Added), "added"),
+                    (files(FileChangeKind::Removed), "removed"),
+                    (files(FileChangeKind::Changed), "changed"),
+                ],
+            ),
+            in_one("property", &[(self.partitions.len(), "of partitions changed")]),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            "no package and no file changed".to_owned()
+        } else {
+            parts.join("; ")
+        }
+    }
+
     fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "{}", self.summary())?;
         if let Some((a, b)) = self.size {
             writeln!(
                 out,
                 "size: {} -> {} ({a} -> {b} bytes)",
                 figures::size(a),
                 figures::size(b)
-            )?;
-        }
-        if let Some(first) = &self.first_difference {
-            let place = first
-                .partition
-                .as_ref()
-                .map_or("outside of all partitions".into(), |name| format!("in {name}"));
-            writeln!(
-                out,
-                "bytes differ from {} on ({place}): {}",
-                first.offset, first.bytes
             )?;
         }
         let partitions = self.partitions.iter().map(|change| match change.what {
@@ -95,7 +122,9 @@ impl Difference {
         });
         section(out, "Files", files)?;
         if self.only_times > 0 {
-            writeln!(out, "\n{} files differ in their times only", self.only_times)?;
+            let files = counted(self.only_times, "file");
+            let verb = if self.only_times == 1 { "differs" } else { "differ" };
+            writeln!(out, "\n{files} {verb} in times only")?;
         }
         if self.partitions.is_empty()
             && self.packages.is_empty()
@@ -108,8 +137,31 @@ impl Difference {
                  file system structures, extended attributes)"
             )?;
         }
+        if let Some(first) = &self.first_difference {
+            let place = first
+                .partition
+                .as_ref()
+                .map_or("outside of all partitions".into(), |name| format!("in {name}"));
+            writeln!(
+                out,
+                "\nbytes differ from {} on ({place}): {}",
+                first.offset, first.bytes
+            )?;
+        }
         Ok(())
     }
+}
+
+/// `56 packages added, 2 upgraded`. None if there is nothing of it.
+fn in_one(one: &str, changes: &[(usize, &str)]) -> Option<String> {
+    let changes: Vec<&(usize, &str)> = changes.iter().filter(|(count, _)| *count > 0).collect();
+    let (first, others) = changes.split_first()?;
+    let mut text = format!("{} {}", counted(first.0 as u64, one), first.1);
+    for (count, what) in others {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ", {count} {what}");
+    }
+    Some(text)
 }
 
 fn section(out: &mut String, title: &str, lines: impl ExactSizeIterator<Item = String>) -> std::fmt::Result {

@@ -69,7 +69,7 @@ fn it_tells_what_is_in_an_image() {
     let image = TestImage::x86();
     image.package_status("half", "1", "install ok unpacked");
     let inspection = inspect(&open(&image)).unwrap();
-    let text = inspection.text();
+    let text = inspection.text(true);
     for line in [
         "recipe   minimal: Minimal\n",
         "Partitions (GPT, disk aaaaaaaa-0000-4000-8000-000000000000)",
@@ -84,6 +84,8 @@ fn it_tells_what_is_in_an_image() {
     ] {
         assert!(text.contains(line), "{line:?} is not in\n{text}");
     }
+    let short = inspection.text(false);
+    assert!(short.ends_with("\n1 package, 0 B installed\n"), "{short}");
     assert!(inspection.problems.is_empty());
     assert_eq!(inspection.packages.len(), 2);
 }

@@ -97,8 +97,10 @@ pub(crate) struct RawImage {
     /// Space left free in the root file system, e.g. `512M`, instead of what the board says. `K`, `M` and `G` are powers
     /// of 1024; whole mebibytes.
     pub(crate) free: Option<At<String>>,
-    /// Largest size of the whole image, e.g. `4G`. Building is refused when the content and the free space do not fit.
-    pub(crate) size: Option<At<String>>,
+    /// Largest size of the whole image, e.g. `4G`: it becomes as large as its content and the free space need, and building is
+    /// refused when that is more. (`size` means the same.)
+    #[serde(alias = "size")]
+    pub(crate) max_size: Option<At<String>>,
     /// Inodes left free in the root file system, i.e. how many more files it can hold. Usually the size is enough to say.
     pub(crate) inodes: Option<At<u64>>,
 }

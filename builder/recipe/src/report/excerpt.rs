@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use clic_host::plain::hidden;
+use clic_host::plain::{ascii, hidden};
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use crate::source::{Origin, Position, SourceFile, shown};
@@ -27,8 +27,9 @@ pub(super) struct Excerpt {
 }
 
 impl Excerpt {
-    /// What stands at a place, and a line before and after it.
-    pub(super) fn of(origin: &Origin) -> Self {
+    /// What stands at a place, and a line before and after it. Without `unicode`, in ASCII.
+    pub(super) fn of(origin: &Origin, unicode: bool) -> Self {
+        let mark = if unicode { "…" } else { "..." };
         let file = &*origin.file;
         let start = origin.span.start.min(file.text.len());
         let end = origin.span.end.clamp(start, file.text.len());
@@ -38,7 +39,11 @@ impl Excerpt {
             .min(line + MOST_LINES - 1);
         let (from, to) = (line.saturating_sub(1).max(1), (last + 1).min(file.lines()));
         let mut excerpt = Self {
-            name: shown(&file.name),
+            name: if unicode {
+                shown(&file.name)
+            } else {
+                ascii(&shown(&file.name))
+            },
             text: String::new(),
             first: from - 1,
             position: file.position(start),
@@ -52,7 +57,7 @@ impl Excerpt {
             }
             let part = window(file, &line, start);
             if part.start > line.start {
-                excerpt.text.push('…');
+                excerpt.text.push_str(mark);
             }
             for (at, c) in file.text[part.clone()].char_indices() {
                 let at = part.start + at;
@@ -62,7 +67,7 @@ impl Excerpt {
                 if at >= end && begins.is_some() {
                     ends.get_or_insert(excerpt.text.len());
                 }
-                if hidden(c) && c != '\t' {
+                if c != '\t' && (hidden(c) || !unicode && !c.is_ascii()) {
                     excerpt.text.extend(c.escape_default());
                 } else {
                     excerpt.text.push(c);
@@ -75,7 +80,7 @@ impl Excerpt {
                 ends.get_or_insert(excerpt.text.len());
             }
             if part.end < line.end {
-                excerpt.text.push('…');
+                excerpt.text.push_str(mark);
             }
             if number < file.lines() {
                 excerpt.text.push('\n');

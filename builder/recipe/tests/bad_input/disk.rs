@@ -23,6 +23,20 @@ fn sizes_and_disks() {
         (
             RECIPE,
             "size = \"4G\"",
+            "max-size = \"4 Go\"",
+            "recipes/minimal.toml:9:12: `4 Go` is not a size; did you mean `4G`?",
+            "",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
+            "size = \"4G\"\nmax-size = \"4G\"",
+            "recipes/minimal.toml:10:1: duplicate field `max-size`",
+            "",
+        ),
+        (
+            RECIPE,
+            "size = \"4G\"",
             "size = \"99999999999G\"",
             "recipes/minimal.toml:9:8: `99999999999G` is more than any disk",
             "",

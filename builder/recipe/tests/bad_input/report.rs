@@ -47,7 +47,7 @@ fn rendered_with_the_line() {
     let tree = TestTree::new();
     tree.edit(RECIPE, "overlays = [\"base\"]", "overlays = [\"bas\"]");
     let report = tree.resolve("minimal", "pc").unwrap_err();
-    let text = report.render(80, false);
+    let text = report.render(80, false, true);
     for wanted in [
         "unknown overlay `bas`",
         "recipes/minimal.toml:5:13",
@@ -57,7 +57,7 @@ fn rendered_with_the_line() {
         assert!(text.contains(wanted), "wanted {wanted} in:\n{text}");
     }
     assert!(!text.contains('\u{1b}'), "no colour was asked for");
-    assert!(report.render(80, true).contains('\u{1b}'));
+    assert!(report.render(80, true, true).contains('\u{1b}'));
 
     let entries = serde_json::to_value(report.entries()).unwrap();
     let first = &entries[0];
@@ -68,4 +68,25 @@ fn rendered_with_the_line() {
     );
     assert_eq!(first["message"], "unknown overlay `bas`");
     assert!(first["help"].as_str().unwrap().contains("`base`"));
+}
+
+#[test]
+fn rendered_in_ascii_the_mark_is_under_what_is_meant() {
+    let tree = TestTree::new();
+    tree.edit(
+        RECIPE,
+        "overlays = [\"base\"]",
+        "overlays = [\"base\", \"médiathèque\"]",
+    );
+    let text = tree
+        .resolve("minimal", "pc")
+        .unwrap_err()
+        .render(80, false, false);
+    assert!(text.is_ascii(), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = lines
+        .iter()
+        .position(|line| line.contains("\"m\\u{e9}diath\\u{e8}que\""))
+        .unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(lines[shown].find("\"m"), lines[shown + 1].find('^'), "{text}");
 }

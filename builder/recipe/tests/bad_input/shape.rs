@@ -86,8 +86,15 @@ fn shape() {
             RECIPE,
             "title = \"Test\"",
             "title = \"Test",
-            "recipes/minimal.toml:2:",
-            "",
+            "recipes/minimal.toml:2:1: not valid TOML: is a `\"` missing on line 2?",
+            "text stands between two of them",
+        ),
+        (
+            RECIPE,
+            "overlays = [\"base\"]",
+            "overlays = [\n    \"base,\n    \"other\",\n]",
+            "recipes/minimal.toml:6:5: not valid TOML: is a `\"` missing on line 6?",
+            "text stands between two of them",
         ),
         (
             RECIPE,

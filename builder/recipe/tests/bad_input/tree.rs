@@ -54,7 +54,7 @@ fn garbage_does_not_stop_us() {
             let end = (cut + 7).min(text.len());
             tree.write(file, &format!("{}{}", &text[..cut], &text[end..]));
             if let Err(report) = resolve(&tree.tree(), "minimal", "pc", &ResolveOptions::default()) {
-                assert!(!report.render(80, true).is_empty());
+                assert!(!report.render(80, true, true).is_empty());
             }
         }
         tree.write(file, text);

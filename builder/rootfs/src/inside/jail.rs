@@ -101,13 +101,12 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().context("starting this program again")
 }
 
-/// The command line of a program in the jail, word by word.
-pub fn words(top: &Path, tree: &Path) -> Result<Vec<OsString>> {
-    let own = std::env::current_exe().context("cannot tell which program this is")?;
-    let mut words = vec![own.into_os_string()];
+/// The command line of a program in the jail, word by word. `own` is this program.
+pub fn words(own: &Path, top: &Path, tree: &Path) -> Vec<OsString> {
+    let mut words = vec![own.as_os_str().to_owned()];
     words.extend([super::ARGUMENT, ARGUMENT].map(OsString::from));
     words.extend([top, tree].map(OsString::from));
-    Ok(words)
+    words
 }
 
 /// Whether this is ours to do, by the word behind [`super::ARGUMENT`].

@@ -43,9 +43,10 @@ use say::Said;
 pub const ARGUMENT: &str = "inside-sandbox";
 
 /// The words that start a program, which comes after them, in `tree` and nothing else around it. To be run in a sandbox.
-/// `tree` has `/proc` mounted, and the directory that it is in has no secrets; `top` is an empty directory.
-pub fn in_tree(top: &Path, tree: &Path) -> Result<Vec<OsString>> {
-    jail::words(top, tree)
+/// `tree` has `/proc` mounted, and the directory that it is in has no secrets; `top` is an empty directory. `own` is this program,
+/// as [`crate::own_program`] has it.
+pub fn in_tree(own: &Path, top: &Path, tree: &Path) -> Vec<OsString> {
+    jail::words(own, top, tree)
 }
 
 /// Does the job in a file. What goes wrong is said on standard output, for the process outside.
