@@ -122,7 +122,11 @@ impl Screen {
         use unicode_width::UnicodeWidthChar as _;
         let wide = c.width().unwrap_or(0);
         if self.at.1 + wide > self.columns {
-            self.wrapped.push(self.rows[self.at.0].iter().collect());
+            let row: String = self.rows[self.at.0].iter().collect();
+            // One that is filled up with blanks goes on in the next line on purpose.
+            if !row.ends_with(' ') {
+                self.wrapped.push(row);
+            }
             self.down();
             self.at.1 = 0;
         }
