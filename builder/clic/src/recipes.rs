@@ -9,13 +9,13 @@ use crate::output;
 
 pub fn run(context: &Context) -> Result<Outcome> {
     // Those that can be read are listed whatever lies beside them.
-    let (recipes, problems) = context.tree()?.recipes();
+    let (listed, problems) = context.tree()?.recipes();
     if context.json {
-        output::json(&json!({ "recipes": recipes }))?;
+        output::json(&json!({ "recipes": listed }))?;
         problems?;
         return Ok(Outcome::Done);
     }
-    let rows: Vec<Vec<String>> = recipes
+    let rows: Vec<Vec<String>> = listed
         .iter()
         .map(|recipe| {
             let boards = if recipe.boards.is_empty() {
@@ -23,7 +23,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
             } else {
                 recipe.boards.join(", ")
             };
-            let content = match recipe.content {
+            let carried = match recipe.content {
                 Some(0) => "-".to_owned(),
                 Some(bytes) => format!("{} of content", output::size(bytes)),
                 None => "?".to_owned(),
@@ -31,7 +31,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
             vec![
                 context.out.bold(&recipe.name),
                 boards,
-                content,
+                carried,
                 recipe.title.clone(),
             ]
         })

@@ -26,9 +26,8 @@ pub fn refuse(command: &Command) -> Result<()> {
 
 /// Root of a namespace of one's own is an ordinary user to everybody else (`user_namespaces(7)`).
 fn in_namespace(map: &str) -> bool {
-    let mut words = map.split_whitespace();
-    !map.trim().is_empty()
-        && !(words.next() == Some("0") && words.next() == Some("0") && words.next() == Some("4294967295"))
+    let words: Vec<&str> = map.split_whitespace().collect();
+    !words.is_empty() && words != ["0", "0", "4294967295"]
 }
 
 fn refused() -> UserError {

@@ -136,7 +136,11 @@ mod tests {
         let mut tree = FileTree::default();
         let step = "title = 'x'\nmade-on-device = ['/srv/db/*/main']\n";
         tree.write_file(&format!("{STEPS}/16-db.toml"), step.into());
-        for path in ["/srv/db/15/main/base/1", "/srv/db/15/main/ours.conf", "/srv/db/15/other"] {
+        for path in [
+            "/srv/db/15/main/base/1",
+            "/srv/db/15/main/ours.conf",
+            "/srv/db/15/other",
+        ] {
             tree.write_file(path, "x".into());
         }
         let asked = TreeFile {
@@ -150,7 +154,8 @@ mod tests {
         let secrets = Secrets::declared([&tree]).unwrap();
         assert!(secrets.is_made_on_device("srv/db/15/main/base/1") && !secrets.has("srv/db/15/main"));
         Secrets::remove_made_on_device(&mut tree, &[asked]).unwrap();
-        let there = ["base", "base/1", "ours.conf"].map(|name| tree.get(&format!("srv/db/15/main/{name}")).is_some());
+        let there =
+            ["base", "base/1", "ours.conf"].map(|name| tree.get(format!("srv/db/15/main/{name}")).is_some());
         assert_eq!(there, [false, false, true]);
         assert!(tree.get("srv/db/15/other").is_some());
     }

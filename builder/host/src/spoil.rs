@@ -29,7 +29,7 @@ impl Random {
         Self(seed)
     }
 
-    /// The row of a reader's round. Numbers that are near each other give rows that are not (SplitMix64's last step).
+    /// The row of a reader's round. Numbers that are near each other give rows that are not (`SplitMix64`'s last step).
     fn of(reader: &str, round: u64) -> Self {
         let mut seed = reader.bytes().fold(round, |seed, byte| {
             seed.wrapping_mul(0x0100_0000_01b3).wrapping_add(byte.into())

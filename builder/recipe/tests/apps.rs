@@ -519,7 +519,7 @@ fn spoiled_manifests_do_not_panic() {
         let text = spoiled(NOTES.as_bytes(), &words, random);
         let text = String::from_utf8_lossy(&text);
         if let Err(report) = manifest_of(&plan, random.of_these(&plan.services), &text) {
-            let said = report.render(100, false);
+            let said = report.render(100, false, true);
             assert!(said.len() < 100_000, "{said}");
             assert!(
                 !said.chars().any(|c| clic_host::plain::hidden(c) && c != '\n'),

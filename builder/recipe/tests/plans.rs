@@ -182,7 +182,7 @@ fn what_is_of_one_run_comes_from_all_overlays() {
 #[test]
 fn files_know_where_they_were_written() {
     let plan = TestTree::new().plan();
-    let place = |path: &str| plan.places[path].to_string();
+    let place = |path: &str| plan.places.files()[path].to_string();
     assert_eq!(place("/etc/hostname"), "overlays/base/overlay.toml:27:8");
     assert_eq!(place("/etc/motd"), "overlays/base/files/etc/motd");
 }

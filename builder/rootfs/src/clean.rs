@@ -289,7 +289,10 @@ fn apply(tree: &mut FileTree, rule: &Rule, ours: &BTreeSet<String>) {
         if !goes || is_ours(&shown) {
             continue;
         }
-        if tree.get(&shown).is_some_and(|entry| is_wanted(&shown[1..], entry)) {
+        if tree
+            .get(&shown)
+            .is_some_and(|entry| is_wanted(&shown[1..], entry))
+        {
             tree.write_file(&shown, Vec::new());
         } else {
             tree.remove(&below);

@@ -73,7 +73,9 @@ pub fn is_wanted(path: &str, entry: &Entry) -> bool {
         return false;
     };
     // Each device has a journal under its own name.
-    let journal = name.strip_prefix("journal").is_some_and(|rest| rest.starts_with('/'));
+    let journal = name
+        .strip_prefix("journal")
+        .is_some_and(|rest| rest.starts_with('/'));
     match entry.kind {
         Kind::Directory => !journal,
         Kind::File(_) => !journal && entry.uid != 0,

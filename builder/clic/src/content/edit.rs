@@ -163,19 +163,16 @@ pub fn unnamed(text: &str, bundle: &str) -> Option<String> {
     let raw = |raw: Option<&RawString>| raw.and_then(RawString::as_str).unwrap_or_default().to_owned();
     let gone = bundles.get(at)?.decor().clone();
     bundles.remove(at);
-    match bundles.get_mut(at) {
+    if let Some(next) = bundles.get_mut(at) {
         // What stands before the first of a line stands before the next one now.
-        Some(next) => {
-            let prefix = raw(next.decor().prefix());
-            if at == 0 && !prefix.contains('\n') {
-                next.decor_mut().set_prefix(raw(gone.prefix()));
-            }
+        let prefix = raw(next.decor().prefix());
+        if at == 0 && !prefix.contains('\n') {
+            next.decor_mut().set_prefix(raw(gone.prefix()));
         }
-        None => {
-            let comment = raw(gone.suffix());
-            if !comment.trim().is_empty() {
-                bundles.set_trailing(format!("{comment}{}", raw(Some(bundles.trailing()))));
-            }
+    } else {
+        let comment = raw(gone.suffix());
+        if !comment.trim().is_empty() {
+            bundles.set_trailing(format!("{comment}{}", raw(Some(bundles.trailing()))));
         }
     }
     Some(as_before(text, document.to_string()))

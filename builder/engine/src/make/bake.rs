@@ -253,8 +253,14 @@ mod tests {
             || path.ends_with(b".key")
             || path.starts_with(b"var/log/journal")
             || *path == b"etc/machine-id"));
-        let log = changes.tree.get("var/log/pads.log").map(|entry| (entry.uid, entry.mode));
-        assert_eq!((log, changes.tree.size("var/log/pads.log")), (Some((106, 0o750)), Some(0)));
+        let log = changes
+            .tree
+            .get("var/log/pads.log")
+            .map(|entry| (entry.uid, entry.mode));
+        assert_eq!(
+            (log, changes.tree.size("var/log/pads.log")),
+            (Some((106, 0o750)), Some(0))
+        );
         assert!(new.contains(&&b"var/log/redis"[..]), "{new:?}");
         assert_eq!(changes.removed, [b"etc/gone".to_vec()]);
     }

@@ -55,7 +55,6 @@ pub(crate) fn plan(boot: Boot) -> Plan {
         sources: vec![],
         preseeds: vec![],
         effects: vec![],
-        places: std::collections::BTreeMap::new(),
         files: vec![],
         units: vec![],
         bakes: vec![],

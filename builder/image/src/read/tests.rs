@@ -42,7 +42,7 @@ impl Random {
 /// Reads all that there is; errors are fine when they are the user's kind, panics are not.
 fn exercise(path: &Path) -> Result<()> {
     let image = DiskImage::open(path)?;
-    let inspected = inspect(&image).map(|inspection| inspection.text());
+    let inspected = inspect(&image).map(|inspection| inspection.text(true));
     for partition in image
         .partitions()
         .iter()
