@@ -275,6 +275,7 @@ fn service(plan: &Plan, name: &str) -> Service {
         state: ServiceState::Enabled,
         path: format!("/{name}"),
         path_origin: plan.packages[0].origin.clone(),
+        place_origin: plan.packages[0].origin.clone(),
         packages: Vec::new(),
         units: Vec::new(),
         place: Place::Root(format!("/srv/{name}")),
