@@ -398,7 +398,7 @@ fn a_lock_fits_or_says_why_not() {
     assert_eq!(stdout, "recipes/minimal-x86-pc.lock fits\n");
     // One that fits is left as it is, without a store or a socket.
     let (stdout, _) = said(&mut clic(&["lock", "minimal", "--board", "x86-pc"]), 0);
-    assert_eq!(stdout, "recipes/minimal-x86-pc.lock is up to date: 1 packages\n");
+    assert_eq!(stdout, "recipes/minimal-x86-pc.lock is up to date: 1 package\n");
     let (stdout, _) = said(&mut clic(&["plan", "minimal", "--board", "x86-pc"]), 0);
     assert!(
         stdout.contains("recipes/minimal-x86-pc.lock fits: 1 packages as of 2026-07-11 10:16:37 UTC"),

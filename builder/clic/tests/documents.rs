@@ -33,6 +33,8 @@ fn links_between_documents_lead_to_a_file() {
     let mut count = 0;
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
+        // What is between backquotes is no link.
+        let text: String = text.split('`').step_by(2).collect();
         let targets = text
             .split("](")
             .skip(1)

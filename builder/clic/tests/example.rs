@@ -54,9 +54,7 @@ fn a_recipe_with_its_overlay_is_checked_and_planned() {
     ];
     assert_eq!(files, wanted);
     let checked = clic(tree.path(), &["check", "library"]);
-    for board in ["x86-pc", "raspberry-pi"] {
-        assert!(checked.contains(&format!("library on {board}")), "{checked}");
-    }
+    assert!(checked.contains("library on x86-pc, raspberry-pi"), "{checked}");
     let plan = clic(tree.path(), &["--json", "plan", "library", "--board", "x86-pc"]);
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
     let listed = plan["files"].as_array().unwrap();
@@ -87,5 +85,5 @@ fn sources_of_packages_are_checked() {
     write("keys/them.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n");
     write("debs/a_1_all.deb", "");
     let checked = clic(tree.path(), &["check", "sources"]);
-    assert!(checked.contains("sources on raspberry-pi"), "{checked}");
+    assert!(checked.contains("sources on x86-pc, raspberry-pi"), "{checked}");
 }

@@ -162,7 +162,10 @@ fn places_that_cannot_be_written_are_refused() {
     let bundle = dir.join("tree/content-bundles/new");
     std::fs::write(&bundle, "").unwrap();
     let add = ["content", "add", file, "--to", "new", "--root", tree];
-    fails(&mut clic(&add), &["new is not a directory"]);
+    fails(
+        &mut clic(&add),
+        &["content-bundles/new/bundle.toml: can't be read: Not a directory"],
+    );
 }
 
 #[test]

@@ -279,7 +279,6 @@ fn service(plan: &Plan, name: &str) -> Service {
         packages: Vec::new(),
         units: Vec::new(),
         place: Place::Root(format!("/srv/{name}")),
-        place_origin: plan.packages[0].origin.clone(),
         uploads: 0,
         ram: 0,
         disk: 0,
