@@ -81,7 +81,7 @@ fn every_kind_of_change_is_told() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[1],
-        "1 package added, 1 removed, 1 upgraded, 1 downgraded; 2 files added, 1 removed, 5 changed"
+        "1 package added, 1 removed, 1 upgraded, 1 downgraded; 2 files added, 1 removed, 6 changed"
     );
     assert!(lines[lines.len() - 1].starts_with("bytes differ from "), "{text}");
     let json = serde_json::to_value(&difference).unwrap();

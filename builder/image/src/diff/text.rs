@@ -49,7 +49,7 @@ impl Difference {
                     (files(FileChangeKind::Changed), "changed"),
                 ],
             ),
-            in_one("property", &[(self.partitions.len(), "of partitions changed")]),
+            in_one("detail", &[(self.partitions.len(), "of partitions changed")]),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         if parts.is_empty() {
