@@ -31,7 +31,7 @@ fn sizes_and_disks() {
             RECIPE,
             "size = \"4G\"",
             "size = \"4G\"\nmax-size = \"4G\"",
-            "recipes/minimal.toml:10:1: duplicate field `max-size`",
+            "recipes/minimal.toml:8:1: duplicate field `max-size`",
             "",
         ),
         (

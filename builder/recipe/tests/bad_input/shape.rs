@@ -17,7 +17,7 @@ fn shape() {
             "size = \"4G\"",
             "sise = \"4G\"",
             "recipes/minimal.toml:9:1: unknown key `sise`",
-            "did you mean `size`? keys here: `free`, `size`, `inodes`",
+            "did you mean `size`? keys here: `free`, `max-size`, `size`, `inodes`",
         ),
         (
             RECIPE,
