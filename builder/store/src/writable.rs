@@ -46,9 +46,14 @@ pub fn writable_file(file: &Path, option: Option<&str>) -> Result<()> {
         let what = format!("cannot write {}: it is not the name of a file", file.display());
         return Err(UserError::new(what).help("give the path of a file").into());
     }
+    writable(directory_of(file), option)
+}
+
+/// The directory that `file` is in: the working directory for a mere name.
+fn directory_of(file: &Path) -> &Path {
     match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => writable(dir, option),
-        _ => writable(Path::new("."), option),
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }
 
@@ -82,7 +87,18 @@ mod tests {
         writable_file(&dir.path().join("report.xml"), None).unwrap();
         writable_file(&dir.path().join("new/report.xml"), None).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        writable_file(Path::new("report.xml"), None).unwrap();
+    }
+
+    /// Said of paths alone: nobody promises that a test may write where it runs.
+    #[test]
+    fn a_mere_name_is_in_the_working_directory() {
+        for (file, directory) in [
+            ("report.xml", "."),
+            ("new/report.xml", "new"),
+            ("/report.xml", "/"),
+        ] {
+            assert_eq!(directory_of(Path::new(file)), Path::new(directory), "{file}");
+        }
     }
 
     #[test]
