@@ -201,9 +201,9 @@ impl Resolution {
         } else {
             let size = missing.iter().map(|download| download.size).sum();
             format!(
-                "{} of {} packages are not in the store: {}",
+                "not in the store: {} of {}, {}",
                 missing.len(),
-                downloads.len(),
+                figures::counted(downloads.len() as u64, "package"),
                 figures::size(size)
             )
         };

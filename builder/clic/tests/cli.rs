@@ -401,7 +401,7 @@ fn a_lock_fits_or_says_why_not() {
     assert_eq!(stdout, "recipes/minimal-x86-pc.lock is up to date: 1 package\n");
     let (stdout, _) = said(&mut clic(&["plan", "minimal", "--board", "x86-pc"]), 0);
     assert!(
-        stdout.contains("recipes/minimal-x86-pc.lock fits: 1 packages as of 2026-07-11 10:16:37 UTC"),
+        stdout.contains("recipes/minimal-x86-pc.lock fits: 1 package as of 2026-07-11 10:16:37 UTC"),
         "{stdout}"
     );
 

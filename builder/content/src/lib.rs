@@ -161,9 +161,9 @@ fn why(bundles: &[Bundle], store: &Store) -> String {
     }
     let size = missing.iter().map(|download| download.size).sum();
     format!(
-        "{} of {} files are not in the store: {}",
+        "not in the store: {} of {}, {}",
         missing.len(),
-        downloads.len(),
+        figures::counted(downloads.len() as u64, "file"),
         figures::size(size)
     )
 }

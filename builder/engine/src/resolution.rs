@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clic_archive::{Lock, Mirrors, Pins, Resolution, ResolveOptions};
 use clic_debian::date::show as show_date;
-use clic_host::UserError;
+use clic_host::{UserError, figures};
 use clic_recipe::{Plan, Tree};
 use clic_store::Session;
 
@@ -210,9 +210,9 @@ impl Packages {
 
 fn fits(file: &LockFile, lock: &Lock) -> String {
     format!(
-        "{} fits: {} packages as of {}",
+        "{} fits: {} as of {}",
         file.shown.display(),
-        lock.packages.len(),
+        figures::counted(lock.packages.len() as u64, "package"),
         show_date(lock.epoch)
     )
 }

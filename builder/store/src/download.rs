@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clic_host::{Sha256, Stage, Unit, UserError, cancel, parallel};
+use clic_host::{Sha256, Stage, Unit, UserError, cancel, figures, parallel};
 
 use crate::request::{Download, FetchError, without_login};
 use crate::space::{self, io_error};
@@ -163,7 +163,7 @@ impl Store {
         space::ensure(
             self.dir(),
             needed,
-            &format!("downloading {} files", missing.len()),
+            &format!("downloading {}", figures::counted(missing.len() as u64, "file")),
         )?;
 
         parallel::each(&missing, WORKERS, |job| self.fetch_one(job, &meter))?;

@@ -73,9 +73,10 @@ impl Site<'_> {
         self.tree.clamp(image.resolution.epoch);
         let (entries, bytes) = self.tree.count();
         self.bytes = bytes;
+        let entries = figures::counted(entries, "entry");
         session
             .log
-            .line(&format!("tree: {entries} entries, {}", figures::size(bytes)));
+            .line(&format!("tree: {entries}, {}", figures::size(bytes)));
         Ok(())
     }
 }

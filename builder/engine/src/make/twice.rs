@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use clic_host::{Stage, UserError};
+use clic_host::{Stage, UserError, figures};
 use clic_image::first_start::Like;
 use clic_rootfs::clean;
 use clic_tree::FileTree;
@@ -104,7 +104,10 @@ fn by_directory(paths: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     for (directory, paths) in directories {
         if paths.len() > TOGETHER {
-            lines.push(format!("{directory}/* ({} files)", paths.len()));
+            lines.push(format!(
+                "{directory}/* ({})",
+                figures::counted(paths.len() as u64, "file")
+            ));
         } else {
             lines.extend(paths.into_iter().cloned());
         }

@@ -409,7 +409,7 @@ fn more_than_the_disk_holds_is_refused_before_a_socket_is_opened() {
     assert!(
         error
             .to_string()
-            .starts_with("disk full: downloading 1 files needs 1152921.50 TB"),
+            .starts_with("disk full: downloading 1 file needs 1152921.50 TB"),
         "{error}"
     );
     assert!(server.heads.lock().unwrap().is_empty());
