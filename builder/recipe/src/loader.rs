@@ -156,9 +156,6 @@ impl<'t> Loader<'t> {
     ) -> Option<Rc<Recipe>> {
         let before = self.problems.count();
         let raw = self.parse::<RawRecipe>(file)?;
-        if self.problems.count() > before {
-            self.incomplete.insert(file.name.clone());
-        }
         let parent = match &raw.extends {
             None => None,
             Some(extends) => {
@@ -206,7 +203,11 @@ impl<'t> Loader<'t> {
                 Some(parent?)
             }
         };
-        recipe::check(name, raw, parent, &mut Checker::new(file, &mut self.problems))
+        let recipe = recipe::check(name, raw, parent, &mut Checker::new(file, &mut self.problems));
+        if self.problems.count() > before {
+            self.incomplete.insert(file.name.clone());
+        }
+        Some(recipe)
     }
 
     /// A board by name.
@@ -228,7 +229,7 @@ impl<'t> Loader<'t> {
         board.filter(|_| self.problems.count() == before)
     }
 
-    /// Whether a recipe was read in which something stands for values that are missing.
+    /// Whether a recipe was read in which values are missing, or cannot be used.
     pub(crate) fn is_incomplete(&self, recipe: &Recipe) -> bool {
         self.incomplete.contains(&recipe.origin.file.name)
     }

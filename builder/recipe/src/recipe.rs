@@ -60,14 +60,14 @@ impl Recipe {
     }
 }
 
-/// Checks a recipe's own values and puts them on top of its parent's. `None` when anything is wrong with it.
+/// Checks a recipe's own values and puts them on top of its parent's. What cannot be used is left out once it has been told, so that
+/// what the recipe names elsewhere is looked at in the same round.
 pub(crate) fn check(
     name: &str,
     raw: RawRecipe,
     parent: Option<Rc<Recipe>>,
     checker: &mut Checker<'_>,
-) -> Option<Rc<Recipe>> {
-    let before = checker.count();
+) -> Rc<Recipe> {
     checker.title(&raw.title);
     let suite = raw.suite.map(|suite| suite.sited(checker.file));
     if let Some(suite) = &suite {
@@ -161,7 +161,7 @@ pub(crate) fn check(
                 .insert(key.value, (origin, value.sited(checker.file)));
         }
     }
-    (checker.count() == before).then(|| Rc::new(recipe))
+    Rc::new(recipe)
 }
 
 /// Adds what is not there yet: a child may repeat what its parent has.

@@ -231,6 +231,10 @@ fn suite(recipe: &Recipe, board: &Board, problems: &mut Problems) -> Option<Stri
             .help(format!("add `suite = \"...\"`; suites: {}", quoted(&names)));
         return None;
     };
+    if !debian::SUITES.iter().any(|known| known.name == suite.value) {
+        // Told where it was read.
+        return None;
+    }
     if !board.suites.contains(&suite.value) {
         problems
             .wrong(

@@ -25,6 +25,28 @@ fn every_slip_of_a_file_at_once() {
 }
 
 #[test]
+fn what_a_recipe_names_is_looked_at_whatever_else_is_wrong_with_it() {
+    let tree = TestTree::new();
+    tree.write(
+        RECIPE,
+        "schema = 1\ntitle = \"T\"\nsuite = \"bokworm\"\nboards = [\"pc\"]\noverlays = [\"base\", \"bas\"]\n\
+         packages = [\"vim tiny\"]\nbundles = [\"nope\"]\n[image]\nfree = \"1\"\n[parameters.base]\nlocalee = \"fr\"\n",
+    );
+    let said = tree.complaints();
+    for wanted in [
+        "recipes/minimal.toml:3:9: unknown suite `bokworm`",
+        "recipes/minimal.toml:5:21: unknown overlay `bas`",
+        "recipes/minimal.toml:6:13: `vim tiny` can't be a Debian package",
+        "recipes/minimal.toml:7:12: unknown bundle `nope`",
+        "recipes/minimal.toml:9:8: ",
+        "recipes/minimal.toml:11:1: overlay `base` has no parameter `localee`",
+    ] {
+        assert!(said.contains(wanted), "wanted: {wanted}\nsaid: {said}");
+    }
+    assert_eq!(said.matches("bokworm").count(), 1, "{said}");
+}
+
+#[test]
 fn every_file_of_a_tree_at_once_used_or_not() {
     let tree = TestTree::new();
     tree.edit(RECIPE, "\"openssh-server\"", "\"A\"");
