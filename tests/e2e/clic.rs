@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::bake::stages;
-use crate::standin::{KEY, Repository};
+use crate::standin::{KEY, Repository, repository};
 use crate::support::{Said, clic, copy_tree, edit, failures, image, root, run, sha256, tool};
 use crate::turn::{Work, turn};
 
@@ -187,38 +187,46 @@ fn bakes(out: &Path) -> Vec<(String, bool)> {
         .collect()
 }
 
+/// What installs the app.
+fn app_script(tree: &Path) -> PathBuf {
+    tree.join("apps/standin_page/scripts/install")
+}
+
+/// Makes the app another one than in any earlier run, whose bake the store may have.
+fn of_this_run(script: &Path, dir: &Path) {
+    let run = dir.file_name().unwrap().to_str().unwrap();
+    edit(
+        script,
+        "A page is written",
+        &format!("A page of {run} is written"),
+    );
+}
+
 #[test]
 fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
     // Most of its packages are there then.
     let _downloads = image("x86-pc");
     let _turn = turn(Work::LongMachine);
     let dir = tempfile::tempdir().unwrap();
-    let repository = Repository::new(dir.path());
-    let tree = tree(dir.path(), &repository);
-    lock(&tree, X86, &["--trust-key", &repository.signer.fingerprint]).ok();
+    let repository = repository();
+    let tree = tree(dir.path(), repository);
+    lock(&tree, X86, &["--trust-key", &repository.fingerprint]).ok();
 
-    // An app whose installation fails: by name, with its last lines, and no image. (It brings no package: the lock fits.)
+    // An app is baked on top of what was set up.
     let out = dir.path().join("out");
     append(&tree.join("recipes/clic.toml"), APP);
+    // It brings no package: the lock fits.
     lock(&tree, X86, &["--check"]).ok();
-    let script = tree.join("apps/standin_page/scripts/install");
-    let dies = "ynh_die \"the page is torn\"\nynh_config_add_nginx";
-    edit(&script, "ynh_config_add_nginx", dies);
-    let torn = dir.path().join("torn");
-    build(&tree, X86, &torn).fails(
-        1,
-        &[
-            "step `app standin_page is installed` of service page ended with 1",
-            "the page is torn",
-        ],
-    );
-    assert!(!torn.join("clic-x86-pc.img").exists());
-
-    // One that succeeds: it alone is baked, on top of what was set up before the other failed.
-    edit(&script, dies, "ynh_config_add_nginx");
+    of_this_run(&app_script(&tree), dir.path());
     build(&tree, X86, &out).ok();
     let (yunohost, page) = ("bake-yunohost".to_owned(), "service-page".to_owned());
-    assert_eq!(bakes(&out), [(yunohost.clone(), true), (page.clone(), false)]);
+    // What was set up may be in the store since an earlier run.
+    assert_eq!(
+        bakes(&out).last(),
+        Some(&(page.clone(), false)),
+        "{:?}",
+        bakes(&out)
+    );
 
     // Once more, elsewhere: the same bytes, and no machine is started.
     let again = dir.path().join("again");
@@ -228,12 +236,20 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
     assert_eq!(sha256(&again.join(img)), sha256(&out.join(img)));
     fs::remove_dir_all(again).unwrap();
 
-    let report = run(clic(["--json", "test", "--machine", "uefi-x64", "--logs"])
-        .arg(dir.path().join("logs"))
-        .arg(out.join(img)))
+    // What is long is the hotspot's, and `nomad` shows it.
+    let report = run(
+        clic(["--json", "test", "--quick", "--machine", "uefi-x64", "--logs"])
+            .arg(dir.path().join("logs"))
+            .arg(out.join(img)),
+    )
     .last_json();
     assert_eq!(report["passed"], true, "{}", failures(&report));
     let cases = report["machines"][0]["cases"].as_array().unwrap();
+    let status = |wanted: &str| {
+        let case = cases.iter().find(|case| case["name"] == wanted);
+        case.unwrap_or_else(|| panic!("no {wanted}: {cases:#?}"))["status"].clone()
+    };
+    assert_eq!(status("a hundred guests are served at once"), "skipped");
     for wanted in [
         "YunoHost 12 is there",
         "all of YunoHost runs",
@@ -251,10 +267,47 @@ fn yunohost_is_set_up_in_the_image_and_answers_on_the_wifi() {
         "the hotspot comes up when a radio does",
         "two guests join and get addresses",
     ] {
-        let case = cases.iter().find(|case| case["name"] == wanted);
-        let status = case.map(|case| &case["status"]);
-        assert_eq!(status, Some(&"passed".into()), "{wanted}: {cases:#?}");
+        assert_eq!(status(wanted), "passed", "{wanted}: {cases:#?}");
     }
+}
+
+#[test]
+#[ignore = "nightly: what is set up and baked takes a quarter of an hour, and a bake that fails is in bake::"]
+fn an_app_that_cannot_be_installed_is_named_and_what_was_set_up_stays() {
+    let _downloads = image(X86);
+    let _turn = turn(Work::LongMachine);
+    let dir = tempfile::tempdir().unwrap();
+    let repository = repository();
+    let tree = tree(dir.path(), repository);
+    lock(&tree, X86, &["--trust-key", &repository.fingerprint]).ok();
+    append(&tree.join("recipes/clic.toml"), APP);
+    let script = app_script(&tree);
+    of_this_run(&script, dir.path());
+
+    // By name, with its last lines, and no image.
+    let dies = "ynh_die \"the page is torn\"\nynh_config_add_nginx";
+    edit(&script, "ynh_config_add_nginx", dies);
+    let torn = dir.path().join("torn");
+    build(&tree, X86, &torn).fails(
+        1,
+        &[
+            "step `app standin_page is installed` of service page ended with 1",
+            "the page is torn",
+        ],
+    );
+    assert!(!torn.join("clic-x86-pc.img").exists());
+
+    // One that succeeds: it alone is baked, on top of what was set up before the other failed.
+    edit(&script, dies, "ynh_config_add_nginx");
+    let out = dir.path().join("out");
+    build(&tree, X86, &out).ok();
+    assert_eq!(
+        bakes(&out),
+        [
+            ("bake-yunohost".to_owned(), true),
+            ("service-page".to_owned(), false)
+        ]
+    );
 }
 
 #[test]
@@ -264,10 +317,10 @@ fn a_raspberry_pi_with_yunohost_answers_on_the_wifi() {
     let _downloads = image(board);
     let _turn = turn(Work::LongMachine);
     let dir = tempfile::tempdir().unwrap();
-    let repository = Repository::new(dir.path());
-    let tree = tree(dir.path(), &repository);
+    let repository = repository();
+    let tree = tree(dir.path(), repository);
     append(&tree.join("recipes/clic.toml"), APP);
-    lock(&tree, board, &["--trust-key", &repository.signer.fingerprint]).ok();
+    lock(&tree, board, &["--trust-key", &repository.fingerprint]).ok();
     let out = dir.path().join("out");
     build(&tree, board, &out).ok();
     let report = run(clic(["--json", "test", "--logs"])
@@ -284,8 +337,8 @@ fn a_raspberry_pi_with_yunohost_answers_on_the_wifi() {
 #[test]
 fn a_repository_that_is_not_the_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let repository = Repository::new(dir.path());
-    let tree = tree(dir.path(), &repository);
+    let repository = repository();
+    let tree = tree(dir.path(), repository);
     let out = dir.path().join("out");
 
     // Nobody has confirmed its key, and then another one.
@@ -294,7 +347,7 @@ fn a_repository_that_is_not_the_one_is_refused() {
         &["the key of source `yunohost` is not in this tree", "--trust-key"],
     );
     let other = "0".repeat(40);
-    lock(&tree, X86, &["--trust-key", &other]).fails(2, &[&other, &repository.signer.fingerprint]);
+    lock(&tree, X86, &["--trust-key", &other]).fails(2, &[&other, &repository.fingerprint]);
     assert!(
         !tree.join("keys").exists(),
         "a key that nobody trusts is in the tree"
@@ -306,7 +359,7 @@ fn a_repository_that_is_not_the_one_is_refused() {
         "suite = \"bookworm\"\ncomponents",
         "suite = \"trixie\"\ncomponents",
     );
-    lock(&tree, X86, &["--trust-key", &repository.signer.fingerprint])
+    lock(&tree, X86, &["--trust-key", &repository.fingerprint])
         .fails(1, &["source yunohost", "has no suite trixie"]);
     assert!(!out.exists(), "something was built");
 }

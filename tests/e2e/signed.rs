@@ -16,23 +16,48 @@ pub struct Signer {
 }
 
 impl Signer {
+    /// A new key.
     pub fn new(dir: &Path, name: &str) -> Self {
+        let signer = Self::empty(dir, name);
+        let id = format!("{name} <{name}@example.org>");
+        signer.gpg(&["--passphrase", "", "--quick-gen-key", &id, "ed25519", "sign", "0"]);
+        signer.complete()
+    }
+
+    /// The key that `file` has of an earlier run, or a new one, which it has then.
+    pub fn kept(dir: &Path, name: &str, file: &Path) -> Self {
+        if file.exists() {
+            let signer = Self::empty(dir, name);
+            signer.gpg(&["--import", file.to_str().unwrap()]);
+            return signer.complete();
+        }
+        let signer = Self::new(dir, name);
+        let secret = signer.gpg(&["--armor", "--export-secret-keys"]);
+        // Whole, or not there.
+        let part = file.with_extension("part");
+        fs::write(&part, secret).unwrap();
+        fs::rename(part, file).unwrap();
+        signer
+    }
+
+    fn empty(dir: &Path, name: &str) -> Self {
         let home = dir.join(format!("gpg-{name}"));
         fs::create_dir(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut signer = Self {
+        Self {
             home,
             fingerprint: String::new(),
-        };
-        let id = format!("{name} <{name}@example.org>");
-        signer.gpg(&["--passphrase", "", "--quick-gen-key", &id, "ed25519", "sign", "0"]);
-        let listed = signer.gpg(&["--with-colons", "--list-keys"]);
+        }
+    }
+
+    fn complete(mut self) -> Self {
+        let listed = self.gpg(&["--with-colons", "--list-keys"]);
         let line = listed.lines().find(|line| line.starts_with("fpr:"));
         let fingerprint = line.and_then(|line| line.split(':').nth(9));
         fingerprint
             .expect("gpg lists the key's fingerprint")
-            .clone_into(&mut signer.fingerprint);
-        signer
+            .clone_into(&mut self.fingerprint);
+        self
     }
 
     /// The public key, as text.
@@ -68,7 +93,11 @@ impl Drop for Signer {
 
 /// A directory over HTTP, for as long as the tests run; its address.
 pub fn serve(dir: &Path) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_at(TcpListener::bind("127.0.0.1:0").unwrap(), dir)
+}
+
+/// As [`serve`], for those who come to `listener`.
+pub fn serve_at(listener: TcpListener, dir: &Path) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let dir = dir.to_owned();
     std::thread::spawn(move || {

@@ -1,14 +1,16 @@
 //! `YunoHost`'s repository for tests without internet: packages of ours in place of its own (`tests/standin/`), signed
-//! with a key that is made for one test.
+//! with a key that is made for tests on this machine.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use crate::signed::{Signer, serve};
-use crate::support::{root, sha256, tool};
+use crate::signed::{Signer, serve_at};
+use crate::support::{root, sha256, tool, work_dir};
 
 /// Nothing in a package is newer than this, in seconds since 1970: 2025-01-01. Each test makes the same packages, and the
 /// store knows them again.
@@ -23,13 +25,29 @@ pub const KEY: &str = "yunohost.asc";
 pub struct Repository {
     /// The directory that holds `dists/`.
     pub url: String,
-    pub signer: Signer,
+    /// Of the key that signs it.
+    pub fingerprint: String,
+}
+
+/// The repository that all tests share. Its key and, where nobody else has taken it, its port are those of earlier runs: both are
+/// in the images, and the store would not know again what was baked with others.
+pub fn repository() -> &'static Repository {
+    static REPOSITORY: OnceLock<Repository> = OnceLock::new();
+    REPOSITORY.get_or_init(|| {
+        let scratch = tempfile::tempdir().unwrap();
+        Repository::new(scratch.path(), &work_dir().join("standin"))
+    })
 }
 
 impl Repository {
-    pub fn new(dir: &Path) -> Self {
-        let signer = Signer::new(dir, "standin");
-        let repository = dir.join("repository");
+    /// Makes it below `kept`, from a key and for a port that are there, or are put there.
+    fn new(dir: &Path, kept: &Path) -> Self {
+        fs::create_dir_all(kept).unwrap();
+        let signer = Signer::kept(dir, "standin", &kept.join("secret.asc"));
+        let repository = kept.join("repository");
+        if repository.exists() {
+            fs::remove_dir_all(&repository).expect("an earlier run's repository can go");
+        }
         let pool = repository.join("pool");
         fs::create_dir_all(&pool).unwrap();
         let mut index = String::new();
@@ -47,10 +65,22 @@ impl Repository {
         publish(&repository, &index, &signer);
         fs::write(repository.join(KEY), signer.public()).unwrap();
         Self {
-            url: serve(&repository),
-            signer,
+            url: serve_at(listener(&kept.join("port")), &repository),
+            fingerprint: signer.fingerprint.clone(),
         }
     }
+}
+
+/// At the port that this file names, or at a free one, which it names then.
+fn listener(file: &Path) -> TcpListener {
+    let before = fs::read_to_string(file).ok().and_then(|port| port.parse().ok());
+    let at = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    let listener = before
+        .and_then(|port| at(port).ok())
+        .unwrap_or_else(|| at(0).unwrap());
+    let port = listener.local_addr().unwrap().port();
+    fs::write(file, port.to_string()).unwrap();
+    listener
 }
 
 /// The sources of the packages, in order.
