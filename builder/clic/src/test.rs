@@ -25,6 +25,7 @@ use crate::output;
 Examples:
   clic test out/minimal-x86-pc.img
   clic test out/minimal-x86-pc.img --machine bios --keep
+  clic test out/nomad-x86-pc.img --quick
   clic test out/minimal-raspberry-pi.img --junit junit.xml --json
   clic test out/nomad-x86-pc.img --machine uefi-x64 --power-cuts 5")]
 pub struct Args {
@@ -52,6 +53,9 @@ pub struct Args {
     /// First cut the power this many times, at moments spread over the machine's start
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     power_cuts: u32,
+    /// Leave out the checks that take minutes without KVM
+    #[arg(long)]
+    quick: bool,
     /// Accelerator: auto (KVM if it works), kvm, or tcg
     #[arg(
         long,
@@ -105,6 +109,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Outcome> {
         },
         machines: args.machine.clone(),
         power_cuts: args.power_cuts,
+        quick: args.quick,
         jobs: usize::from(args.jobs),
         ..TestOptions::new(args.logs.as_deref().unwrap_or(beside))
     };

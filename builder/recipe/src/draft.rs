@@ -167,5 +167,6 @@ fn fill_check(
         from: overlay.to_owned(),
         probe,
         timeout: check.timeout,
+        long: check.long,
     })
 }

@@ -105,6 +105,7 @@ pub(crate) struct CheckTemplate {
     pub(crate) probe: ProbeTemplate,
     pub(crate) contains: Option<Sited<String>>,
     pub(crate) timeout: u64,
+    pub(crate) long: bool,
 }
 
 /// [`crate::plan::Probe`] before its texts are filled in.
@@ -514,5 +515,6 @@ fn check_template(raw: RawCheck, checker: &mut Checker<'_>) -> Option<CheckTempl
         probe,
         contains,
         timeout,
+        long: raw.long,
     })
 }

@@ -334,6 +334,9 @@ pub struct Check {
     pub probe: Probe,
     /// How long it may take to become true, in seconds.
     pub timeout: u64,
+    /// Whether it takes minutes on a machine that is emulated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub long: bool,
 }
 
 /// What a [`Check`] looks at.

@@ -178,6 +178,17 @@ fn what_is_of_one_run_comes_from_all_overlays() {
     assert_eq!(tree.plan().of_one_run, ["/etc/issue", "/var/lib/bans"]);
 }
 
+#[test]
+fn a_check_is_long_if_its_overlay_says_so() {
+    let tree = TestTree::new();
+    tree.edit("recipes/minimal.toml", "[\"base\"]", "[\"base\", \"hundred\"]");
+    let check = "[[check]]\nname = \"a hundred come\"\ncommand = \"true\"\n";
+    tree.overlay("hundred", &format!("{check}long = true\n"));
+    let long: Vec<bool> = tree.plan().checks.iter().map(|check| check.long).collect();
+    assert_eq!(long.last(), Some(&true));
+    assert_eq!(long.iter().filter(|long| **long).count(), 1, "{long:?}");
+}
+
 /// So that an error about the image can point at the tree.
 #[test]
 fn files_know_where_they_were_written() {

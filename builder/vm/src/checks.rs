@@ -376,6 +376,7 @@ mod tests {
             from: "x".into(),
             probe,
             timeout: 1,
+            long: false,
         };
         let checks = [
             check(Probe::Port {

@@ -38,6 +38,8 @@ pub struct TestOptions {
     pub jobs: usize,
     /// How often the power fails while the machine starts, before the boot that is judged.
     pub power_cuts: u32,
+    /// Leaves out the checks that take minutes on a machine that is emulated.
+    pub quick: bool,
     /// Checks besides those that the image's overlays declare.
     pub extra_checks: Vec<Check>,
 }
@@ -55,6 +57,7 @@ impl TestOptions {
             machines: Vec::new(),
             jobs: (processors / 2).max(1),
             power_cuts: 0,
+            quick: false,
             extra_checks: Vec::new(),
         }
     }
@@ -86,6 +89,8 @@ pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progre
         .with_context(|| format!("cannot create {}", options.out_dir.display()))?;
     let mut checks = description.checks.clone();
     checks.extend(options.extra_checks.iter().cloned());
+    let (left_out, checks): (Vec<_>, Vec<_>) =
+        checks.into_iter().partition(|check| options.quick && check.long);
     let stage = progress.stage("hash", "Hash of the image", "the report names what was tested");
     let sha256 = Sha256::of_file(path).with_context(|| format!("reading {}", path.display()))?;
     stage.finish();
@@ -97,6 +102,7 @@ pub fn test(path: &Path, store: &Store, options: &TestOptions, progress: &Progre
         progress,
         accel,
         checks: &checks,
+        left_out: &left_out,
         sha256,
     };
     let expected = Expected {
@@ -186,6 +192,7 @@ struct Test<'a> {
     progress: &'a Progress,
     accel: Chosen,
     checks: &'a [Check],
+    left_out: &'a [Check],
     sha256: Sha256,
 }
 
@@ -314,13 +321,15 @@ impl Test<'_> {
             cut = cuts::cut(&setup, dir, start, cuts, self.seed(), &stage)?;
         }
         let seen = self.boot(&setup, dir, timeout, &stage)?;
+        let left_out = self.left_out.iter();
+        let left_out = left_out.map(|check| Case::skipped(&check.name, "long, and left out by --quick"));
         let mut report = MachineReport {
             name: target,
             accelerator: accel.clone(),
             boot_seconds: seen.judged.time.as_secs_f64(),
             restarts: seen.restarts,
             verdict: seen.judged.verdict,
-            cases: cut.into_iter().chain(seen.judged.cases).collect(),
+            cases: cut.into_iter().chain(seen.judged.cases).chain(left_out).collect(),
             log: None,
             journal: None,
             screen: None,

@@ -312,6 +312,9 @@ pub(crate) struct RawCheck {
     pub(crate) http: Option<At<RawHttp>>,
     /// How long it may take to become true. 30 if left out.
     pub(crate) timeout_seconds: Option<At<u64>>,
+    /// Whether it takes minutes on a machine that is emulated: `clic test --quick` leaves it out. No later check may count on it.
+    #[serde(default)]
+    pub(crate) long: bool,
 }
 
 /// An HTTP request.
