@@ -33,7 +33,7 @@ fn wrong(tree: &Path, recipe: &str, dir: &Path) -> Option<String> {
         .arg("--out")
         .arg(&out))
     .ok();
-    // Databases are made, and daemons get secrets of their own, all at once: a PC's 300 seconds are too few at emulated speed.
+    // Databases are made, and daemons get secrets of their own, all at once: a PC's 900 seconds are too few at emulated speed.
     let mut test = clic([
         "--json",
         "test",
