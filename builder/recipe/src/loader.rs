@@ -36,8 +36,8 @@ pub(crate) struct Loader<'t> {
     boards: BTreeMap<String, Option<Rc<Board>>>,
     overlays: BTreeMap<String, Option<Rc<Overlay>>>,
     bundles: BTreeMap<String, Option<Rc<Bundle>>>,
-    /// Recipes, and what extends them, in which something stands for values that are missing: held against boards and overlays all the
-    /// same, but nothing to be listed.
+    /// Recipes, and what extends them, in which values are missing or cannot be used: held against boards and overlays all the same,
+    /// but nothing to be listed.
     incomplete: BTreeSet<PathBuf>,
     /// What there is of each kind, once somebody asked.
     names: BTreeMap<Kind, Rc<[String]>>,
